@@ -1,0 +1,106 @@
+package actors
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// appendEntries is the AppendEntries RPC's receiver (Figure 2). The caller has adopted a higher term already. verified is the
+// last index known to equal the leader's log, whether durable or not; the reply claims only what is durable. An error means
+// that the message is damaged or breaks the protocol: nothing was changed, and there is no reply.
+func (s *state) appendEntries(m *messages.AppendEntries) (reply *messages.AppendEntriesReply, verified uint64, err error) {
+	reply = &messages.AppendEntriesReply{Header: s.header(m.Header.From), Round: m.Round}
+	// 1. Reply false if term < currentTerm (section 5.1).
+	if m.Header.Term < s.currentTerm {
+		return reply, 0, nil
+	}
+	if err := checkEntries(m); err != nil {
+		return nil, 0, err
+	}
+	// What is committed here is in the leader's log too (Leader Completeness, section 5.4): a late message changes nothing in it.
+	prev, entries := m.PrevLogIndex, m.Entries
+	if prev < s.commitIndex {
+		known := min(s.commitIndex-prev, uint64(len(entries)))
+		prev, entries = s.commitIndex, entries[known:]
+	} else if !s.log.holds(prev, m.PrevLogTerm) {
+		// 2. Reply false if log doesn't contain an entry at prevLogIndex whose term matches prevLogTerm (section 5.3).
+		reply.ConflictIndex = s.log.lastAtMost(prev, m.PrevLogTerm)
+		reply.ConflictTerm = s.log.term(reply.ConflictIndex)
+		return reply, 0, nil
+	}
+	verified = prev + uint64(len(entries))
+	if err := s.store(prev, entries); err != nil {
+		return nil, 0, err
+	}
+	// 5. If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new entry): of the last one that
+	// this message verified.
+	s.commit(min(m.LeaderCommit, verified))
+	reply.Success, reply.MatchIndex = true, min(verified, s.outbox.durable)
+	return reply, verified, nil
+}
+
+// store obeys rules 3 and 4 for entries that follow prev.
+func (s *state) store(prev uint64, entries []messages.EncodedEntry) error {
+	for i, encoded := range entries {
+		index := prev + 1 + uint64(i)
+		entry, err := messages.DecodeEntry(encoded)
+		if err != nil {
+			return err
+		}
+		if index <= s.log.last {
+			if s.log.term(index) == entry.Term {
+				continue
+			}
+			// 3. If an existing entry conflicts with a new one (same index but different terms), delete the existing entry
+			// and all that follow it (section 5.3).
+			s.truncate(index)
+		}
+		// 4. Append any new entries not already in the log.
+		if index == 1 {
+			s.founding = foundingID(entry)
+		}
+		s.appendEncoded(entry.Term, encoded)
+	}
+	return nil
+}
+
+var errTermsFall = errors.New("the terms of the entries fall")
+
+// checkEntries looks at everything in the message before anything is changed by it.
+func checkEntries(m *messages.AppendEntries) error {
+	term := m.PrevLogTerm
+	if m.PrevLogIndex > maxIndex-uint64(len(m.Entries)) {
+		return fmt.Errorf("the index %d is too high", m.PrevLogIndex)
+	}
+	for _, encoded := range m.Entries {
+		entry, err := messages.DecodeEntry(encoded)
+		switch {
+		case err != nil:
+			return err
+		case entry.Term < term || entry.Term == 0 || entry.Term > m.Header.Term:
+			return errTermsFall
+		case messages.Entry_Kind_name[int32(entry.Kind)] == "":
+			return fmt.Errorf("entries of kind %d are unknown to this version", entry.Kind)
+		}
+		term = entry.Term
+	}
+	if term > m.Header.Term {
+		return errTermsFall
+	}
+	return nil
+}
+
+// maxIndex keeps indexes from wrapping.
+const maxIndex = 1<<63 - 1
+
+func foundingData(id uint64) []byte { return binary.BigEndian.AppendUint64(nil, id) }
+
+func foundingID(e messages.EntryView) uint64 {
+	if e.Kind != messages.Entry_KIND_FOUNDING || len(e.Data) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(e.Data)
+}

@@ -1,0 +1,95 @@
+package actors
+
+import "github.com/troupe-raft/troupe/messages"
+
+// candidate asks first whether it could win an election in the next term (pre-vote, thesis 9.6), and then for votes.
+type candidate struct {
+	// campaign: currentTerm was raised, and votes are asked for. Otherwise pre-votes are.
+	campaign bool
+	round    uint64
+	votes    map[string]bool
+}
+
+func (c *candidate) kind() Role { return Candidate }
+
+func (c *candidate) enter(s *server) {
+	s.resetElectionTimer()
+	if s.outbox.stalled(s.c.Clock.Now().Add(-s.c.Timing.DiskStall)) {
+		return // a server whose disk stands still would not lead either
+	}
+	s.round++
+	c.round, c.votes = s.round, map[string]bool{}
+	if c.campaign {
+		c.stand(s)
+		return
+	}
+	c.count(s, s.id)
+	if s.role == c {
+		c.ask(s)
+	}
+}
+
+// stand obeys: on conversion to candidate, start election: increment currentTerm, vote for self, reset election timer, send
+// RequestVote RPCs to all other servers (section 5.2). They leave, and the own vote counts, when term and vote are durable.
+func (c *candidate) stand(s *server) {
+	s.setTerm(s.currentTerm + 1)
+	s.vote(s.id)
+	s.outbox.hold(func() {
+		if s.role == c {
+			c.count(s, s.id)
+			c.ask(s)
+		}
+	})
+}
+
+func (c *candidate) ask(s *server) {
+	if s.role != c {
+		return
+	}
+	for i, p := range s.peers.all {
+		if i != s.members.self {
+			s.ctx.Send(p.pid, s.candidacy(p.ID, !c.campaign, c.round))
+		}
+	}
+}
+
+// count: if votes received from majority of servers, become leader (section 5.2); after a majority of pre-votes, stand.
+func (c *candidate) count(s *server, voter string) {
+	c.votes[voter] = true
+	switch {
+	case len(c.votes) < s.members.quorum():
+	case c.campaign:
+		s.become(&leader{})
+	default:
+		s.become(&candidate{campaign: true})
+	}
+}
+
+func (c *candidate) voteReply(s *server, m *messages.RequestVoteReply) {
+	current := m.Round == c.round && m.PreVote == !c.campaign && (m.PreVote || m.Header.Term == s.currentTerm)
+	if m.Granted && current && (m.PreVote || s.counts(m.Header.From)) {
+		c.count(s, m.Header.From)
+	}
+}
+
+// appendEntries: if AppendEntries RPC received from new leader, convert to follower (section 5.2).
+func (c *candidate) appendEntries(s *server, m *messages.AppendEntries) {
+	if s.refuseStale(m) {
+		return
+	}
+	s.become(&follower{})
+	s.role.appendEntries(s, m)
+}
+
+// timeout: if election timeout elapses, start new election (section 5.2), with a pre-vote first.
+func (c *candidate) timeout(s *server) { s.become(&candidate{}) }
+
+func (c *candidate) callers(s *server, proposals []proposal, queries []query) {
+	s.door.refuseProposals(proposals, s.notLeader())
+	s.door.refuseQueries(queries, s.notLeader())
+}
+
+func (c *candidate) leave(*server)            {}
+func (c *candidate) hearsLeader(*server) bool { return false }
+func (c *candidate) synced(*server)           {}
+func (c *candidate) mail(*server, any)        {} // of a leadership that is over

@@ -1,0 +1,144 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// Member is one voter of a group.
+type Member struct {
+	// ID is the node's id.
+	ID string
+	// Address is the node's address in Proto.Actor: where peers reach it, host:port.
+	Address string
+}
+
+// Config is all that a server is given. Zero values of Timing and Limits mean their defaults.
+type Config struct {
+	// Group names the group; the server's actor is "raft/<Group>" on every member.
+	Group string
+	// ID is this node's id: one of Members.
+	ID      string
+	Members []Member
+	// ClientAddress is where clients reach this node; followers learn it while it leads.
+	ClientAddress string
+	Machine       StateMachine
+
+	Store   *persistence.Store
+	Number  persistence.GroupID
+	Journal *actor.PID
+	Clock   Clock
+	// Seed of this server's random choices: give every node another one.
+	Seed uint64
+	// Props are added to every actor of the group; a simulator puts its mailbox and dispatcher here.
+	Props []actor.PropsOption
+	// Invariants makes the server check itself after every message; a broken one stops the group.
+	Invariants bool
+	Logger     *slog.Logger
+
+	Timing Timing
+	Limits Limits
+}
+
+// Timing of elections.
+type Timing struct {
+	// Heartbeat is how often an idle leader is heard; default 100 ms.
+	Heartbeat time.Duration
+	// Election is T: timeouts are drawn from [T, 2T]; default 500 ms.
+	Election time.Duration
+	// DiskStall is how old a leader's unsynced batch may get before it steps down; default 10 s.
+	DiskStall time.Duration
+}
+
+// Limits bound what a server keeps and sends.
+type Limits struct {
+	// EntryBytes is the largest command; default 1 MiB.
+	EntryBytes int
+	// MessageBytes: an AppendEntries is closed when its entries exceed it; default 256 KiB.
+	MessageBytes int
+	// InflightMessages and InflightBytes bound what is sent to one follower and not yet acknowledged; default 128 and 4 MiB.
+	InflightMessages int
+	InflightBytes    int
+	// UncommittedCommands and UncommittedBytes bound what is admitted and not yet answered; default 65536 and 64 MiB.
+	UncommittedCommands int
+	UncommittedBytes    int
+	// TailBytes of recent entries are kept in memory for followers; default 16 MiB.
+	TailBytes int
+	// ApplyBytes and ApplyEntries bound what is handed to the state machine at a time; default 1 MiB and 4096.
+	ApplyBytes   int
+	ApplyEntries int
+}
+
+func (t *Timing) setDefaults() {
+	orDefault(&t.Heartbeat, 100*time.Millisecond)
+	orDefault(&t.Election, 500*time.Millisecond)
+	orDefault(&t.DiskStall, 10*time.Second)
+}
+
+func (l *Limits) setDefaults() {
+	orDefault(&l.EntryBytes, 1<<20)
+	orDefault(&l.MessageBytes, 256<<10)
+	orDefault(&l.InflightMessages, 128)
+	orDefault(&l.InflightBytes, 4<<20)
+	orDefault(&l.UncommittedCommands, 65536)
+	orDefault(&l.UncommittedBytes, 64<<20)
+	orDefault(&l.TailBytes, 16<<20)
+	orDefault(&l.ApplyBytes, 1<<20)
+	orDefault(&l.ApplyEntries, 4096)
+}
+
+func orDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Validate sets defaults and says what is wrong with the configuration.
+func (c *Config) Validate() error {
+	c.Timing.setDefaults()
+	c.Limits.setDefaults()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case c.Group == "":
+		return errors.New("a group needs a name")
+	case c.Machine == nil:
+		return fmt.Errorf("group %s needs a state machine", c.Group)
+	case c.Store == nil || c.Journal == nil || c.Clock == nil:
+		return fmt.Errorf("group %s needs a store, a journal and a clock", c.Group)
+	case c.Timing.Heartbeat <= 0 || c.Timing.Election < 2*c.Timing.Heartbeat:
+		return fmt.Errorf("the election timeout (%v) must be at least twice the heartbeat interval (%v)", c.Timing.Election, c.Timing.Heartbeat)
+	case c.Limits.EntryBytes < 1 || c.Limits.MessageBytes < 1 || c.Limits.InflightMessages < 1 || c.Limits.InflightBytes < 1 ||
+		c.Limits.UncommittedCommands < 1 || c.Limits.UncommittedBytes < 1 || c.Limits.ApplyBytes < 1 || c.Limits.ApplyEntries < 1:
+		return errors.New("limits must be positive")
+	}
+	return validateMembers(c.ID, c.Members)
+}
+
+func validateMembers(self string, members []Member) error {
+	seen := map[string]bool{}
+	addresses := map[string]bool{}
+	for _, m := range members {
+		switch {
+		case m.ID == "" || m.Address == "":
+			return errors.New("every member needs an id and an address")
+		case seen[m.ID]:
+			return fmt.Errorf("member %s is listed twice", m.ID)
+		case addresses[m.Address]:
+			return fmt.Errorf("two members have the address %s", m.Address)
+		}
+		seen[m.ID], addresses[m.Address] = true, true
+	}
+	if !seen[self] {
+		return fmt.Errorf("node %s is not among the members: list every node, itself included", self)
+	}
+	return nil
+}

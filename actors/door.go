@@ -1,0 +1,185 @@
+package actors
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Answer ends a proposal or a query. Err is nil, a *RejectedError, a *NotLeaderError, one of this package's errors, or what
+// the state machine's Query returned.
+type Answer struct {
+	// Index is the command's place in the log; 0 for queries.
+	Index uint64
+	Value []byte
+	Err   error
+}
+
+// Caller waits for one Answer. Answer is called exactly once, from any goroutine, and must not block.
+type Caller interface{ Answer(Answer) }
+
+// Door is how callers on this node reach their group's server: it counts what is admitted before any mail enters the server's
+// mailbox (a flood must not delay heartbeats), and mails one bell for all that gathers while the server is busy. It is safe
+// for concurrent use.
+type Door struct {
+	root *actor.RootContext
+	pid  *actor.PID
+	// machine is named by the server's path, so that stale reads reach it without the server.
+	machine *actor.PID
+	limits  Limits
+	status  atomic.Pointer[Status]
+
+	admittedBytes    atomic.Int64
+	admittedCommands atomic.Int64
+
+	mu        sync.Mutex
+	proposals []proposal
+	queries   []query
+	rung      bool
+	closed    error
+}
+
+type proposal struct {
+	command []byte
+	caller  Caller
+}
+
+type query struct {
+	query  []byte
+	caller Caller
+}
+
+// bell tells the server that callers wait at the door.
+type bell struct{}
+
+// PID is the server's.
+func (d *Door) PID() *actor.PID { return d.pid }
+
+// Status is as of the last message that the server handled.
+func (d *Door) Status() Status { return *d.status.Load() }
+
+// Propose asks for a command to be replicated and applied. The command must not change until the caller has its answer.
+func (d *Door) Propose(command []byte, caller Caller) {
+	if len(command) > d.limits.EntryBytes {
+		caller.Answer(Answer{Err: fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(command), d.limits.EntryBytes)})
+		return
+	}
+	if !d.admit(len(command)) {
+		caller.Answer(Answer{Err: ErrOverloaded})
+		return
+	}
+	p := proposal{command, caller}
+	if err := d.enter(func() { d.proposals = append(d.proposals, p) }); err != nil {
+		d.refuseProposals([]proposal{p}, err)
+	}
+}
+
+// Query asks for a linearizable read (section 8, thesis 6.4).
+func (d *Door) Query(q []byte, caller Caller) {
+	if !d.admit(len(q)) {
+		caller.Answer(Answer{Err: ErrOverloaded})
+		return
+	}
+	read := query{q, caller}
+	if err := d.enter(func() { d.queries = append(d.queries, read) }); err != nil {
+		d.refuseQueries([]query{read}, err)
+	}
+}
+
+// QueryStale reads what this node has applied, however old that is: on any node, and without a quorum.
+func (d *Door) QueryStale(q []byte, caller Caller) {
+	if !d.admit(len(q)) {
+		caller.Answer(Answer{Err: ErrOverloaded})
+		return
+	}
+	queries := []query{{q, caller}}
+	if err := d.refusal(); err != nil {
+		d.refuseQueries(queries, err)
+		return
+	}
+	d.root.Send(d.machine, &lookup{queries: queries})
+}
+
+// StorageFailed tells the server that the node's disk failed: it answers all its callers and promises nothing any more.
+func (d *Door) StorageFailed(err error) { d.root.Send(d.pid, &storageFailed{err}) }
+
+// LeaderLost hints that the connection to the node with this address broke. A follower of it starts its pre-vote early.
+func (d *Door) LeaderLost(address string) { d.root.Send(d.pid, &connectionLost{address}) }
+
+func (d *Door) admit(bytes int) bool {
+	if d.admittedCommands.Add(1) > int64(d.limits.UncommittedCommands) {
+		d.admittedCommands.Add(-1)
+		return false
+	}
+	if d.admittedBytes.Add(int64(bytes)) > int64(d.limits.UncommittedBytes) {
+		d.release(1, bytes)
+		return false
+	}
+	return true
+}
+
+// release gives back what admit took; whoever answers the callers does.
+func (d *Door) release(commands, bytes int) {
+	d.admittedCommands.Add(-int64(commands))
+	d.admittedBytes.Add(-int64(bytes))
+}
+
+func (d *Door) enter(add func()) error {
+	d.mu.Lock()
+	if d.closed != nil {
+		defer d.mu.Unlock()
+		return d.closed
+	}
+	add()
+	ring := !d.rung
+	d.rung = true
+	d.mu.Unlock()
+	if ring {
+		d.root.Send(d.pid, bell{})
+	}
+	return nil
+}
+
+// take empties the door; the next to enter rings again. The server gives back the slices of its last take, for reuse.
+func (d *Door) take(proposals []proposal, queries []query) ([]proposal, []query) {
+	clear(proposals)
+	clear(queries)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	proposals, d.proposals = d.proposals, proposals[:0]
+	queries, d.queries = d.queries, queries[:0]
+	d.rung = false
+	return proposals, queries
+}
+
+func (d *Door) refusal() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
+}
+
+// refuseProposals and refuseQueries answer callers with an error, and give back what they had been admitted for.
+func (d *Door) refuseProposals(proposals []proposal, err error) {
+	for _, p := range proposals {
+		d.release(1, len(p.command))
+		p.caller.Answer(Answer{Err: err})
+	}
+}
+
+func (d *Door) refuseQueries(queries []query, err error) {
+	for _, q := range queries {
+		d.release(1, len(q.query))
+		q.caller.Answer(Answer{Err: err})
+	}
+}
+
+// close refuses whoever comes from now on. The first reason stays.
+func (d *Door) close(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed == nil {
+		d.closed = err
+	}
+}

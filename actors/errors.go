@@ -1,0 +1,54 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What a caller can learn instead of a result. Only ErrOutcomeUnknown leaves open whether a command takes effect; after
+// any other of these it did not and will not.
+var (
+	// ErrNotLeader is what a [*NotLeaderError] is.
+	ErrNotLeader = errors.New("this node does not lead the group")
+	// ErrOutcomeUnknown: the command may or may not take effect.
+	ErrOutcomeUnknown = errors.New("the outcome is unknown: the command may or may not take effect; read before you repeat it")
+	// ErrOverloaded: too much uncommitted work is admitted already.
+	ErrOverloaded = errors.New("the group is overloaded: wait a little and try again")
+	// ErrTooLarge: the command is larger than Limits.EntryBytes.
+	ErrTooLarge = errors.New("the command is too large")
+	// ErrStorageFailed: the node's disk failed; it promises nothing until it is restarted.
+	ErrStorageFailed = errors.New("the node's storage failed: check its disk and restart the node")
+	// ErrGroupFailed: the group's server or state machine panicked on this node.
+	ErrGroupFailed = errors.New("the group failed on this node: see its log and restart the node")
+	// ErrClosed: the server was stopped.
+	ErrClosed = errors.New("the group is stopped on this node: ask another node")
+)
+
+// NotLeaderError says who leads, as far as this server knows. It is an [ErrNotLeader].
+type NotLeaderError struct {
+	// LeaderID is empty when no leader is known.
+	LeaderID string
+	// ClientAddress is where clients reach the leader; it may be empty.
+	ClientAddress string
+}
+
+func (e *NotLeaderError) Error() string {
+	if e.LeaderID == "" {
+		return "no leader is known: try again, or ask another node"
+	}
+	if e.ClientAddress == "" {
+		return fmt.Sprintf("this node does not lead the group: ask node %s", e.LeaderID)
+	}
+	return fmt.Sprintf("this node does not lead the group: ask node %s at %s", e.LeaderID, e.ClientAddress)
+}
+
+// Is makes errors.Is(err, ErrNotLeader) hold.
+func (e *NotLeaderError) Is(target error) bool { return target == ErrNotLeader }
+
+// RejectedError is a state machine's own refusal of a command: part of the replicated result, the same on every node.
+type RejectedError struct{ Reason error }
+
+func (e *RejectedError) Error() string {
+	return "the state machine rejected the command: " + e.Reason.Error()
+}
+func (e *RejectedError) Unwrap() error { return e.Reason }

@@ -1,0 +1,99 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// follower responds to RPCs from candidates and leaders (section 5.2).
+type follower struct {
+	leader        string
+	clientAddress string
+	heard         time.Time
+	ack           acknowledgement
+}
+
+// acknowledgement is what the follower owes its leader: a claim of what is durable, each time that more is.
+type acknowledgement struct {
+	to *actor.PID
+	// verified is the last index known to equal the leader's log, claimed the last one that the leader was told is durable.
+	verified, claimed uint64
+	// round is the leader's last, answered the last one that it had an answer to.
+	round, answered uint64
+}
+
+func (f *follower) kind() Role { return Follower }
+
+func (f *follower) enter(s *server) { s.resetElectionTimer() }
+func (f *follower) leave(*server)   {}
+
+func (f *follower) hearsLeader(s *server) bool {
+	return f.leader != "" && s.c.Clock.Now().Sub(f.heard) < s.c.Timing.Election
+}
+
+func (f *follower) voteReply(*server, *messages.RequestVoteReply) {} // of a candidacy that is over
+
+func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
+	if s.refuseStale(m) {
+		return
+	}
+	if f.leader != "" && f.leader != m.Header.From {
+		s.c.Logger.Error("two leaders in one term: the second is ignored", "group", s.group, "term", s.currentTerm, "first", f.leader, "second", m.Header.From)
+		return
+	}
+	reply, verified, err := s.state.appendEntries(m)
+	if err != nil {
+		s.c.Logger.Warn("a damaged message is dropped", "group", s.group, "from", m.Header.From, "err", err)
+		return
+	}
+	f.leader, f.heard = m.Header.From, s.c.Clock.Now()
+	if len(m.Entries) == 0 {
+		f.clientAddress = m.ClientAddress
+	}
+	s.resetElectionTimer()
+	f.acknowledge(s, reply, verified)
+}
+
+// acknowledge replies at once if that tells the leader something: a refusal, a new round, or all that it will ever hear about
+// this message. Otherwise the reply follows the sync.
+func (f *follower) acknowledge(s *server, reply *messages.AppendEntriesReply, verified uint64) {
+	a := &f.ack
+	a.to, a.verified, a.round = s.ctx.Sender(), max(a.verified, verified), max(a.round, reply.Round)
+	if reply.Success && reply.MatchIndex < verified && reply.Round <= a.answered {
+		return
+	}
+	a.answered = max(a.answered, reply.Round)
+	a.claimed = max(a.claimed, reply.MatchIndex)
+	s.reply(a.to, reply)
+}
+
+// synced claims what became durable.
+func (f *follower) synced(s *server) {
+	a := &f.ack
+	match := min(a.verified, s.outbox.durable)
+	if match <= a.claimed {
+		return
+	}
+	a.claimed, a.answered = match, a.round
+	s.reply(a.to, &messages.AppendEntriesReply{Header: s.header(f.leader), Success: true, MatchIndex: match, Round: a.round})
+}
+
+func (f *follower) callers(s *server, proposals []proposal, queries []query) {
+	s.door.refuseProposals(proposals, s.notLeader())
+	s.door.refuseQueries(queries, s.notLeader())
+}
+
+// timeout: if election timeout elapses without receiving AppendEntries RPC from current leader or granting vote to candidate,
+// convert to candidate (section 5.2).
+func (f *follower) timeout(s *server) { s.become(&candidate{}) }
+
+func (f *follower) mail(s *server, m any) {
+	if lost, ok := m.(*connectionLost); ok && f.leader != "" && s.peers.of(f.leader).Address == lost.address {
+		// Never more than a hint: a leader that lives is heard again before a majority has the same suspicion.
+		f.leader, f.clientAddress = "", ""
+		s.setAlarm(time.Duration(s.rng.Int64N(int64(s.c.Timing.Heartbeat))))
+	}
+}

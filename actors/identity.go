@@ -1,0 +1,80 @@
+package actors
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// peer is another member, as this server knows it.
+type peer struct {
+	Member
+	pid *actor.PID
+	// store is the id of the peer's data directory, pinned when it was first heard; 0: never heard. What a node says from
+	// another directory does not count: a wiped disk forgot what its node promised.
+	store uint64
+	// pinned: the pin is durable, and what the peer promises may be counted.
+	pinned bool
+	warned bool
+}
+
+// peers are in the order of the membership; this server's own place is unused.
+type peers struct{ all []*peer }
+
+func newPeers(c *Config, m membership, stores map[string]uint64) peers {
+	var p peers
+	for _, member := range m.voters {
+		p.all = append(p.all, &peer{
+			Member: member, pid: actor.NewPID(member.Address, actorName(c.Group)), store: stores[member.ID], pinned: stores[member.ID] != 0,
+		})
+	}
+	return p
+}
+
+func (p peers) of(id string) *peer {
+	for _, peer := range p.all {
+		if peer.ID == id {
+			return peer
+		}
+	}
+	return nil
+}
+
+// admits checks both ends of an RPC. What does not match is dropped: mail of another group or cluster, to another node, or from
+// another data directory than the sender had.
+func (s *server) admits(h *messages.Header) bool {
+	if h == nil || h.Group != s.group || h.To != s.id || h.From == s.id || h.Term > maxIndex {
+		return false
+	}
+	p := s.peers.of(h.From)
+	if p == nil || h.StoreId == 0 {
+		return false
+	}
+	switch {
+	case h.ClusterId != 0 && s.clusterID != 0 && h.ClusterId != s.clusterID:
+		s.warn(p, "a node of another cluster answers under a member's name: check its --initial-cluster and its data directory")
+		return false
+	case p.store == 0:
+		s.pin(p, h.StoreId)
+	case p.store != h.StoreId:
+		s.warn(p, "a member answers from another data directory than before, and is ignored: it was wiped or copied, and must be added as a new member")
+		return false
+	}
+	return true
+}
+
+func (s *server) pin(p *peer, store uint64) {
+	p.store = store
+	s.outbox.pin(p.ID, store)
+	s.outbox.hold(func() { p.pinned = true })
+}
+
+func (s *server) warn(p *peer, message string) {
+	if !p.warned {
+		p.warned = true
+		s.c.Logger.Warn(message, "group", s.group, "node", s.id, "member", p.ID, "address", p.Address)
+	}
+}
+
+// counts says whether what the node promises may be counted.
+func (s *server) counts(id string) bool { return s.peers.of(id).pinned }

@@ -1,0 +1,96 @@
+package actors
+
+import (
+	"log/slog"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// Executor runs work outside of any mailbox, one at a time for one journal, and must not block its caller.
+type Executor func(work func())
+
+// commit asks the journal to make a batch durable; synced is its answer.
+type (
+	commit struct {
+		batch  *batch
+		server *actor.PID
+	}
+	synced struct{ batch *batch }
+	// committed is the executor's answer to the journal.
+	committed struct{ err error }
+)
+
+// journal is the one writer of a node's store. It merges what all groups have queued into one commit, waits for the sync
+// outside of its mailbox, and tells every server; meanwhile the next commit gathers.
+type journal struct {
+	store   *persistence.Store
+	run     Executor
+	log     *slog.Logger
+	queued  []*commit
+	writing []*commit
+	records []*persistence.Batch
+	err     error
+}
+
+// StartJournal spawns the journal of a node. Commits run on run; props are added to the actor's.
+func StartJournal(root *actor.RootContext, store *persistence.Store, run Executor, log *slog.Logger, props ...actor.PropsOption) (*actor.PID, error) {
+	j := &journal{store: store, run: run, log: log}
+	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(reason any) {
+		log.Error("the journal panicked: the node promises nothing until it is restarted", "reason", reason)
+	}})}, props...)
+	return root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return j }, options...), "journal")
+}
+
+func (j *journal) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *commit:
+		j.queued = append(j.queued, m)
+		j.write(ctx)
+	case *committed:
+		j.done(ctx, m.err)
+		j.write(ctx)
+	}
+}
+
+func (j *journal) write(ctx actor.Context) {
+	if len(j.writing) > 0 || len(j.queued) == 0 {
+		return
+	}
+	if j.err != nil {
+		j.refuse(ctx)
+		return
+	}
+	j.writing, j.queued = j.queued, j.writing[:0]
+	j.records = j.records[:0]
+	for _, c := range j.writing {
+		j.records = append(j.records, &c.batch.records)
+	}
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	j.run(func() { root.Send(self, &committed{j.store.Commit(j.records)}) })
+}
+
+func (j *journal) done(ctx actor.Context, err error) {
+	if err != nil && j.err == nil {
+		j.err = err
+		j.log.Error("the store refused a commit: the node promises nothing until it is restarted", "err", err)
+	}
+	for i, c := range j.writing {
+		if j.err == nil {
+			ctx.Send(c.server, &synced{c.batch})
+		} else {
+			ctx.Send(c.server, &storageFailed{j.err})
+		}
+		j.writing[i] = nil
+	}
+	j.writing = j.writing[:0]
+}
+
+// refuse answers what came after a failure: nothing is tried again, since a second sync proves nothing.
+func (j *journal) refuse(ctx actor.Context) {
+	for _, c := range j.queued {
+		ctx.Send(c.server, &storageFailed{j.err})
+	}
+	j.queued = nil
+}

@@ -1,0 +1,154 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/messages"
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// machine is the actor around the StateMachine: it applies, answers queries, and answers the callers of what it applied. From
+// apply on, a caller's answer is its to give.
+type machine struct {
+	sm      StateMachine
+	door    *Door
+	store   *persistence.Store
+	number  persistence.GroupID
+	limits  Limits
+	applied uint64
+
+	// waiters are those of the apply at work; reads wait until their index is applied.
+	waiters []waiter
+	reads   []*lookup
+
+	// Reused from batch to batch.
+	entries []Entry
+}
+
+// replay continues an apply that reads its entries from the store.
+type replay struct{ last uint64 }
+
+func (m *machine) Receive(ctx actor.Context) {
+	switch mail := ctx.Message().(type) {
+	case *apply:
+		if mail.taken.Swap(true) {
+			return
+		}
+		m.waiters = mail.waiters
+		if mail.entries == nil {
+			m.replay(ctx, mail.last)
+			return
+		}
+		m.apply(mail.first, mail.entries)
+		m.finish(ctx)
+	case *replay:
+		m.replay(ctx, mail.last)
+	case *lookup:
+		if mail.readIndex <= m.applied {
+			m.look(mail)
+		} else {
+			m.reads = append(m.reads, mail)
+		}
+	case *actor.Stopping:
+		m.stop()
+	}
+}
+
+func (m *machine) finish(ctx actor.Context) {
+	m.waiters = nil
+	ctx.Send(ctx.Parent(), &applied{m.applied})
+	waiting := m.reads[:0]
+	for _, r := range m.reads {
+		if r.readIndex <= m.applied {
+			m.look(r)
+		} else {
+			waiting = append(waiting, r)
+		}
+	}
+	clear(m.reads[len(waiting):])
+	m.reads = waiting
+}
+
+// replay applies entries that are in the store only, some at a time, so that reads of what is applied do not wait for all.
+func (m *machine) replay(ctx actor.Context, last uint64) {
+	_, entries, err := m.store.Read(m.number, m.applied+1, last+1, m.limits.ApplyBytes)
+	if err != nil {
+		panic(fmt.Errorf("reading committed entries from %d on: %w", m.applied+1, err))
+	}
+	m.apply(m.applied+1, entries)
+	if m.applied < last {
+		ctx.Send(ctx.Self(), &replay{last})
+		return
+	}
+	m.finish(ctx)
+}
+
+func (m *machine) apply(first uint64, entries []messages.EncodedEntry) {
+	if first != m.applied+1 {
+		panic(fmt.Errorf("entry %d follows %d: every index is applied once, in order", first, m.applied))
+	}
+	commands := m.entries[:0]
+	for i, encoded := range entries {
+		entry, err := messages.DecodeEntry(encoded)
+		if err != nil {
+			panic(fmt.Errorf("entry %d: %w", first+uint64(i), err))
+		}
+		if entry.Kind == messages.Entry_KIND_COMMAND {
+			commands = append(commands, Entry{Index: first + uint64(i), Command: entry.Data})
+		}
+	}
+	m.entries = commands
+	var results []Result
+	if len(commands) > 0 {
+		results = m.sm.Apply(commands)
+	}
+	if len(results) != len(commands) {
+		panic(fmt.Errorf("the state machine gave %d results for %d commands", len(results), len(commands)))
+	}
+	m.applied = first + uint64(len(entries)) - 1
+	m.answer(commands, results)
+	clear(commands)
+}
+
+// answer tells the callers of the commands just applied. Both lists are in log order.
+func (m *machine) answer(commands []Entry, results []Result) {
+	next, bytes, answered := 0, 0, 0
+	for ; answered < len(m.waiters) && m.waiters[answered].index <= m.applied; answered++ {
+		w := m.waiters[answered]
+		for commands[next].Index != w.index {
+			next++
+		}
+		answer := Answer{Index: w.index, Value: results[next].Value}
+		if err := results[next].Err; err != nil {
+			answer.Err = &RejectedError{err}
+		}
+		bytes += w.bytes
+		w.caller.Answer(answer)
+	}
+	m.waiters = m.waiters[answered:]
+	m.door.release(answered, bytes)
+}
+
+func (m *machine) look(r *lookup) {
+	for _, q := range r.queries {
+		value, err := m.sm.Query(context.Background(), q.query)
+		m.door.release(1, len(q.query))
+		q.caller.Answer(Answer{Value: value, Err: err})
+	}
+}
+
+// stop ends whoever still waits: what was handed over is committed, but whether it was applied nobody can say.
+func (m *machine) stop() {
+	for _, w := range m.waiters {
+		m.door.release(1, w.bytes)
+		w.caller.Answer(Answer{Index: w.index, Err: ErrOutcomeUnknown})
+	}
+	m.waiters = nil
+	for _, r := range m.reads {
+		m.door.refuseQueries(r.queries, ErrClosed)
+	}
+	m.reads = nil
+}

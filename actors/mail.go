@@ -1,0 +1,90 @@
+package actors
+
+import (
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// Mail inside one node. What a struct points to never changes after it was mailed.
+
+// flush is what the first staged record mails to its own server: it arrives behind everything queued before it, which is the
+// server's group commit.
+type flush struct{}
+
+// storageFailed: the node's disk promises nothing any more.
+type storageFailed struct{ err error }
+
+// connectionLost hints that the node at address may be gone.
+type connectionLost struct{ address string }
+
+// From a replicator to its server. Mail from a child carries the term of its leadership.
+type (
+	// contact: a reply to this leadership, which was sent after round began; its sender's log equals ours up to match.
+	contact struct {
+		peer   int
+		header *messages.Header
+		round  uint64
+		match  uint64
+	}
+	// higherTerm: a reply had a term above the leadership's.
+	higherTerm struct{ term uint64 }
+	// fetch asks for the entries that follow the last one, at most index, whose term is at most maxTerm.
+	fetch struct {
+		term           uint64
+		replicator     *actor.PID
+		index, maxTerm uint64
+	}
+)
+
+// From a leader to its replicators.
+type (
+	// appended: new entries of the leader's term.
+	appended struct {
+		prevIndex, prevTerm uint64
+		entries             []messages.EncodedEntry
+		commit              uint64
+	}
+	// fetched answers fetch. When inStore, the entries after prevIndex, up to last, are to be read from the store.
+	fetched struct {
+		prevIndex, prevTerm uint64
+		entries             []messages.EncodedEntry
+		inStore             bool
+		last                uint64
+	}
+	// permit lets a replicator go on sending heartbeats for an election timeout, and begins a round. A stuck server gives
+	// none, and so does not go on leading.
+	permit struct {
+		round, commit uint64
+		last          uint64
+		header        *messages.Header
+		now           bool // send at once
+	}
+)
+
+// From a server to its machine, and back.
+type (
+	// apply hands over committed entries and who waits for them. Without entries the machine reads them from the store.
+	apply struct {
+		first, last uint64
+		entries     []messages.EncodedEntry
+		waiters     []waiter
+		// taken by the machine, or by a server that stops before the machine came to it.
+		taken atomic.Bool
+	}
+	applied struct{ index uint64 }
+	// lookup hands over reads that may be answered once readIndex is applied.
+	lookup struct {
+		readIndex uint64
+		queries   []query
+	}
+)
+
+// waiter is a caller whose command is in the log at index.
+type waiter struct {
+	index  uint64
+	bytes  int
+	caller Caller
+}

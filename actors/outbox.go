@@ -1,0 +1,110 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// outbox is where promises wait. What a message changes is staged in the open batch; whatever promises that the change is
+// durable is held under that batch. A flush hands the batch to the journal; when it is synced, what it held leaves.
+//
+//	stage ──> open batch ──flush──> journal ──synced──> durable rises, held leaves
+type outbox struct {
+	group   persistence.GroupID
+	open    *batch
+	pending []*batch // with the journal, oldest first
+	// durable is the last index such that the log as it is now is in synced batches. Only truncation lowers it.
+	durable uint64
+}
+
+// batch is what is staged between two flushes.
+type batch struct {
+	records persistence.Batch
+	// first is the lowest index staged; 0: no entries.
+	first uint64
+	// claim is the last index that the log, as it is now, has in this and earlier batches. Truncation caps it.
+	claim uint64
+	// held leaves when the batch is synced.
+	held  []func()
+	since time.Time
+}
+
+func (o *outbox) stage() *batch {
+	if o.open == nil {
+		o.open = &batch{}
+	}
+	return o.open
+}
+
+// promise stages the hard state: it must be synced before anything held leaves.
+func (o *outbox) promise() { o.stage().records.Sync = true }
+
+// entry stages the entry at index, which is in the log already.
+func (o *outbox) entry(index uint64) {
+	b := o.stage()
+	if b.first == 0 || index < b.first {
+		b.first = index
+	}
+	b.records.Sync = true
+}
+
+// pin stages the store id of a peer.
+func (o *outbox) pin(peer string, store uint64) {
+	b := o.stage()
+	if b.records.PinnedPeers == nil {
+		b.records.PinnedPeers = map[string]uint64{}
+	}
+	b.records.PinnedPeers[peer] = store
+	b.records.Sync = true
+}
+
+// hold lets f run when all that is staged now is durable.
+func (o *outbox) hold(f func()) {
+	b := o.stage()
+	b.held = append(b.held, f)
+}
+
+// truncated caps what is claimed: the entries from index on are no longer those that were or will be synced.
+func (o *outbox) truncated(from uint64) {
+	o.durable = min(o.durable, from-1)
+	for _, b := range o.pending {
+		b.claim = min(b.claim, from-1)
+	}
+	if o.open != nil && o.open.first > from {
+		o.open.first = from
+	}
+}
+
+// seal closes the open batch for the journal: the log's entries from the lowest staged one on, and the hard state.
+func (s *state) seal(now time.Time) *batch {
+	o := &s.outbox
+	b := o.open
+	o.open = nil
+	o.pending = append(o.pending, b)
+	b.claim, b.since = s.log.last, now
+	b.records.Group, b.records.HardState = o.group, s.hardState()
+	if b.first != 0 {
+		b.records.First, b.records.Entries = b.first, s.log.slice(b.first, s.log.last)
+	}
+	return b
+}
+
+// synced takes note that the oldest pending batch is durable, and lets go what it held. Completions are matched by batch,
+// never by index: an index may have been truncated and filled again since.
+func (o *outbox) synced(b *batch) {
+	if len(o.pending) == 0 || o.pending[0] != b {
+		panic("the journal synced a batch out of order")
+	}
+	o.pending[0] = nil
+	o.pending = o.pending[1:]
+	o.durable = max(o.durable, b.claim)
+	for _, leave := range b.held {
+		leave()
+	}
+}
+
+// stalled says whether the oldest batch has been waiting for its sync since before then.
+func (o *outbox) stalled(then time.Time) bool {
+	return len(o.pending) > 0 && o.pending[0].since.Before(then)
+}

@@ -1,0 +1,44 @@
+package actors
+
+// reads are linearizable by ReadIndex (section 8, thesis 6.4): what is committed when a read arrives is its read index; a
+// majority must then answer a message that was sent after the read arrived, which proves that no later leader had committed
+// anything; and the state machine must have applied the read index. Many reads share one round.
+type reads struct {
+	// waiting for the next round; asked: in the present one.
+	waiting, asked []query
+	round          uint64
+	readIndex      uint64
+}
+
+func (r *reads) arrive(queries []query) { r.waiting = append(r.waiting, queries...) }
+
+func (r *reads) refuse(d *Door, err error) {
+	d.refuseQueries(r.asked, err)
+	d.refuseQueries(r.waiting, err)
+	r.asked, r.waiting = nil, nil
+}
+
+// read begins a round for the reads that wait, unless one is under way. Before it committed an entry of its term, a leader does
+// not know what is committed (section 8).
+func (l *leader) read(s *server) {
+	r := &l.reads
+	if len(r.asked) > 0 || len(r.waiting) == 0 || s.commitIndex < l.firstOfTerm {
+		return
+	}
+	r.asked, r.waiting = r.waiting, nil
+	r.readIndex = s.commitIndex
+	l.beat(s, true)
+	r.round = l.round
+	l.confirmReads(s)
+}
+
+// confirmReads hands the reads of a round to the machine when a majority has answered it.
+func (l *leader) confirmReads(s *server) {
+	r := &l.reads
+	if len(r.asked) == 0 || quorumIndex(l.rounds) < r.round {
+		return
+	}
+	s.ctx.Send(s.machine, &lookup{r.readIndex, r.asked})
+	r.asked = nil
+	l.read(s)
+}

@@ -1,0 +1,247 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// replicator is the leader's child for one follower: it owns nextIndex. It probes until it knows where the two logs meet, then
+// streams; a refusal makes it probe again. It keeps nothing durable, and may be restarted.
+//
+//	probing ──success──> streaming ──refusal──> probing
+type replicator struct {
+	c      *Config
+	door   *Door
+	peer   int
+	to     Member
+	target *actor.PID
+	header *messages.Header
+	term   uint64
+
+	// nextIndex is the index of the next entry to send; prevTerm is the term of the entry before it.
+	nextIndex, prevTerm uint64
+	// matchIndex is the highest index known to be replicated on the follower.
+	matchIndex uint64
+	streaming  bool
+	// fetching: the server was asked for entries and has not answered.
+	fetching bool
+	inflight window
+
+	// What the server last told: the end of its log, its commitIndex, its round, and until when heartbeats may be sent.
+	last, commit, round uint64
+	permitted           time.Time
+	answered            uint64 // the last round that the follower answered
+	sentAt              time.Time
+	refused             string // what the follower said of its failure, to log it once
+}
+
+// idle is the replicator's own wake-up.
+type idle struct{}
+
+func (r *replicator) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		r.probe(ctx)
+		r.c.Clock.After(r.c.Timing.Heartbeat, ctx.Self(), idle{})
+	case *permit:
+		r.renew(ctx, m)
+	case *appended:
+		r.push(ctx, m)
+	case *fetched:
+		r.resume(ctx, m)
+	case *messages.AppendEntriesReply:
+		r.reply(ctx, m)
+	case idle:
+		r.heartbeat(ctx)
+	}
+}
+
+func (r *replicator) renew(ctx actor.Context, m *permit) {
+	r.round, r.commit, r.last, r.header = m.round, m.commit, max(r.last, m.last), withReceiver(m.header, r.to.ID)
+	r.permitted = r.c.Clock.Now().Add(r.c.Timing.Election)
+	if m.now {
+		r.send(ctx, nil)
+	}
+	r.pump(ctx)
+}
+
+// withReceiver copies a header: messages on their way are never changed.
+func withReceiver(h *messages.Header, to string) *messages.Header {
+	return &messages.Header{ClusterId: h.ClusterId, Group: h.Group, From: h.From, To: to, StoreId: h.StoreId, Term: h.Term}
+}
+
+// heartbeat sends an empty AppendEntries when nothing else was sent for an interval (section 5.2). It names the last entry sent,
+// so that the follower's answer shows a loss.
+func (r *replicator) heartbeat(ctx actor.Context) {
+	now := r.c.Clock.Now()
+	wait := r.c.Timing.Heartbeat - now.Sub(r.sentAt)
+	if wait <= 0 {
+		if now.Before(r.permitted) {
+			r.send(ctx, nil)
+		}
+		wait = r.c.Timing.Heartbeat
+	}
+	r.c.Clock.After(wait, ctx.Self(), idle{})
+}
+
+// push sends entries that the leader just appended, if they are the follower's next and the window is open.
+func (r *replicator) push(ctx actor.Context, m *appended) {
+	r.commit = max(r.commit, m.commit)
+	r.last = max(r.last, m.prevIndex+uint64(len(m.entries)))
+	if r.streaming && !r.fetching && m.prevIndex+1 == r.nextIndex {
+		r.stream(ctx, m.entries)
+	}
+	r.pump(ctx)
+}
+
+// pump asks for entries while the follower lacks some and the window is open.
+func (r *replicator) pump(ctx actor.Context) {
+	if r.streaming && !r.fetching && r.nextIndex <= r.last && r.inflight.open(r.c.Limits) {
+		r.fetch(ctx, r.nextIndex-1, maxIndex)
+	}
+}
+
+func (r *replicator) fetch(ctx actor.Context, index, maxTerm uint64) {
+	r.fetching = true
+	ctx.Send(ctx.Parent(), &fetch{term: r.term, replicator: ctx.Self(), index: index, maxTerm: maxTerm})
+}
+
+// resume goes on with what the server fetched: a new place to probe, or the next entries.
+func (r *replicator) resume(ctx actor.Context, m *fetched) {
+	r.fetching = false
+	if !r.streaming {
+		r.nextIndex, r.prevTerm = m.prevIndex+1, m.prevTerm
+		r.probe(ctx)
+		return
+	}
+	if m.prevIndex+1 != r.nextIndex {
+		r.pump(ctx)
+		return
+	}
+	entries := m.entries
+	if m.inStore {
+		entries = r.read(m)
+	}
+	r.stream(ctx, entries)
+	if len(entries) > 0 {
+		r.pump(ctx)
+	}
+}
+
+// read takes older entries from the store. It gives none if the log was cut or overwritten under a leadership that is over.
+func (r *replicator) read(m *fetched) []messages.EncodedEntry {
+	prevTerm, entries, err := r.c.Store.Read(r.c.Number, m.prevIndex+1, m.last+1, r.c.Limits.MessageBytes)
+	if err != nil {
+		r.c.Logger.Error("entries for a follower could not be read from the store", "group", r.c.Group, "follower", r.to.ID, "from", m.prevIndex+1, "err", err)
+		return nil
+	}
+	if prevTerm > r.term || len(entries) == 0 || lastTermOf(entries) > r.term {
+		return nil
+	}
+	r.prevTerm = prevTerm
+	return entries
+}
+
+func lastTermOf(entries []messages.EncodedEntry) uint64 {
+	e, err := messages.DecodeEntry(entries[len(entries)-1])
+	if err != nil {
+		return maxIndex
+	}
+	return e.Term
+}
+
+// stream sends entries from nextIndex on, in messages of bounded size, while the window is open.
+func (r *replicator) stream(ctx actor.Context, entries []messages.EncodedEntry) {
+	for len(entries) > 0 && r.inflight.open(r.c.Limits) {
+		n, bytes := 0, 0
+		for n < len(entries) && (n == 0 || bytes+len(entries[n]) <= r.c.Limits.MessageBytes) {
+			bytes += len(entries[n])
+			n++
+		}
+		r.send(ctx, entries[:n:n])
+		r.nextIndex += uint64(n)
+		r.prevTerm = lastTermOf(entries[:n])
+		r.inflight.push(r.nextIndex-1, bytes)
+		entries = entries[n:]
+	}
+}
+
+// probe asks whether the logs meet before nextIndex.
+func (r *replicator) probe(ctx actor.Context) {
+	r.streaming = false
+	r.inflight.clear()
+	r.send(ctx, nil)
+}
+
+func (r *replicator) send(ctx actor.Context, entries []messages.EncodedEntry) {
+	m := &messages.AppendEntries{
+		Header: r.header, PrevLogIndex: r.nextIndex - 1, PrevLogTerm: r.prevTerm, Entries: entries, LeaderCommit: r.commit, Round: r.round,
+	}
+	if len(entries) == 0 {
+		m.ClientAddress = r.c.ClientAddress
+	}
+	r.sentAt = r.c.Clock.Now()
+	ctx.Request(r.target, m)
+}
+
+// reply handles what the follower answers to this leadership.
+func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
+	if !r.concerns(m.Header) {
+		return
+	}
+	switch {
+	case m.Header.Term > r.term:
+		r.permitted = time.Time{}
+		ctx.Send(ctx.Parent(), &higherTerm{m.Header.Term})
+	case m.Header.Term < r.term:
+		// Replies are of the term they answer: this is not one to us.
+	case m.Error != "":
+		if m.Error != r.refused {
+			r.c.Logger.Warn("a follower can promise nothing", "group", r.c.Group, "follower", r.to.ID, "because", m.Error)
+			r.refused = m.Error
+		}
+	default:
+		r.refused = ""
+		r.report(ctx, m)
+		if m.Success {
+			r.accepted(ctx, m)
+		} else {
+			r.rejected(ctx, m)
+		}
+	}
+}
+
+func (r *replicator) concerns(h *messages.Header) bool {
+	return h != nil && h.Group == r.c.Group && h.From == r.to.ID && h.To == r.c.ID
+}
+
+// report tells the server what is new to it.
+func (r *replicator) report(ctx actor.Context, m *messages.AppendEntriesReply) {
+	if m.Round <= r.answered && m.MatchIndex <= r.matchIndex || m.Round > r.round {
+		return
+	}
+	r.answered = max(r.answered, m.Round)
+	r.matchIndex = max(r.matchIndex, min(m.MatchIndex, r.nextIndex-1))
+	ctx.Send(ctx.Parent(), &contact{peer: r.peer, header: m.Header, round: r.answered, match: r.matchIndex})
+}
+
+func (r *replicator) accepted(ctx actor.Context, m *messages.AppendEntriesReply) {
+	r.inflight.acknowledge(m.MatchIndex)
+	if !r.fetching {
+		r.streaming = true
+	}
+	r.pump(ctx)
+}
+
+// rejected goes back to where the logs may meet. A refusal that is older than an acknowledgement says nothing.
+func (r *replicator) rejected(ctx actor.Context, m *messages.AppendEntriesReply) {
+	if r.fetching || m.ConflictIndex < r.matchIndex || m.ConflictIndex >= r.nextIndex {
+		return
+	}
+	r.streaming = false
+	r.inflight.clear()
+	r.fetch(ctx, m.ConflictIndex, m.ConflictTerm)
+}

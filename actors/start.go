@@ -1,0 +1,79 @@
+package actors
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+const machineName = "machine"
+
+// actorName is what a group's server is called on every node.
+func actorName(group string) string { return "raft/" + group }
+
+// Start recovers a group's server from the store and spawns it. The server runs until its actor is stopped, and then answers
+// all callers. A server is never restarted in place: what panics stays stopped until the node is restarted.
+func Start(root *actor.RootContext, c Config) (*Door, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	recovered, err := c.Store.Recover(c.Number)
+	if err != nil {
+		return nil, fmt.Errorf("group %s: %w", c.Group, err)
+	}
+	s := &server{state: newState(&c, c.Store.Identity(), recovered), c: &c, door: &Door{root: root, limits: c.Limits}}
+	s.peers = newPeers(&c, s.members, recovered.PeerStores)
+	s.rng = rand.New(rand.NewPCG(c.Seed, hash(c.ID+"/"+c.Group)))
+	if err := s.recoverFounding(); err != nil {
+		return nil, fmt.Errorf("group %s: %w", c.Group, err)
+	}
+	return s.door, s.spawn(root)
+}
+
+func (s *server) spawn(root *actor.RootContext) error {
+	s.door.status.Store(&Status{Term: s.currentTerm, CommitIndex: s.commitIndex, LastIndex: s.log.last, DurableIndex: s.outbox.durable})
+	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(reason any) {
+		s.c.Logger.Error("the group's server panicked and is stopped", "group", s.group, "node", s.id, "reason", reason)
+		err := fmt.Errorf("%w: its server panicked: %v", ErrGroupFailed, reason)
+		status := s.door.Status()
+		status.Role, status.Err = Failed, err
+		s.door.status.Store(&status)
+		s.door.close(err)
+	}})}, s.c.Props...)
+	name := actorName(s.group)
+	// The door is complete before the server may use it.
+	s.door.pid = actor.NewPID(root.ActorSystem().Address(), name)
+	s.door.machine = actor.NewPID(root.ActorSystem().Address(), name+"/"+machineName)
+	if _, err := root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return s }, options...), name); err != nil {
+		return fmt.Errorf("group %s runs on this node already", s.group)
+	}
+	return nil
+}
+
+// recoverFounding finds the cluster id in the log's first entry, when the hard state does not have it yet.
+func (s *server) recoverFounding() error {
+	if s.clusterID != 0 || s.log.last == 0 || s.log.compacted > 0 {
+		return nil
+	}
+	_, entries, err := s.c.Store.Read(s.c.Number, 1, 2, 1)
+	if err != nil {
+		return err
+	}
+	first, err := messages.DecodeEntry(entries[0])
+	if err != nil {
+		return err
+	}
+	s.founding = foundingID(first)
+	s.commit(s.commitIndex)
+	return nil
+}
+
+func hash(s string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(s))
+	return h.Sum64()
+}

@@ -1,0 +1,86 @@
+package actors
+
+import (
+	"github.com/troupe-raft/troupe/messages"
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// state is the State box of Figure 2. The rules that need nothing else are its methods: a message in, a reply out.
+type state struct {
+	id      string
+	group   string
+	storeID uint64
+	members membership
+	// clusterID is the random id in the group's first entry, 0 until that is committed; founding is it before.
+	clusterID, founding uint64
+
+	// Persistent state on all servers. In memory it may run ahead of the disk; promises may not: see outbox.
+	currentTerm uint64
+	votedFor    string
+	log         raftLog
+
+	// Volatile state on all servers.
+	commitIndex uint64
+	lastApplied uint64
+
+	outbox outbox
+}
+
+// Volatile state on leaders is in leader (matchIndex) and replicator (nextIndex).
+
+func newState(c *Config, identity *messages.Identity, r persistence.Recovered) state {
+	return state{
+		id: c.ID, group: c.Group, storeID: identity.StoreId, members: newMembership(c.ID, c.Members), clusterID: r.HardState.ClusterID,
+		currentTerm: r.HardState.Term, votedFor: r.HardState.Vote, log: newLog(r),
+		commitIndex: max(r.HardState.Commit, r.Compacted), lastApplied: r.Compacted,
+		outbox: outbox{group: c.Number, durable: r.Last},
+	}
+}
+
+// header of a message to the node to.
+func (s *state) header(to string) *messages.Header {
+	return &messages.Header{ClusterId: s.clusterID, Group: s.group, From: s.id, To: to, StoreId: s.storeID, Term: s.currentTerm}
+}
+
+// setTerm begins a term in which this server has not voted.
+func (s *state) setTerm(term uint64) {
+	s.currentTerm, s.votedFor = term, ""
+	s.outbox.promise()
+}
+
+// vote for a candidate in currentTerm: once.
+func (s *state) vote(candidate string) {
+	s.votedFor = candidate
+	s.outbox.promise()
+}
+
+// append adds an entry of the term to the log.
+func (s *state) append(term uint64, kind messages.Entry_Kind, data []byte) {
+	s.appendEncoded(term, messages.EncodeEntry(term, kind, data))
+}
+
+func (s *state) appendEncoded(term uint64, entry messages.EncodedEntry) {
+	s.log.append(term, entry)
+	s.outbox.entry(s.log.last)
+}
+
+// truncate removes the entry at from and all that follow it.
+func (s *state) truncate(from uint64) {
+	s.log.truncate(from)
+	s.outbox.truncated(from)
+}
+
+// commit raises commitIndex; it never falls.
+func (s *state) commit(index uint64) {
+	s.commitIndex = max(s.commitIndex, index)
+	if s.clusterID == 0 && s.commitIndex > 0 {
+		s.clusterID = s.founding
+	}
+}
+
+func (s *state) hardState() persistence.HardState {
+	return persistence.HardState{Term: s.currentTerm, Vote: s.votedFor, Commit: s.commitIndex, ClusterID: s.clusterID}
+}
+
+// applicable is the last index that may be applied: committed, and durable here.
+func (s *state) applicable() uint64 { return min(s.commitIndex, s.outbox.durable) }

@@ -1,0 +1,28 @@
+package actors
+
+import "context"
+
+// StateMachine is what a group replicates. One actor calls it: never two calls at a time. A call that panics stops the group
+// on this node.
+type StateMachine interface {
+	// Apply applies committed commands in log order and returns one Result for each. It must be deterministic: the same
+	// commands give the same results on every node. The entries and what they point to are valid only during the call.
+	Apply(entries []Entry) []Result
+	// Query answers a read. It must not change the state, and holds up Apply while it runs. The result must not be changed
+	// afterwards.
+	Query(ctx context.Context, query []byte) ([]byte, error)
+}
+
+// Entry is one committed command.
+type Entry struct {
+	// Index is the entry's place in the log. Indexes rise, with gaps where the log holds entries of Raft itself.
+	Index   uint64
+	Command []byte
+}
+
+// Result is what a command came to.
+type Result struct {
+	Value []byte
+	// Err is a deterministic rejection, replicated like any result.
+	Err error
+}

@@ -1,0 +1,50 @@
+package actors
+
+// Role is what a server is in its term.
+type Role uint8
+
+// The roles of the paper, and two of servers that take no more part.
+const (
+	Follower Role = iota
+	Candidate
+	Leader
+	// Failed servers promise nothing until the node is restarted.
+	Failed
+	Stopped
+)
+
+func (r Role) String() string {
+	switch r {
+	case Follower:
+		return "follower"
+	case Candidate:
+		return "candidate"
+	case Leader:
+		return "leader"
+	case Failed:
+		return "failed"
+	case Stopped:
+		return "stopped"
+	}
+	return "unknown"
+}
+
+// Status is what a server says of itself, as of the last message it handled.
+type Status struct {
+	Role Role
+	Term uint64
+	// LeaderID is the leader of Term, empty when unknown; ClientAddress is where clients reach it.
+	LeaderID      string
+	ClientAddress string
+	CommitIndex   uint64
+	AppliedIndex  uint64
+	// LastIndex is the last index in the log, DurableIndex the last one that is synced here.
+	LastIndex    uint64
+	DurableIndex uint64
+	// ClusterID is the random id of the group's founding, 0 until it is committed.
+	ClusterID uint64
+	// Ready: this server leads, and has committed an entry of its term.
+	Ready bool
+	// Err is why a Failed or Stopped server is so, otherwise nil.
+	Err error
+}
