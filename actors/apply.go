@@ -10,7 +10,7 @@ import (
 // machine has one batch at a time; the next gathers meanwhile, so what is handed over is bounded.
 func (s *server) apply() {
 	last := s.applicable()
-	if s.handed != nil || last <= s.lastApplied || s.role.kind() == Failed {
+	if s.handed != nil || last <= s.lastApplied {
 		return
 	}
 	a := &apply{first: s.lastApplied + 1}
@@ -90,6 +90,8 @@ func (s *server) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor
 		return
 	}
 	supervisor.StopChildren(child)
-	s.fail(fmt.Errorf("%w: the state machine panicked: %v", ErrGroupFailed, reason))
-	s.publish()
+	if s.role.kind() != Failed {
+		s.fail(fmt.Errorf("%w: the state machine panicked: %v", ErrGroupFailed, reason))
+		s.publish()
+	}
 }

@@ -2,8 +2,9 @@ package actors
 
 import (
 	"errors"
-	"fmt"
 	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-raft/troupe/messages"
 )
@@ -16,8 +17,6 @@ func (f *failed) kind() Role { return Failed }
 func (f *failed) enter(s *server) {
 	s.alarm.deadline = time.Time{}
 	s.outbox.open = nil
-	unknown := fmt.Errorf("%w (%w)", ErrOutcomeUnknown, f.err)
-	s.dropWaiters(0, unknown)
 	if errors.Is(f.err, ErrGroupFailed) {
 		s.door.close(f.err) // the machine is gone: not even stale reads can be answered
 	}
@@ -25,8 +24,25 @@ func (f *failed) enter(s *server) {
 	f.callers(s, proposals, queries)
 }
 
-func (f *failed) appendEntries(s *server, m *messages.AppendEntries) {
-	s.reply(s.ctx.Sender(), &messages.AppendEntriesReply{Header: s.header(m.Header.From), Round: 0, Error: f.err.Error()})
+// receive stands for all of the server's handling: no rule of the paper applies any more.
+func (f *failed) receive(s *server, m any) {
+	switch m := m.(type) {
+	case *actor.Stopping:
+		s.stop()
+	case bell:
+		s.answerDoor()
+	case *messages.AppendEntries:
+		if s.admits(m.Header) && s.ctx.Sender() != nil {
+			s.ctx.Send(s.ctx.Sender(), &messages.AppendEntriesReply{Header: replyHeader(s, m.Header), Error: f.err.Error()})
+		}
+	}
+}
+
+// replyHeader is of the term of the message, so that its sender takes the reply as one to it.
+func replyHeader(s *server, h *messages.Header) *messages.Header {
+	header := s.header(h.From)
+	header.Term = h.Term
+	return header
 }
 
 func (f *failed) callers(s *server, proposals []proposal, queries []query) {
@@ -34,9 +50,10 @@ func (f *failed) callers(s *server, proposals []proposal, queries []query) {
 	s.door.refuseQueries(queries, f.err)
 }
 
-func (f *failed) leave(*server)                                 {}
-func (f *failed) hearsLeader(*server) bool                      { return true } // it refuses all candidates
-func (f *failed) voteReply(*server, *messages.RequestVoteReply) {}
-func (f *failed) timeout(*server)                               {}
-func (f *failed) synced(*server)                                {}
-func (f *failed) mail(*server, any)                             {}
+func (f *failed) leave(*server)                                  {}
+func (f *failed) hearsLeader(*server) bool                       { return false }
+func (f *failed) voteReply(*server, *messages.RequestVoteReply)  {}
+func (f *failed) appendEntries(*server, *messages.AppendEntries) {}
+func (f *failed) timeout(*server)                                {}
+func (f *failed) synced(*server)                                 {}
+func (f *failed) mail(*server, any)                              {}

@@ -61,6 +61,10 @@ type role interface {
 
 func (s *server) Receive(ctx actor.Context) {
 	s.ctx = ctx
+	if f, ok := s.role.(*failed); ok {
+		f.receive(s, ctx.Message())
+		return
+	}
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		s.start()
@@ -95,6 +99,10 @@ func (s *server) Receive(ctx actor.Context) {
 
 // finish ends the handling of every message.
 func (s *server) finish() {
+	if s.role.kind() == Failed {
+		s.publish()
+		return
+	}
 	if s.outbox.open != nil && !s.flushing {
 		s.flushing = true
 		s.ctx.Send(s.ctx.Self(), flush{})
@@ -219,7 +227,7 @@ func (s *server) answerDoor() {
 // flush hands what was staged to the journal.
 func (s *server) flush() {
 	s.flushing = false
-	if s.outbox.open == nil || s.role.kind() == Failed {
+	if s.outbox.open == nil {
 		return
 	}
 	if l, ok := s.role.(*leader); ok {
@@ -230,9 +238,6 @@ func (s *server) flush() {
 }
 
 func (s *server) synced(b *batch) {
-	if s.role.kind() == Failed {
-		return
-	}
 	s.outbox.synced(b)
 	s.role.synced(s)
 	s.log.forget(s.outbox.durable, s.c.Limits.TailBytes)
@@ -240,10 +245,11 @@ func (s *server) synced(b *batch) {
 
 // fail ends this server's part for good: it promises nothing any more, and says why.
 func (s *server) fail(err error) {
-	if s.role.kind() == Failed {
-		return
-	}
 	s.c.Logger.Error("the group's server failed on this node", "group", s.group, "node", s.id, "err", err)
+	s.dropWaiters(0, fmt.Errorf("%w (%w)", ErrOutcomeUnknown, err))
+	if l, ok := s.role.(*leader); ok {
+		l.reads.refuse(s.door, err)
+	}
 	s.become(&failed{err})
 }
 

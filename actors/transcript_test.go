@@ -1,0 +1,394 @@
+package actors
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/cockroachdb/datadriven"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/troupe-raft/troupe/messages"
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// TestTranscripts plays testdata: messages to one server (n1), what it says in return, and its state where that changed. The
+// scripts stand for its peers; time and the disk move only when a script says so.
+//
+//	server of=3 [term=2 vote=n2 log=1@1,2@2 commit=1]   a fresh server, with this on its disk; [stall=1s]: its DiskStall
+//	append from=n2 term=2 prev=1@1 [entries=2@2] [commit=1] [round=1] [store=..] [cluster=..] [to=..] [group=..]
+//	vote from=n2 term=2 last=2@2 [pre] [round=7]        a RequestVote
+//	voted from=n2 [term=2] [refused] [pre] [round=..]   its reply; the round of the last request, unless given
+//	ack from=n2 match=3 [round=..] [term=..]            an AppendEntriesReply to the replicator of n2
+//	refuse from=n2 conflict=3@1 [term=..]
+//	propose x y | query                                 callers at the door
+//	sync                                                the disk finishes all that was written
+//	wait 100ms | pause 3s                               time passes; pause: and nothing is handled meanwhile
+//	lost n2                                             the connection to n2 broke
+//	disk fails
+//
+// Go test -rewrite writes the expectations: read the difference before you believe it.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			var s *stage
+			datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
+				if d.Cmd == "server" {
+					s = newStage(t, d)
+				} else {
+					s.play(t, d)
+				}
+				return s.takeSaid()
+			})
+		})
+	}
+}
+
+// stage is one server whose surroundings are scripted. Everything runs on the test's goroutine.
+type stage struct {
+	system *actor.ActorSystem
+	clock  *manualClock
+	server *server
+	door   *Door
+	work   []func()
+	said   []string
+	state  string
+
+	voteRound, appendRound uint64
+	replicators            map[string]*actor.PID
+}
+
+func newStage(t *testing.T, d *datadriven.TestData) *stage {
+	s := &stage{replicators: map[string]*actor.PID{}}
+	s.system = actor.NewActorSystemWithConfig(actor.Configure(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) })))
+	s.system.ProcessRegistry.Address = "n1:1"
+	s.system.ProcessRegistry.RegisterAddressResolver(func(*actor.PID) (actor.Process, bool) { return listener{s}, true })
+	s.clock = &manualClock{now: time.Unix(1000, 0), root: s.system.Root}
+
+	store, err := persistence.Open("data", persistence.Options{FS: vfs.NewMem(), NodeID: "n1", Cluster: "test", StoreID: 11, MemTableSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	record, err := store.Group("g", []*messages.Member{{Id: "n1", Address: "n1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := persistence.GroupID(record.Number)
+	if err := store.Commit([]*persistence.Batch{script{t, d}.disk(number)}); err != nil {
+		t.Fatal(err)
+	}
+	same := actor.WithDispatcher(actor.NewSynchronizedDispatcher(1000))
+	journal, err := StartJournal(s.system.Root, store, func(work func()) { s.work = append(s.work, work) }, slog.New(slog.DiscardHandler), same)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := int(script{t, d}.number("of", 1))
+	stall, err := time.ParseDuration(script{t, d}.text("stall", "10s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.door, err = Start(s.system.Root, Config{
+		Group: "g", ID: "n1", Members: testMembers(of), ClientAddress: "n1:client", Machine: &register{}, Store: store, Number: number,
+		Journal: journal, Clock: s.clock, Seed: 1, Timing: Timing{DiskStall: stall}, Invariants: true, Logger: slog.New(slog.NewTextHandler(complaints{s}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Props: []actor.PropsOption{same, actor.WithOnInit(func(ctx actor.Context) {
+			if server, ok := ctx.Actor().(*server); ok {
+				s.server = server
+			}
+		})},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// complaints shows the messages of warnings and errors in the transcript.
+type complaints struct{ s *stage }
+
+func (c complaints) Write(line []byte) (int, error) {
+	_, rest, _ := strings.Cut(string(line), "level=")
+	rest, _, _ = strings.Cut(rest, " group=")
+	c.s.say("log: %s", strings.TrimSpace(rest))
+	return len(line), nil
+}
+
+func (s *stage) say(format string, args ...any) {
+	s.said = append(s.said, fmt.Sprintf(format, args...))
+}
+
+// takeSaid is what the server said since the last time, and its state if that changed.
+func (s *stage) takeSaid() string {
+	if now := s.describe(); now != s.state {
+		s.state = now
+		s.say("%s", now)
+	}
+	said := strings.Join(s.said, "\n")
+	s.said = nil
+	return said
+}
+
+func (s *stage) describe() string {
+	v := s.server
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v term=%d", v.role.kind(), v.currentTerm)
+	if v.votedFor != "" {
+		fmt.Fprintf(&b, " vote=%s", v.votedFor)
+	}
+	if f, ok := v.role.(*follower); ok && f.leader != "" {
+		fmt.Fprintf(&b, " leader=%s", f.leader)
+	}
+	b.WriteString(" log=")
+	for i := v.log.compacted + 1; i <= v.log.last; i++ {
+		if i > 1 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%d@%d", i, v.log.term(i))
+	}
+	fmt.Fprintf(&b, " durable=%d commit=%d applied=%d", v.outbox.durable, v.commitIndex, v.lastApplied)
+	return b.String()
+}
+
+// listener is every other node: it writes down what is sent there.
+type listener struct{ s *stage }
+
+func (l listener) SendUserMessage(pid *actor.PID, message any) {
+	to, _, _ := strings.Cut(pid.Address, ":")
+	_, m, sender := actor.UnwrapEnvelope(message)
+	switch m := m.(type) {
+	case *messages.RequestVote:
+		l.s.voteRound = m.Round
+		l.s.say("%s <- %s term=%d last=%d@%d", to, preVote("RequestVote", m.PreVote), m.Header.Term, m.LastLogIndex, m.LastLogTerm)
+	case *messages.RequestVoteReply:
+		l.s.say("%s <- %s term=%d %s", to, preVote("RequestVoteReply", m.PreVote), m.Header.Term, choose(m.Granted, "granted", "refused"))
+	case *messages.AppendEntries:
+		l.s.appendRound = m.Round
+		l.s.replicators[to] = sender
+		l.s.say("%s <- AppendEntries term=%d prev=%d@%d%s commit=%d", to, m.Header.Term, m.PrevLogIndex, m.PrevLogTerm, describeEntries(m), m.LeaderCommit)
+	case *messages.AppendEntriesReply:
+		switch {
+		case m.Error != "":
+			l.s.say("%s <- AppendEntriesReply term=%d error=%q", to, m.Header.Term, m.Error)
+		case m.Success:
+			l.s.say("%s <- AppendEntriesReply term=%d success match=%d round=%d", to, m.Header.Term, m.MatchIndex, m.Round)
+		default:
+			l.s.say("%s <- AppendEntriesReply term=%d refused conflict=%d@%d", to, m.Header.Term, m.ConflictIndex, m.ConflictTerm)
+		}
+	}
+}
+
+func (l listener) SendSystemMessage(*actor.PID, any) {}
+func (l listener) Stop(*actor.PID)                   {}
+
+func preVote(name string, pre bool) string { return choose(pre, "pre-", "") + name }
+
+func choose(condition bool, yes, no string) string {
+	if condition {
+		return yes
+	}
+	return no
+}
+
+func describeEntries(m *messages.AppendEntries) string {
+	var all []string
+	for i, encoded := range m.Entries {
+		e, err := messages.DecodeEntry(encoded)
+		if err != nil {
+			return err.Error()
+		}
+		all = append(all, fmt.Sprintf("%d@%d", m.PrevLogIndex+1+uint64(i), e.Term))
+	}
+	return choose(len(all) > 0, " entries="+strings.Join(all, ","), "")
+}
+
+// manualClock fires when the script says so.
+type manualClock struct {
+	now    time.Time
+	root   *actor.RootContext
+	timers []timer
+}
+
+type timer struct {
+	due     time.Time
+	target  *actor.PID
+	message any
+}
+
+func (c *manualClock) Now() time.Time { return c.now }
+
+func (c *manualClock) After(d time.Duration, target *actor.PID, message any) {
+	c.timers = append(c.timers, timer{c.now.Add(d), target, message})
+}
+
+// advance fires what becomes due, in order.
+func (c *manualClock) advance(d time.Duration) {
+	end := c.now.Add(d)
+	for {
+		slices.SortStableFunc(c.timers, func(a, b timer) int { return a.due.Compare(b.due) })
+		if len(c.timers) == 0 || c.timers[0].due.After(end) {
+			break
+		}
+		t := c.timers[0]
+		c.timers = c.timers[1:]
+		if t.due.After(c.now) {
+			c.now = t.due
+		}
+		c.root.Send(t.target, t.message)
+	}
+	c.now = end
+}
+
+// witness is a caller who writes down the answer.
+type witness struct {
+	s    *stage
+	what string
+}
+
+func (w witness) Answer(a Answer) {
+	if a.Err != nil {
+		w.s.say("%s: %v", w.what, a.Err)
+		return
+	}
+	w.s.say("%s: %q", w.what, a.Value)
+}
+
+func (s *stage) play(t *testing.T, d *datadriven.TestData) {
+	c := script{t, d}
+	root, server := s.system.Root, s.door.PID()
+	switch d.Cmd {
+	case "append":
+		root.RequestWithCustomSender(server, c.appendEntries(), actor.NewPID(c.text("from", "")+":1", "raft/g/replicator"))
+	case "vote":
+		root.Send(server, c.requestVote())
+	case "voted":
+		round := c.number("round", s.voteRound)
+		root.Send(server, &messages.RequestVoteReply{Header: c.header(s.server.currentTerm), PreVote: c.has("pre"), Granted: !c.has("refused"), Round: round})
+	case "ack", "refuse":
+		index, term := c.entry("conflict")
+		root.Send(s.replicators[c.text("from", "")], &messages.AppendEntriesReply{
+			Header: c.header(s.server.currentTerm), Success: d.Cmd == "ack", MatchIndex: c.number("match", 0),
+			Round: c.number("round", s.appendRound), ConflictIndex: index, ConflictTerm: term,
+		})
+	case "propose":
+		for _, arg := range d.CmdArgs {
+			s.door.Propose([]byte(arg.Key), witness{s, "propose " + arg.Key})
+		}
+	case "query":
+		s.door.Query(nil, witness{s, "query"})
+	case "sync":
+		for len(s.work) > 0 {
+			work := s.work[0]
+			s.work = s.work[1:]
+			work()
+		}
+	case "wait", "pause":
+		duration, err := time.ParseDuration(d.CmdArgs[0].Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Cmd == "pause" {
+			s.clock.now = s.clock.now.Add(duration)
+			duration = 0
+		}
+		s.clock.advance(duration)
+	case "lost":
+		s.door.LeaderLost(d.CmdArgs[0].Key + ":1")
+	case "disk":
+		s.door.StorageFailed(fmt.Errorf("input/output error"))
+	default:
+		d.Fatalf(t, "unknown command %s", d.Cmd)
+	}
+}
+
+// script reads the arguments of one command.
+type script struct {
+	t *testing.T
+	d *datadriven.TestData
+}
+
+func (c script) has(key string) bool { return c.d.HasArg(key) }
+
+func (c script) text(key, otherwise string) string {
+	if !c.has(key) {
+		return otherwise
+	}
+	var v string
+	c.d.ScanArgs(c.t, key, &v)
+	return v
+}
+
+func (c script) number(key string, otherwise uint64) uint64 {
+	return c.parse(c.text(key, strconv.FormatUint(otherwise, 10)))
+}
+
+func (c script) parse(text string) uint64 {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		c.d.Fatalf(c.t, "%v", err)
+	}
+	return n
+}
+
+// entry reads index@term.
+func (c script) entry(key string) (index, term uint64) {
+	before, after, _ := strings.Cut(c.text(key, "0@0"), "@")
+	return c.parse(before), c.parse(after)
+}
+
+func (c script) entries(key string) (first uint64, entries []messages.EncodedEntry) {
+	text := c.text(key, "")
+	if text == "" {
+		return 0, nil
+	}
+	for i, pair := range strings.Split(text, ",") {
+		before, after, _ := strings.Cut(pair, "@")
+		index := c.parse(before)
+		if i == 0 {
+			first = index
+		}
+		kind, data := messages.Entry_KIND_COMMAND, []byte("c"+before)
+		if index == 1 {
+			kind, data = messages.Entry_KIND_FOUNDING, foundingData(77)
+		}
+		entries = append(entries, messages.EncodeEntry(c.parse(after), kind, data))
+	}
+	return first, entries
+}
+
+func (c script) disk(group persistence.GroupID) *persistence.Batch {
+	b := &persistence.Batch{Group: group, Sync: true, PinnedPeers: map[string]uint64{"n2": 12, "n3": 13, "n4": 14, "n5": 15}}
+	b.First, b.Entries = c.entries("log")
+	b.HardState = persistence.HardState{Term: c.number("term", 0), Vote: c.text("vote", ""), Commit: c.number("commit", 0), ClusterID: c.number("cluster", 0)}
+	return b
+}
+
+func (c script) header(term uint64) *messages.Header {
+	from := c.text("from", "")
+	return &messages.Header{
+		ClusterId: c.number("cluster", 0), Group: c.text("group", "g"), From: from, To: c.text("to", "n1"),
+		StoreId: c.number("store", 10+c.parse(strings.TrimLeft(from, "nx"))), Term: c.number("term", term),
+	}
+}
+
+func (c script) appendEntries() *messages.AppendEntries {
+	m := &messages.AppendEntries{Header: c.header(0), LeaderCommit: c.number("commit", 0), Round: c.number("round", 0), ClientAddress: c.text("client", "")}
+	m.PrevLogIndex, m.PrevLogTerm = c.entry("prev")
+	_, m.Entries = c.entries("entries")
+	return m
+}
+
+func (c script) requestVote() *messages.RequestVote {
+	m := &messages.RequestVote{Header: c.header(0), PreVote: c.has("pre"), Round: c.number("round", 0)}
+	m.LastLogIndex, m.LastLogTerm = c.entry("last")
+	return m
+}
