@@ -17,15 +17,5 @@ func newMembership(self string, members []Member) membership {
 	return membership{voters, slices.IndexFunc(voters, func(m Member) bool { return m.ID == self })}
 }
 
-// place is a voter's place in the order, -1 for strangers.
-func (m membership) place(id string) int {
-	for i := range m.voters {
-		if m.voters[i].ID == id {
-			return i
-		}
-	}
-	return -1
-}
-
 // quorum is the size of a majority.
 func (m membership) quorum() int { return len(m.voters)/2 + 1 }

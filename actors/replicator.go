@@ -14,7 +14,6 @@ import (
 //	probing ──success──> streaming ──refusal──> probing
 type replicator struct {
 	c      *Config
-	door   *Door
 	peer   int
 	to     Member
 	target *actor.PID

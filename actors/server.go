@@ -2,7 +2,6 @@ package actors
 
 import (
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -17,7 +16,6 @@ type server struct {
 	state
 	c    *Config
 	door *Door
-	log_ *slog.Logger
 	rng  *rand.Rand
 
 	ctx     actor.Context
