@@ -48,7 +48,7 @@ func (c *candidate) ask(s *server) {
 	}
 	for i, p := range s.peers.all {
 		if i != s.members.self {
-			s.ctx.Send(p.pid, s.candidacy(p.ID, !c.campaign, c.round))
+			s.send(p.pid, s.candidacy(p.ID, !c.campaign, c.round))
 		}
 	}
 }

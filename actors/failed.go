@@ -32,8 +32,8 @@ func (f *failed) receive(s *server, m any) {
 	case bell:
 		s.answerDoor()
 	case *messages.AppendEntries:
-		if s.admits(m.Header) && s.ctx.Sender() != nil {
-			s.ctx.Send(s.ctx.Sender(), &messages.AppendEntriesReply{Header: replyHeader(s, m.Header), Error: f.err.Error()})
+		if m.Intact() && s.admits(m.Header) {
+			s.send(s.ctx.Sender(), &messages.AppendEntriesReply{Header: replyHeader(s, m.Header), Error: f.err.Error()})
 		}
 	}
 }

@@ -67,7 +67,7 @@ func (f *follower) acknowledge(s *server, reply *messages.AppendEntriesReply, ve
 	}
 	a.answered = max(a.answered, reply.Round)
 	a.claimed = max(a.claimed, reply.MatchIndex)
-	s.reply(a.to, reply)
+	s.send(a.to, reply)
 }
 
 // synced claims what became durable.
@@ -78,7 +78,7 @@ func (f *follower) synced(s *server) {
 		return
 	}
 	a.claimed, a.answered = match, a.round
-	s.reply(a.to, &messages.AppendEntriesReply{Header: s.header(f.leader), Success: true, MatchIndex: match, Round: a.round})
+	s.send(a.to, &messages.AppendEntriesReply{Header: s.header(f.leader), Success: true, MatchIndex: match, Round: a.round})
 }
 
 func (f *follower) callers(s *server, proposals []proposal, queries []query) {

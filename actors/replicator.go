@@ -182,13 +182,14 @@ func (r *replicator) send(ctx actor.Context, entries []messages.EncodedEntry) {
 	if len(entries) == 0 {
 		m.ClientAddress = r.c.ClientAddress
 	}
+	m.Seal()
 	r.sentAt = r.c.Clock.Now()
 	ctx.Request(r.target, m)
 }
 
 // reply handles what the follower answers to this leadership.
 func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
-	if !r.concerns(m.Header) {
+	if !m.Intact() || !r.concerns(m.Header) {
 		return
 	}
 	switch {

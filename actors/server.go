@@ -158,44 +158,43 @@ func (s *server) sees(term uint64) {
 }
 
 func (s *server) requestVote(m *messages.RequestVote) {
-	if !s.admits(m.Header) {
+	if !m.Intact() || !s.admits(m.Header) {
 		return
 	}
 	from := s.peers.of(m.Header.From).pid
 	// A server that hears a leader refuses candidates and does not adopt their term: they may have been cut off, or removed
 	// (thesis 4.2.3).
 	if s.role.hearsLeader(s) && m.Header.From != s.leaderID() {
-		s.ctx.Send(from, &messages.RequestVoteReply{Header: s.header(m.Header.From), PreVote: m.PreVote, Round: m.Round})
+		s.send(from, &messages.RequestVoteReply{Header: s.header(m.Header.From), PreVote: m.PreVote, Round: m.Round})
 		return
 	}
 	if m.PreVote {
-		s.ctx.Send(from, s.state.preVote(m))
+		s.send(from, s.state.preVote(m))
 		return
 	}
 	s.sees(m.Header.Term)
 	reply := s.state.requestVote(m)
 	if !reply.Granted {
-		s.ctx.Send(from, reply)
+		s.send(from, reply)
 		return
 	}
 	s.resetElectionTimer()
-	ctx, term := s.ctx, s.currentTerm
 	s.outbox.hold(func() {
-		if s.currentTerm == term {
-			ctx.Send(from, reply)
+		if s.currentTerm == reply.Header.Term {
+			s.send(from, reply)
 		}
 	})
 }
 
 func (s *server) voteReply(m *messages.RequestVoteReply) {
-	if s.admits(m.Header) {
+	if m.Intact() && s.admits(m.Header) {
 		s.sees(m.Header.Term)
 		s.role.voteReply(s, m)
 	}
 }
 
 func (s *server) appendEntries(m *messages.AppendEntries) {
-	if s.admits(m.Header) {
+	if m.Intact() && s.admits(m.Header) {
 		s.sees(m.Header.Term)
 		s.role.appendEntries(s, m)
 	}
@@ -207,13 +206,18 @@ func (s *server) refuseStale(m *messages.AppendEntries) bool {
 		return false
 	}
 	reply, _, _ := s.state.appendEntries(m)
-	s.reply(s.ctx.Sender(), reply)
+	s.send(s.ctx.Sender(), reply)
 	return true
 }
 
-func (s *server) reply(to *actor.PID, reply *messages.AppendEntriesReply) {
+// rpc is a message to another server.
+type rpc interface{ Seal() }
+
+// send seals a message and sends it; to is nil when nobody waits for it.
+func (s *server) send(to *actor.PID, m rpc) {
 	if to != nil {
-		s.ctx.Send(to, reply)
+		m.Seal()
+		s.ctx.Send(to, m)
 	}
 }
 

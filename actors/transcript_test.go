@@ -267,18 +267,18 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 	root, server := s.system.Root, s.door.PID()
 	switch d.Cmd {
 	case "append":
-		root.RequestWithCustomSender(server, c.appendEntries(), actor.NewPID(c.text("from", "")+":1", "raft/g/replicator"))
+		root.RequestWithCustomSender(server, sealed(c.appendEntries()), actor.NewPID(c.text("from", "")+":1", "raft/g/replicator"))
 	case "vote":
-		root.Send(server, c.requestVote())
+		root.Send(server, sealed(c.requestVote()))
 	case "voted":
 		round := c.number("round", s.voteRound)
-		root.Send(server, &messages.RequestVoteReply{Header: c.header(s.server.currentTerm), PreVote: c.has("pre"), Granted: !c.has("refused"), Round: round})
+		root.Send(server, sealed(&messages.RequestVoteReply{Header: c.header(s.server.currentTerm), PreVote: c.has("pre"), Granted: !c.has("refused"), Round: round}))
 	case "ack", "refuse":
 		index, term := c.entry("conflict")
-		root.Send(s.replicators[c.text("from", "")], &messages.AppendEntriesReply{
+		root.Send(s.replicators[c.text("from", "")], sealed(&messages.AppendEntriesReply{
 			Header: c.header(s.server.currentTerm), Success: d.Cmd == "ack", MatchIndex: c.number("match", 0),
 			Round: c.number("round", s.appendRound), ConflictIndex: index, ConflictTerm: term,
-		})
+		}))
 	case "propose":
 		for _, arg := range d.CmdArgs {
 			s.door.Propose([]byte(arg.Key), witness{s, "propose " + arg.Key})
@@ -308,6 +308,11 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 	default:
 		d.Fatalf(t, "unknown command %s", d.Cmd)
 	}
+}
+
+func sealed[M rpc](m M) M {
+	m.Seal()
+	return m
 }
 
 // script reads the arguments of one command.

@@ -78,7 +78,8 @@ func (x *PutRequest) GetValue() []byte {
 
 type PutResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key's version after this write: 1 for a new key.
+	// The key's version after this write. Each write to a key adds one. A new key starts one above the highest version that
+	// any deleted key had, so at 1 while nothing was deleted: a version never goes back, not even over a deletion.
 	Version       uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -431,7 +432,9 @@ func (x *CompareAndSwapResponse) GetVersion() uint64 {
 type StatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Answer for this node only, without asking its peers.
-	Local         bool `protobuf:"varint,1,opt,name=local,proto3" json:"local,omitempty"`
+	Local bool `protobuf:"varint,1,opt,name=local,proto3" json:"local,omitempty"`
+	// Empty: the first group that the node started.
+	Group         string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -473,11 +476,19 @@ func (x *StatusRequest) GetLocal() bool {
 	return false
 }
 
+func (x *StatusRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
 type StatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Node id; empty: no leader known.
 	Leader        string          `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`
 	Members       []*MemberStatus `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	Group         string          `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -526,6 +537,13 @@ func (x *StatusResponse) GetMembers() []*MemberStatus {
 	return nil
 }
 
+func (x *StatusResponse) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
 type MemberStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -540,6 +558,8 @@ type MemberStatus struct {
 	Error         string `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
 	PeerAddress   string `protobuf:"bytes,9,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
 	ClientAddress string `protobuf:"bytes,10,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
+	// Whom this member takes for the leader of its term; empty when it knows none.
+	LeaderId      string `protobuf:"bytes,11,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -640,6 +660,13 @@ func (x *MemberStatus) GetPeerAddress() string {
 func (x *MemberStatus) GetClientAddress() string {
 	if x != nil {
 		return x.ClientAddress
+	}
+	return ""
+}
+
+func (x *MemberStatus) GetLeaderId() string {
+	if x != nil {
+		return x.LeaderId
 	}
 	return ""
 }
@@ -765,12 +792,14 @@ const file_client_proto_rawDesc = "" +
 	"_old_value\"L\n" +
 	"\x16CompareAndSwapResponse\x12\x18\n" +
 	"\aswapped\x18\x01 \x01(\bR\aswapped\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversion\"%\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\";\n" +
 	"\rStatusRequest\x12\x14\n" +
-	"\x05local\x18\x01 \x01(\bR\x05local\"b\n" +
+	"\x05local\x18\x01 \x01(\bR\x05local\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\"x\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x128\n" +
-	"\amembers\x18\x02 \x03(\v2\x1e.troupe.client.v1.MemberStatusR\amembers\"\xab\x02\n" +
+	"\amembers\x18\x02 \x03(\v2\x1e.troupe.client.v1.MemberStatusR\amembers\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\"\xc8\x02\n" +
 	"\fMemberStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x12\n" +
@@ -783,7 +812,8 @@ const file_client_proto_rawDesc = "" +
 	"\x05error\x18\b \x01(\tR\x05error\x12!\n" +
 	"\fpeer_address\x18\t \x01(\tR\vpeerAddress\x12%\n" +
 	"\x0eclient_address\x18\n" +
-	" \x01(\tR\rclientAddress\"O\n" +
+	" \x01(\tR\rclientAddress\x12\x1b\n" +
+	"\tleader_id\x18\v \x01(\tR\bleaderId\"O\n" +
 	"\tNotLeader\x12\x1b\n" +
 	"\tleader_id\x18\x01 \x01(\tR\bleaderId\x12%\n" +
 	"\x0eclient_address\x18\x02 \x01(\tR\rclientAddress\"\x10\n" +

@@ -2,4 +2,4 @@
 // (disk.proto) and what clients send (client.proto). Mail inside one node is not protobuf and not here.
 package messages
 
-//go:generate go tool -modfile=../.ci/tools.mod buf generate ..
+//go:generate sh -c "cd .. && go tool -modfile=.ci/tools.mod buf generate"

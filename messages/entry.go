@@ -50,7 +50,7 @@ func DecodeEntry(b EncodedEntry) (EntryView, error) {
 	var e EntryView
 	for len(b) > 0 {
 		field, wire, n := protowire.ConsumeTag(b)
-		if n < 0 {
+		if n < 0 || !field.IsValid() {
 			return EntryView{}, errBadEntry
 		}
 		b = b[n:]
