@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -59,10 +58,10 @@ func (s *state) store(prev uint64, entries []messages.EncodedEntry) error {
 			s.truncate(index)
 		}
 		// 4. Append any new entries not already in the log.
-		if index == 1 {
-			s.founding = foundingID(entry)
-		}
 		s.appendEncoded(entry.Term, encoded)
+		if index == 1 {
+			s.adoptFounding(entry)
+		}
 	}
 	return nil
 }
@@ -95,12 +94,3 @@ func checkEntries(m *messages.AppendEntries) error {
 
 // maxIndex keeps indexes from wrapping.
 const maxIndex = 1<<63 - 1
-
-func foundingData(id uint64) []byte { return binary.BigEndian.AppendUint64(nil, id) }
-
-func foundingID(e messages.EntryView) uint64 {
-	if e.Kind != messages.Entry_KIND_FOUNDING || len(e.Data) != 8 {
-		return 0
-	}
-	return binary.BigEndian.Uint64(e.Data)
-}

@@ -57,7 +57,7 @@ func (c *candidate) ask(s *server) {
 func (c *candidate) count(s *server, voter string) {
 	c.votes[voter] = true
 	switch {
-	case len(c.votes) < s.members.quorum():
+	case len(c.votes) < s.electorate():
 	case c.campaign:
 		s.become(&leader{})
 	default:

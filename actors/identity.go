@@ -63,7 +63,8 @@ func (s *server) admits(h *messages.Header) bool {
 	return true
 }
 
-func (s *server) pin(p *peer, store uint64) {
+// pin remembers the peer's data directory for good; it counts when that is durable.
+func (s *state) pin(p *peer, store uint64) {
 	p.store = store
 	s.outbox.pin(p.ID, store)
 	s.outbox.hold(func() { p.pinned = true })

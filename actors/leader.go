@@ -49,14 +49,14 @@ func (l *leader) enter(s *server) {
 	l.beat(s, false)
 }
 
-// begin appends the no-op of the term (section 8): with it, all earlier entries can be committed (section 5.4.2).
+// begin appends the no-op of the term (section 8): with it, all earlier entries can be committed (section 5.4.2). The group's first
+// one founds it.
 func (l *leader) begin(s *server) {
 	if s.log.last > 0 {
 		s.append(s.currentTerm, messages.Entry_KIND_NOOP, nil)
 		return
 	}
-	s.founding = s.rng.Uint64() | 1
-	s.append(s.currentTerm, messages.Entry_KIND_FOUNDING, foundingData(s.founding))
+	s.found(s.rng.Uint64())
 }
 
 func (l *leader) spawnReplicator(s *server, place int) *actor.PID {

@@ -21,7 +21,6 @@ type server struct {
 	ctx     actor.Context
 	role    role
 	alarm   alarm
-	peers   peers
 	machine *actor.PID
 
 	// waiters are the callers whose commands are in the log and not yet handed to the machine, in log order.

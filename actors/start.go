@@ -26,7 +26,6 @@ func Start(root *actor.RootContext, c Config) (*Door, error) {
 		return nil, fmt.Errorf("group %s: %w", c.Group, err)
 	}
 	s := &server{state: newState(&c, c.Store.Identity(), recovered), c: &c, door: &Door{root: root, limits: c.Limits}}
-	s.peers = newPeers(&c, s.members, recovered.PeerStores)
 	s.rng = rand.New(rand.NewPCG(c.Seed, hash(c.ID+"/"+c.Group)))
 	if err := s.recoverFounding(); err != nil {
 		return nil, fmt.Errorf("group %s: %w", c.Group, err)
@@ -67,7 +66,7 @@ func (s *server) recoverFounding() error {
 	if err != nil {
 		return err
 	}
-	s.founding = foundingID(first)
+	s.adoptFounding(first)
 	s.commit(s.commitIndex)
 	return nil
 }

@@ -24,13 +24,15 @@ type state struct {
 	lastApplied uint64
 
 	outbox outbox
+	peers  peers
 }
 
 // Volatile state on leaders is in leader (matchIndex) and replicator (nextIndex).
 
 func newState(c *Config, identity *messages.Identity, r persistence.Recovered) state {
+	members := newMembership(c.ID, c.Members)
 	return state{
-		id: c.ID, group: c.Group, storeID: identity.StoreId, members: newMembership(c.ID, c.Members), clusterID: r.HardState.ClusterID,
+		id: c.ID, group: c.Group, storeID: identity.StoreId, members: members, peers: newPeers(c, members, r.PeerStores), clusterID: r.HardState.ClusterID,
 		currentTerm: r.HardState.Term, votedFor: r.HardState.Vote, log: newLog(r),
 		commitIndex: max(r.HardState.Commit, r.Compacted), lastApplied: r.Compacted,
 		outbox: outbox{group: c.Number, durable: r.Last},

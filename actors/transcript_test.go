@@ -13,6 +13,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/cockroachdb/datadriven"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/persistence"
@@ -363,15 +364,31 @@ func (c script) entries(key string) (first uint64, entries []messages.EncodedEnt
 		}
 		kind, data := messages.Entry_KIND_COMMAND, []byte("c"+before)
 		if index == 1 {
-			kind, data = messages.Entry_KIND_FOUNDING, foundingData(77)
+			kind, data = messages.Entry_KIND_FOUNDING, foundingOf77(c.t)
 		}
 		entries = append(entries, messages.EncodeEntry(c.parse(after), kind, data))
 	}
 	return first, entries
 }
 
+// foundingOf77 founds cluster 77, in which the data directory of n2 is 12, and so on.
+func foundingOf77(t *testing.T) []byte {
+	f := &messages.Founding{ClusterId: 77}
+	for i := range uint64(5) {
+		f.Voters = append(f.Voters, &messages.Founding_Voter{Id: fmt.Sprintf("n%d", i+1), StoreId: 11 + i})
+	}
+	data, err := proto.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 func (c script) disk(group persistence.GroupID) *persistence.Batch {
-	b := &persistence.Batch{Group: group, Sync: true, PinnedPeers: map[string]uint64{"n2": 12, "n3": 13, "n4": 14, "n5": 15}}
+	b := &persistence.Batch{Group: group, Sync: true}
+	if c.has("log") {
+		b.PinnedPeers = map[string]uint64{"n2": 12, "n3": 13, "n4": 14, "n5": 15}
+	}
 	b.First, b.Entries = c.entries("log")
 	b.HardState = persistence.HardState{Term: c.number("term", 0), Vote: c.text("vote", ""), Commit: c.number("commit", 0), ClusterID: c.number("cluster", 0)}
 	return b

@@ -29,7 +29,7 @@ const (
 	Entry_KIND_COMMAND Entry_Kind = 0
 	// The empty entry that a leader appends at the start of its term (paper, section 8).
 	Entry_KIND_NOOP Entry_Kind = 1
-	// The first entry of a log: a no-op whose data is the random cluster id, 8 bytes big-endian.
+	// The first entry of a log: a no-op whose data is a Founding.
 	Entry_KIND_FOUNDING Entry_Kind = 2
 )
 
@@ -135,6 +135,60 @@ func (x *Entry) GetData() []byte {
 	return nil
 }
 
+// Founding is what the members of a group agree on with its first entry.
+type Founding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Random; it tells the group from all others of the same name.
+	ClusterId     uint64            `protobuf:"fixed64,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Voters        []*Founding_Voter `protobuf:"bytes,2,rep,name=voters,proto3" json:"voters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Founding) Reset() {
+	*x = Founding{}
+	mi := &file_disk_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Founding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Founding) ProtoMessage() {}
+
+func (x *Founding) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Founding.ProtoReflect.Descriptor instead.
+func (*Founding) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Founding) GetClusterId() uint64 {
+	if x != nil {
+		return x.ClusterId
+	}
+	return 0
+}
+
+func (x *Founding) GetVoters() []*Founding_Voter {
+	if x != nil {
+		return x.Voters
+	}
+	return nil
+}
+
 // HardState is what a server must remember over a restart besides its log.
 type HardState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -151,7 +205,7 @@ type HardState struct {
 
 func (x *HardState) Reset() {
 	*x = HardState{}
-	mi := &file_disk_proto_msgTypes[1]
+	mi := &file_disk_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -163,7 +217,7 @@ func (x *HardState) String() string {
 func (*HardState) ProtoMessage() {}
 
 func (x *HardState) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[1]
+	mi := &file_disk_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -176,7 +230,7 @@ func (x *HardState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HardState.ProtoReflect.Descriptor instead.
 func (*HardState) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{1}
+	return file_disk_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *HardState) GetTerm() uint64 {
@@ -218,7 +272,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_disk_proto_msgTypes[2]
+	mi := &file_disk_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -230,7 +284,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[2]
+	mi := &file_disk_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -243,7 +297,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{2}
+	return file_disk_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Member) GetId() string {
@@ -272,7 +326,7 @@ type GroupRecord struct {
 
 func (x *GroupRecord) Reset() {
 	*x = GroupRecord{}
-	mi := &file_disk_proto_msgTypes[3]
+	mi := &file_disk_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -284,7 +338,7 @@ func (x *GroupRecord) String() string {
 func (*GroupRecord) ProtoMessage() {}
 
 func (x *GroupRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[3]
+	mi := &file_disk_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -297,7 +351,7 @@ func (x *GroupRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRecord.ProtoReflect.Descriptor instead.
 func (*GroupRecord) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{3}
+	return file_disk_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GroupRecord) GetName() string {
@@ -335,7 +389,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_disk_proto_msgTypes[4]
+	mi := &file_disk_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +401,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[4]
+	mi := &file_disk_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +414,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{4}
+	return file_disk_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Identity) GetFormat() uint32 {
@@ -402,7 +456,7 @@ type Compacted struct {
 
 func (x *Compacted) Reset() {
 	*x = Compacted{}
-	mi := &file_disk_proto_msgTypes[5]
+	mi := &file_disk_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +468,7 @@ func (x *Compacted) String() string {
 func (*Compacted) ProtoMessage() {}
 
 func (x *Compacted) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[5]
+	mi := &file_disk_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +481,7 @@ func (x *Compacted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compacted.ProtoReflect.Descriptor instead.
 func (*Compacted) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{5}
+	return file_disk_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Compacted) GetIndex() uint64 {
@@ -440,6 +494,59 @@ func (x *Compacted) GetIndex() uint64 {
 func (x *Compacted) GetTerm() uint64 {
 	if x != nil {
 		return x.Term
+	}
+	return 0
+}
+
+type Founding_Voter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The id of the voter's data directory: from another one it does not count.
+	StoreId       uint64 `protobuf:"fixed64,2,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Founding_Voter) Reset() {
+	*x = Founding_Voter{}
+	mi := &file_disk_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Founding_Voter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Founding_Voter) ProtoMessage() {}
+
+func (x *Founding_Voter) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Founding_Voter.ProtoReflect.Descriptor instead.
+func (*Founding_Voter) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{1, 0}
+}
+
+func (x *Founding_Voter) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Founding_Voter) GetStoreId() uint64 {
+	if x != nil {
+		return x.StoreId
 	}
 	return 0
 }
@@ -457,7 +564,14 @@ const file_disk_proto_rawDesc = "" +
 	"\x04Kind\x12\x10\n" +
 	"\fKIND_COMMAND\x10\x00\x12\r\n" +
 	"\tKIND_NOOP\x10\x01\x12\x11\n" +
-	"\rKIND_FOUNDING\x10\x02\"j\n" +
+	"\rKIND_FOUNDING\x10\x02\"\x95\x01\n" +
+	"\bFounding\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x01 \x01(\x06R\tclusterId\x126\n" +
+	"\x06voters\x18\x02 \x03(\v2\x1e.troupe.disk.v1.Founding.VoterR\x06voters\x1a2\n" +
+	"\x05Voter\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
+	"\bstore_id\x18\x02 \x01(\x06R\astoreId\"j\n" +
 	"\tHardState\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x12\n" +
 	"\x04vote\x18\x02 \x01(\tR\x04vote\x12\x16\n" +
@@ -493,24 +607,27 @@ func file_disk_proto_rawDescGZIP() []byte {
 }
 
 var file_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_disk_proto_goTypes = []any{
-	(Entry_Kind)(0),     // 0: troupe.disk.v1.Entry.Kind
-	(*Entry)(nil),       // 1: troupe.disk.v1.Entry
-	(*HardState)(nil),   // 2: troupe.disk.v1.HardState
-	(*Member)(nil),      // 3: troupe.disk.v1.Member
-	(*GroupRecord)(nil), // 4: troupe.disk.v1.GroupRecord
-	(*Identity)(nil),    // 5: troupe.disk.v1.Identity
-	(*Compacted)(nil),   // 6: troupe.disk.v1.Compacted
+	(Entry_Kind)(0),        // 0: troupe.disk.v1.Entry.Kind
+	(*Entry)(nil),          // 1: troupe.disk.v1.Entry
+	(*Founding)(nil),       // 2: troupe.disk.v1.Founding
+	(*HardState)(nil),      // 3: troupe.disk.v1.HardState
+	(*Member)(nil),         // 4: troupe.disk.v1.Member
+	(*GroupRecord)(nil),    // 5: troupe.disk.v1.GroupRecord
+	(*Identity)(nil),       // 6: troupe.disk.v1.Identity
+	(*Compacted)(nil),      // 7: troupe.disk.v1.Compacted
+	(*Founding_Voter)(nil), // 8: troupe.disk.v1.Founding.Voter
 }
 var file_disk_proto_depIdxs = []int32{
 	0, // 0: troupe.disk.v1.Entry.kind:type_name -> troupe.disk.v1.Entry.Kind
-	3, // 1: troupe.disk.v1.GroupRecord.members:type_name -> troupe.disk.v1.Member
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	8, // 1: troupe.disk.v1.Founding.voters:type_name -> troupe.disk.v1.Founding.Voter
+	4, // 2: troupe.disk.v1.GroupRecord.members:type_name -> troupe.disk.v1.Member
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_disk_proto_init() }
@@ -524,7 +641,7 @@ func file_disk_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_disk_proto_rawDesc), len(file_disk_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

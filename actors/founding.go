@@ -1,0 +1,52 @@
+package actors
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// A server without a log is either new, or its disk was wiped and it has forgotten what it promised; nobody can tell which. So a
+// group is founded unanimously: while its log is empty, a candidate needs the votes of all members, and a server whose log is
+// empty votes for nobody who has one. The first entry then names every member's data directory, and from another one a member
+// does not count. So a wiped disk can cost availability, but never what a majority acknowledged.
+
+// electorate is how many votes make a leader (section 5.2).
+func (s *state) electorate() int {
+	if s.log.last == 0 {
+		return len(s.members.voters)
+	}
+	return s.members.quorum()
+}
+
+// found appends the group's first entry.
+func (s *state) found(clusterID uint64) {
+	f := &messages.Founding{ClusterId: max(clusterID, 1)}
+	for i, m := range s.members.voters {
+		store := s.peers.all[i].store
+		if i == s.members.self {
+			store = s.storeID
+		}
+		f.Voters = append(f.Voters, &messages.Founding_Voter{Id: m.ID, StoreId: store})
+	}
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(f)
+	if err != nil {
+		panic(err)
+	}
+	s.founding = f.ClusterId
+	s.append(s.currentTerm, messages.Entry_KIND_FOUNDING, data)
+}
+
+// adoptFounding learns from the group's first entry who its members are.
+func (s *state) adoptFounding(first messages.EntryView) {
+	var f messages.Founding
+	if first.Kind != messages.Entry_KIND_FOUNDING || proto.Unmarshal(first.Data, &f) != nil {
+		return
+	}
+	s.founding = f.ClusterId
+	for _, v := range f.Voters {
+		if p := s.peers.of(v.Id); p != nil && v.Id != s.id && p.store == 0 {
+			s.pin(p, v.StoreId)
+		}
+	}
+}
