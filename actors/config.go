@@ -40,7 +40,9 @@ type Config struct {
 	Props []actor.PropsOption
 	// Invariants makes the server check itself after every message; a broken one stops the group.
 	Invariants bool
-	Logger     *slog.Logger
+	// Observe, if set, sees the server after every message. It must not block.
+	Observe func(View)
+	Logger  *slog.Logger
 
 	Timing Timing
 	Limits Limits

@@ -11,6 +11,11 @@ import (
 // Executor runs work outside of any mailbox, one at a time for one journal, and must not block its caller.
 type Executor func(work func())
 
+// Committer is the part of a [persistence.Store] that a journal uses.
+type Committer interface {
+	Commit(batches []*persistence.Batch) error
+}
+
 // commit asks the journal to make a batch durable; synced is its answer.
 type (
 	commit struct {
@@ -25,7 +30,7 @@ type (
 // journal is the one writer of a node's store. It merges what all groups have queued into one commit, waits for the sync
 // outside of its mailbox, and tells every server; meanwhile the next commit gathers.
 type journal struct {
-	store   *persistence.Store
+	store   Committer
 	run     Executor
 	log     *slog.Logger
 	queued  []*commit
@@ -35,7 +40,7 @@ type journal struct {
 }
 
 // StartJournal spawns the journal of a node. Commits run on run; props are added to the actor's.
-func StartJournal(root *actor.RootContext, store *persistence.Store, run Executor, log *slog.Logger, props ...actor.PropsOption) (*actor.PID, error) {
+func StartJournal(root *actor.RootContext, store Committer, run Executor, log *slog.Logger, props ...actor.PropsOption) (*actor.PID, error) {
 	j := &journal{store: store, run: run, log: log}
 	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(reason any) {
 		log.Error("the journal panicked: the node promises nothing until it is restarted", "reason", reason)

@@ -109,6 +109,7 @@ func (s *server) finish() {
 		s.checkInvariants()
 	}
 	s.publish()
+	s.observe()
 }
 
 func (s *server) start() {

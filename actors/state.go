@@ -25,6 +25,8 @@ type state struct {
 
 	outbox outbox
 	peers  peers
+
+	changedFrom uint64 // see View
 }
 
 // Volatile state on leaders is in leader (matchIndex) and replicator (nextIndex).
@@ -64,12 +66,14 @@ func (s *state) append(term uint64, kind messages.Entry_Kind, data []byte) {
 func (s *state) appendEncoded(term uint64, entry messages.EncodedEntry) {
 	s.log.append(term, entry)
 	s.outbox.entry(s.log.last)
+	s.changed(s.log.last)
 }
 
 // truncate removes the entry at from and all that follow it.
 func (s *state) truncate(from uint64) {
 	s.log.truncate(from)
 	s.outbox.truncated(from)
+	s.changed(from)
 }
 
 // commit raises commitIndex; it never falls.
