@@ -1,0 +1,182 @@
+package simulation
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/troupe-raft/troupe/actors"
+)
+
+// history is what clients asked and were told.
+type history struct {
+	operations []porcupine.Operation
+	started    int
+	completed  int
+	// probe is the operation with which a healed cluster must show progress.
+	last time.Duration
+}
+
+// outcome is what a client learned.
+type outcome struct {
+	value    []byte
+	rejected bool
+	unknown  bool
+}
+
+// client does one operation at a time at the node that it takes for the leader.
+type client struct {
+	w     *World
+	place int // of the node it asks
+	group int
+}
+
+const patience = 2 * time.Second
+
+func (w *World) startClients() {
+	for i := range w.options.Clients {
+		c := &client{w: w, place: w.rng.IntN(len(w.nodes)), group: i % w.options.Groups}
+		w.after(w.between(0, 100*time.Millisecond), c.next)
+	}
+}
+
+// asked is one operation under way; it is the caller at the door.
+type asked struct {
+	c      *client
+	op     Operation
+	called time.Duration
+	over   bool
+	at     int // in the history; -1: not there
+}
+
+func (c *client) next() {
+	w := c.w
+	n := w.nodes[c.place]
+	if !n.up || n.paused || c.group >= len(n.doors) {
+		c.elsewhere(nil)
+		return
+	}
+	a := &asked{c: c, op: w.machine.Next(w.rng, w.history.started), called: w.now}
+	w.history.started++
+	w.after(patience, a.giveUp)
+	if a.op.Read {
+		n.doors[c.group].Query(a.op.Input, a)
+	} else {
+		n.doors[c.group].Propose(a.op.Input, a)
+	}
+}
+
+// elsewhere tries another node soon, the leader if it is known.
+func (c *client) elsewhere(hint error) {
+	w := c.w
+	var notLeader *actors.NotLeaderError
+	c.place = w.rng.IntN(len(w.nodes))
+	if errors.As(hint, &notLeader) {
+		for i, n := range w.nodes {
+			if n.id == notLeader.LeaderID {
+				c.place = i
+			}
+		}
+	}
+	w.after(w.between(time.Millisecond, 50*time.Millisecond), c.next)
+}
+
+// Answer is called by the actors.
+func (a *asked) Answer(answer actors.Answer) {
+	if a.over {
+		return
+	}
+	a.over = true
+	var rejected *actors.RejectedError
+	switch {
+	case answer.Err == nil, errors.As(answer.Err, &rejected):
+		a.c.w.history.completed++
+		a.c.w.history.last = a.c.w.now
+		a.record(outcome{value: bytes.Clone(answer.Value), rejected: rejected != nil})
+		a.c.w.after(a.c.w.between(0, 120*time.Millisecond), a.c.next)
+	case errors.Is(answer.Err, actors.ErrOutcomeUnknown):
+		a.record(outcome{unknown: true})
+		a.c.elsewhere(nil)
+	default: // it did not and will not take effect
+		a.c.elsewhere(answer.Err)
+	}
+}
+
+// giveUp leaves an operation open: it may still take effect.
+func (a *asked) giveUp() {
+	if !a.over {
+		a.over = true
+		a.record(outcome{unknown: true})
+		a.c.elsewhere(nil)
+	}
+}
+
+func (a *asked) record(o outcome) {
+	if o.unknown && a.op.Read {
+		return
+	}
+	end := int64(a.c.w.now)
+	if o.unknown {
+		end = int64(1) << 62
+	}
+	h := &a.c.w.history
+	h.operations = append(h.operations, porcupine.Operation{
+		ClientId: 0, Input: grouped{a.c.group, a.op}, Output: o, Call: int64(a.called), Return: end,
+	})
+}
+
+// grouped is an operation of one group.
+type grouped struct {
+	group int
+	op    Operation
+}
+
+// checkHistory: the operations took effect one at a time, each between its call and its answer.
+func (w *World) checkHistory() {
+	if w.failure != nil {
+		return
+	}
+	result := porcupine.CheckOperationsTimeout(w.model(), w.history.operations, time.Minute)
+	switch result {
+	case porcupine.Illegal:
+		w.fail("the clients' history is linearizable", "no order of the operations explains the answers")
+	case porcupine.Unknown:
+		w.fail("the clients' history can be checked within a minute", "the checker gave up")
+	}
+}
+
+func (w *World) model() porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return "" },
+		Step: func(state, input, output any) (bool, any) {
+			next, value, rejected := w.machine.Apply(state.(string), input.(grouped).op)
+			o := output.(outcome)
+			return o.unknown || o.rejected == rejected && bytes.Equal(o.value, value), next
+		},
+		Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
+			type part struct {
+				group int
+				name  string
+			}
+			place := map[part]int{}
+			var parts [][]porcupine.Operation
+			for _, o := range all {
+				in := o.Input.(grouped)
+				p := part{group: in.group}
+				if w.machine.Partition != nil {
+					p.name = w.machine.Partition(in.op)
+				}
+				i, known := place[p]
+				if !known {
+					i = len(parts)
+					place[p] = i
+					parts = append(parts, nil)
+				}
+				parts[i] = append(parts[i], o)
+			}
+			return parts
+		},
+	}
+}

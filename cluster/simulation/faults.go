@@ -1,0 +1,103 @@
+package simulation
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Fault is something that goes wrong. Its rate is the probability per message (of the network's faults), or the mean number per
+// second of virtual time (of all others).
+type Fault string
+
+// The faults.
+const (
+	Loss        Fault = "loss"
+	Delay       Fault = "delay" // up to several election timeouts, over restarts
+	Reorder     Fault = "reorder"
+	Duplicate   Fault = "duplicate"
+	Corrupt     Fault = "corrupt"
+	Misroute    Fault = "misroute" // to another node or group
+	Partition   Fault = "partition"
+	OneWay      Fault = "one-way"
+	Bridge      Fault = "bridge"
+	IsolateLead Fault = "isolate-leader"
+	Kill        Fault = "kill"
+	PowerLoss   Fault = "power-loss"
+	Pause       Fault = "pause"
+	SlowDisk    Fault = "slow-disk"
+	WriteError  Fault = "write-error"
+	SyncError   Fault = "sync-error" // a second sync would succeed
+	DiskFull    Fault = "disk-full"
+	BitRot      Fault = "bit-rot" // in the store, while the node is down
+	Wipe        Fault = "wipe"
+	ClockJump   Fault = "clock-jump"
+	Drift       Fault = "drift"
+	Panic       Fault = "panic" // in a state machine
+)
+
+// Faults are rates by fault.
+type Faults map[Fault]float64
+
+// AllFaults are the default rates of all faults.
+func AllFaults() Faults {
+	return Faults{
+		Loss: 0.01, Delay: 0.002, Reorder: 0.01, Duplicate: 0.01, Corrupt: 0.002, Misroute: 0.001,
+		Partition: 0.15, OneWay: 0.1, Bridge: 0.05, IsolateLead: 0.1,
+		Kill: 0.1, PowerLoss: 0.15, Pause: 0.15, SlowDisk: 0.1, WriteError: 0.02, SyncError: 0.02, DiskFull: 0.02,
+		BitRot: 0.01, Wipe: 0.01, ClockJump: 0.1, Drift: 1, Panic: 0.01,
+	}
+}
+
+// ParseFaults reads "all", "none" or a list of names, each optionally with =rate.
+func ParseFaults(list string) (Faults, error) {
+	all := AllFaults()
+	switch list {
+	case "all":
+		return all, nil
+	case "none", "":
+		return Faults{}, nil
+	}
+	chosen := Faults{}
+	for _, item := range strings.Split(list, ",") {
+		name, value, given := strings.Cut(strings.TrimSpace(item), "=")
+		rate, known := all[Fault(name)]
+		if !known {
+			return nil, fmt.Errorf("no fault is called %q: choose from %s", name, strings.Join(faultNames(), ", "))
+		}
+		if given {
+			if _, err := fmt.Sscanf(value, "%g", &rate); err != nil || rate < 0 {
+				return nil, fmt.Errorf("the rate of %s must be a number from 0 on, not %q", name, value)
+			}
+		}
+		chosen[Fault(name)] = rate
+	}
+	return chosen, nil
+}
+
+func faultNames() []string {
+	var names []string
+	for f := range AllFaults() {
+		names = append(names, string(f))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// String is the list that ParseFaults reads.
+func (f Faults) String() string {
+	if maps.Equal(f, AllFaults()) {
+		return "all"
+	}
+	var items []string
+	for _, name := range faultNames() {
+		if rate, ok := f[Fault(name)]; ok && rate > 0 {
+			items = append(items, fmt.Sprintf("%s=%g", name, rate))
+		}
+	}
+	if len(items) == 0 {
+		return "none"
+	}
+	return strings.Join(items, ",")
+}

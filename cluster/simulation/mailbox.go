@@ -1,0 +1,90 @@
+package simulation
+
+import (
+	"reflect"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// mailbox runs one message when the schedule says so.
+type mailbox struct {
+	s           *schedule
+	n           *node
+	incarnation int
+	number      uint64
+	system      []any
+	user        []any
+	suspended   bool
+	queued      bool
+	invoker     actor.MessageInvoker
+}
+
+func (m *mailbox) PostUserMessage(message any) {
+	m.user = append(m.user, message)
+	m.s.enqueue(m)
+}
+
+func (m *mailbox) PostSystemMessage(message any) {
+	m.system = append(m.system, message)
+	m.s.enqueue(m)
+}
+
+func (m *mailbox) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatcher) {
+	m.invoker = invoker
+}
+func (m *mailbox) Start()                {}
+func (m *mailbox) UserMessageCount() int { return len(m.user) }
+
+func (m *mailbox) runnable() bool {
+	if m.n.incarnation != m.incarnation || m.n.paused {
+		return false
+	}
+	return len(m.system) > 0 || len(m.user) > 0 && !m.suspended
+}
+
+// run handles one message, as Proto.Actor's own mailbox does.
+func (m *mailbox) run(t *trace) {
+	if !m.runnable() {
+		return // of a node that was killed or paused meanwhile
+	}
+	var message any
+	defer func() {
+		if reason := recover(); reason != nil {
+			m.invoker.EscalateFailure(reason, message)
+		}
+	}()
+	if len(m.system) > 0 {
+		message, m.system = take(m.system)
+		m.n.w.handled(t, m, message)
+		switch message.(type) {
+		case *actor.SuspendMailbox:
+			m.suspended = true
+		case *actor.ResumeMailbox:
+			m.suspended = false
+		default:
+			m.invoker.InvokeSystemMessage(message)
+		}
+		return
+	}
+	message, m.user = take(m.user)
+	m.n.w.handled(t, m, message)
+	m.invoker.InvokeUserMessage(message)
+}
+
+func take(queue []any) (any, []any) {
+	first := queue[0]
+	queue[0] = nil
+	if len(queue) == 1 {
+		return first, queue[:0]
+	}
+	return first, queue[1:]
+}
+
+// typeOf names what an envelope holds.
+func typeOf(message any) string {
+	_, m, _ := actor.UnwrapEnvelope(message)
+	if m == nil {
+		m = message
+	}
+	return reflect.TypeOf(m).String()
+}

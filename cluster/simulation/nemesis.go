@@ -1,0 +1,316 @@
+package simulation
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/troupe-raft/troupe/actors"
+)
+
+// outage is a set of links that carry nothing.
+type outage struct {
+	fault Fault
+	hit   bool
+}
+
+// hits draws one of the network's faults, and counts it.
+func (w *World) hits(f Fault) bool {
+	if !w.chaos || !w.chance(w.options.Faults[f]) {
+		return false
+	}
+	w.hit(f)
+	return true
+}
+
+func (w *World) hit(f Fault) { w.hits_[f]++ }
+
+// startFaults lets every other fault come again and again, at its rate.
+func (w *World) startFaults() {
+	for _, name := range faultNames() {
+		f := Fault(name)
+		if do := happenings[f]; do != nil && w.options.Faults[f] > 0 {
+			w.recur(f, do)
+		}
+	}
+}
+
+func (w *World) recur(f Fault, do func(*World)) {
+	wait := time.Duration(-math.Log(1-w.rng.Float64()) / w.options.Faults[f] * float64(time.Second))
+	w.after(wait, func() {
+		if w.chaos {
+			do(w)
+			w.recur(f, do)
+		}
+	})
+}
+
+var happenings = map[Fault]func(*World){
+	Partition: func(w *World) {
+		side := w.rng.Uint64()
+		w.disconnect(Partition, func(from, to int) bool { return side>>from&1 != side>>to&1 })
+	},
+	OneWay: func(w *World) {
+		a, b := w.rng.IntN(len(w.nodes)), w.rng.IntN(len(w.nodes))
+		w.disconnect(OneWay, func(from, to int) bool { return from == a && to == b })
+	},
+	Bridge: func(w *World) {
+		bridge, side := w.rng.IntN(len(w.nodes)), w.rng.Uint64()
+		w.disconnect(Bridge, func(from, to int) bool {
+			return from != bridge && to != bridge && side>>from&1 != side>>to&1
+		})
+	},
+	IsolateLead: func(w *World) {
+		if l := w.leader(); l >= 0 {
+			w.disconnect(IsolateLead, func(from, to int) bool { return from == l || to == l })
+		}
+	},
+	Kill:      func(w *World) { w.crash(Kill, w.someone()) },
+	PowerLoss: func(w *World) { w.crashAll() },
+	Pause: func(w *World) {
+		if n := w.someone(); n.up && !n.paused {
+			w.hit(Pause)
+			w.note("%s is paused", n.id)
+			n.pause()
+			w.after(w.between(100*time.Millisecond, 3*time.Second), n.resume)
+		}
+	},
+	SlowDisk: func(w *World) {
+		n := w.someone()
+		w.hit(SlowDisk)
+		w.note("the disk of %s is slow", n.id)
+		n.disk.slow = w.between(50*time.Millisecond, 3*time.Second)
+		w.after(w.between(time.Second, 4*time.Second), func() { n.disk.slow = 0 })
+	},
+	WriteError: func(w *World) { w.breakDisk(onWrite) },
+	SyncError:  func(w *World) { w.breakDisk(onSync) },
+	DiskFull:   func(w *World) { w.breakDisk(whenFull) },
+	BitRot: func(w *World) {
+		if n := w.damage(); n != nil {
+			w.hit(BitRot)
+			n.crash()
+			n.broken = ""
+			if err := n.disk.rot(w); err != nil {
+				w.fail("a closed store can be opened", err.Error())
+			}
+			n.broken = "a bit was flipped in its store"
+			n.start() // it must refuse, or be none the worse
+			if n.up {
+				n.broken = ""
+			}
+		}
+	},
+	Wipe: func(w *World) {
+		if n := w.damage(); n != nil {
+			w.hit(Wipe)
+			w.note("the disk of %s is wiped", n.id)
+			n.crash()
+			n.disk = newDisk(w.options.Groups)
+			n.start()
+			n.wiped = true
+		}
+	},
+	ClockJump: func(w *World) {
+		n := w.someone()
+		w.hit(ClockJump)
+		n.jumped += w.between(50*time.Millisecond, 2*time.Second)
+		w.note("the clock of %s jumps", n.id)
+	},
+	Panic: func(w *World) {
+		n := w.someone()
+		n.disk.panics = true
+		w.after(3*time.Second, func() { w.crash(Kill, n) })
+	},
+}
+
+func (w *World) someone() *node { return w.nodes[w.rng.IntN(len(w.nodes))] }
+
+// leader is the place of a node that leads the first group, or -1.
+func (w *World) leader() int {
+	for i, n := range w.nodes {
+		if n.up && len(n.doors) > 0 && n.doors[0].Status().Role == actors.Leader {
+			return i
+		}
+	}
+	return -1
+}
+
+// damage picks a node whose disk may be lost: a majority stays intact. Before a group is founded, it needs everyone.
+func (w *World) damage() *node {
+	for _, t := range w.truth {
+		if len(t.committed) == 0 {
+			return nil
+		}
+	}
+	damaged := 0
+	for _, n := range w.nodes {
+		if n.broken != "" || n.wiped {
+			damaged++
+		}
+	}
+	n := w.someone()
+	if damaged >= (len(w.nodes)-1)/2 || n.broken != "" || n.wiped {
+		return nil
+	}
+	return n
+}
+
+func (w *World) disconnect(f Fault, cut func(from, to int) bool) {
+	o := &outage{fault: f}
+	w.note("%s", f)
+	for from := range w.nodes {
+		for to := range w.nodes {
+			if l := (link{from, to}); from != to && cut(from, to) && w.cut[l] == nil {
+				w.cut[l] = o
+			}
+		}
+	}
+	w.after(w.between(200*time.Millisecond, 4*time.Second), func() { w.reconnect(o) })
+}
+
+func (w *World) reconnect(o *outage) {
+	for l, other := range w.cut {
+		if other == o {
+			delete(w.cut, l)
+		}
+	}
+}
+
+// blocked says whether a link carries nothing, and counts the outage when it first matters.
+func (w *World) blocked(l link) bool {
+	o := w.cut[l]
+	if o == nil {
+		return false
+	}
+	if !o.hit {
+		o.hit = true
+		w.hit(o.fault)
+	}
+	return true
+}
+
+func (w *World) crash(f Fault, n *node) {
+	if !n.up {
+		return
+	}
+	w.hit(f)
+	w.note("%s is killed", n.id)
+	n.crash()
+	w.after(w.between(10*time.Millisecond, 3*time.Second), n.restart)
+}
+
+// crashAll: a power loss of one, some or all.
+func (w *World) crashAll() {
+	some := w.rng.Uint64()
+	for i, n := range w.nodes {
+		if some>>i&1 == 1 {
+			w.crash(PowerLoss, n)
+		}
+	}
+}
+
+func (w *World) breakDisk(f failure) {
+	n := w.someone()
+	if !n.up {
+		return
+	}
+	n.disk.fail = f
+	incarnation := n.incarnation
+	w.after(w.between(time.Second, 4*time.Second), func() {
+		if n.incarnation == incarnation {
+			w.crash(Kill, n)
+		}
+	})
+}
+
+// heal ends all faults.
+func (w *World) heal() {
+	w.chaos = false
+	w.note("all faults end")
+	clear(w.cut)
+	for _, n := range w.nodes {
+		n.disk.slow, n.disk.panics = 0, false
+		if n.paused {
+			n.resume()
+		}
+		if n.up && (n.disk.fail != none || n.failed()) {
+			n.crash()
+		}
+		n.restart()
+	}
+}
+
+func (n *node) failed() bool {
+	for _, d := range n.doors {
+		if s := d.Status(); s.Role == actors.Failed || s.Role == actors.Stopped {
+			return true
+		}
+	}
+	return false
+}
+
+// settle: a healed cluster makes progress within 20 election timeouts, and then all that is left agrees.
+func (w *World) settle() {
+	if w.failure != nil {
+		return
+	}
+	healed := w.now
+	limit := healed + 20*w.options.Timing.Election
+	committed := make([]int, w.options.Groups)
+	for g := range w.truth {
+		committed[g] = len(w.truth[g].committed)
+	}
+	progressed := func() bool {
+		for g := range w.truth {
+			if len(w.truth[g].committed) == committed[g] {
+				return false
+			}
+		}
+		return w.history.last > healed
+	}
+	w.run(func() bool { return progressed() || w.now > limit })
+	if w.failure == nil && !progressed() {
+		w.fail("a healed cluster makes progress within 20 election timeouts", fmt.Sprintf("nothing new after %v: %s", w.now-healed, w.describe()))
+	}
+	limit = w.now + 20*w.options.Timing.Election
+	w.run(func() bool { return w.now > limit || w.lagging(committed) == "" })
+	if lag := w.lagging(committed); w.failure == nil && lag != "" {
+		w.fail("every intact server catches up within 20 election timeouts", lag)
+	}
+}
+
+// lagging names an intact server that has not applied what was committed when the faults ended.
+func (w *World) lagging(committed []int) string {
+	for _, n := range w.nodes {
+		for g, d := range n.doors {
+			if s := d.Status(); n.up && !n.wiped && s.AppliedIndex < uint64(committed[g]) {
+				return fmt.Sprintf("%s applied %d of %d: %+v", n.id, s.AppliedIndex, committed[g], s)
+			}
+		}
+	}
+	return ""
+}
+
+// describe says how every server is.
+func (w *World) describe() string {
+	var all []string
+	for _, n := range w.nodes {
+		for g, d := range n.doors {
+			s := d.Status()
+			all = append(all, fmt.Sprintf("%s/%s up=%v wiped=%v %v term=%d leader=%q last=%d@%d durable=%d disk=%d commit=%d applied=%d err=%v",
+				n.id, groupName(g), n.up, n.wiped, s.Role, s.Term, s.LeaderID, s.LastIndex, n.seen[g].lastTerm(), s.DurableIndex, len(n.disk.groups[g].entries), s.CommitIndex, s.AppliedIndex, s.Err))
+		}
+		if n.broken != "" {
+			all = append(all, n.id+" is down: "+n.broken)
+		}
+	}
+	return "\n" + strings.Join(all, "\n")
+}
+
+func (s seen) lastTerm() uint64 {
+	if len(s.entries) == 0 {
+		return 0
+	}
+	return s.entries[len(s.entries)-1].term
+}

@@ -1,0 +1,106 @@
+package simulation
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+)
+
+// wire is every remote process as one node sees it: it encodes each message and lets the faults have it.
+type wire struct{ from *node }
+
+var deterministic = proto.MarshalOptions{Deterministic: true}
+
+func (w wire) SendUserMessage(pid *actor.PID, message any) {
+	_, m, sender := actor.UnwrapEnvelope(message)
+	original, ok := m.(proto.Message)
+	if !ok {
+		return // a dead letter's answer
+	}
+	encoded, err := deterministic.Marshal(original)
+	if err != nil {
+		panic(err)
+	}
+	world := w.from.w
+	world.promised(w.from, original)
+	world.trace.bytes(encoded)
+	p := packet{from: w.from, to: world.at(pid.Address), target: pid.Id, kind: original, original: original, encoded: encoded}
+	if sender != nil {
+		p.sender = sender.Id
+	}
+	world.carry(p)
+}
+
+func (w wire) SendSystemMessage(*actor.PID, any) {}
+func (w wire) Stop(*actor.PID)                   {}
+
+type packet struct {
+	from, to       *node
+	target, sender string
+	kind           proto.Message // of the original's type
+	original       proto.Message // nil when it was damaged on the way
+	encoded        []byte
+}
+
+// carry decides what becomes of a packet.
+func (w *World) carry(p packet) {
+	if p.to == nil {
+		return
+	}
+	if w.blocked(link{p.from.place, p.to.place}) {
+		return
+	}
+	if w.hits(Loss) {
+		return
+	}
+	if w.hits(Misroute) {
+		p.to = w.nodes[w.rng.IntN(len(w.nodes))]
+	}
+	if w.hits(Corrupt) {
+		p.encoded = bytes.Clone(p.encoded)
+		p.original = nil
+		if len(p.encoded) > 0 {
+			p.encoded[w.rng.IntN(len(p.encoded))] ^= 1 << w.rng.IntN(8)
+		}
+	}
+	delay := w.between(50*time.Microsecond, 500*time.Microsecond)
+	l := link{p.from.place, p.to.place}
+	switch {
+	case w.hits(Delay):
+		delay = w.between(10*time.Millisecond, 3*time.Second)
+	case w.hits(Reorder):
+		delay += w.between(0, 5*time.Millisecond)
+	default: // one stream to each peer: what was sent later does not arrive earlier
+		delay = max(delay, w.arrives[l]-w.now)
+		w.arrives[l] = w.now + delay
+	}
+	w.after(delay, func() { w.deliver(p) })
+	if w.hits(Duplicate) {
+		w.after(delay+w.between(0, 20*time.Millisecond), func() { w.deliver(p) })
+	}
+}
+
+func (w *World) deliver(p packet) {
+	if p.original != nil {
+		again, err := deterministic.Marshal(p.original)
+		if err != nil || !bytes.Equal(again, p.encoded) {
+			w.fail("a message does not change after it was mailed", fmt.Sprintf("%T from %s", p.original, p.from.id))
+			return
+		}
+	}
+	if !p.to.up {
+		return
+	}
+	copied := p.kind.ProtoReflect().New().Interface()
+	if proto.Unmarshal(p.encoded, copied) != nil {
+		return
+	}
+	var sender *actor.PID
+	if p.sender != "" {
+		sender = actor.NewPID(p.from.address, p.sender)
+	}
+	p.to.system.Root.RequestWithCustomSender(actor.NewPID(p.to.address, p.target), copied, sender)
+}

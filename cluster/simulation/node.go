@@ -1,0 +1,182 @@
+package simulation
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/orcaman/concurrent-map"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/messages"
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// A registry of 1024 maps with 32 shards each takes longer to make than a node runs for.
+func init() { cmap.SHARD_COUNT = 1 }
+
+// node is one member: what is left of it over restarts, and its present incarnation.
+type node struct {
+	w       *World
+	place   int
+	id      string
+	address string
+
+	up          bool
+	paused      bool
+	incarnation int
+	broken      string // why it stays down for good
+	wiped       bool   // it runs from an empty disk, and does not count any more
+	drift       float64
+	jumped      time.Duration
+
+	system  *actor.ActorSystem
+	store   *persistence.Store
+	journal *actor.PID
+	doors   []*actors.Door
+	seen    []seen // by group
+	boxes   []*mailbox
+
+	disk disk
+}
+
+const directory = "data"
+
+func (n *node) start() {
+	n.incarnation++
+	n.up, n.paused = true, false
+	n.boxes, n.doors = nil, nil
+	n.seen = make([]seen, n.w.options.Groups)
+	n.system = actor.NewActorSystemWithConfig(actor.Configure(
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }),
+		actor.WithDeadLetterThrottleInterval(time.Microsecond), actor.WithDeadLetterThrottleCount(0)))
+	n.system.ID = n.id
+	n.system.ProcessRegistry.Address = n.address
+	n.system.ProcessRegistry.RegisterAddressResolver(func(*actor.PID) (actor.Process, bool) { return wire{n}, true })
+	if err := n.open(); err != nil {
+		n.refused(err)
+	}
+}
+
+func (n *node) open() error {
+	n.disk.fail, n.disk.failed = none, make(chan struct{})
+	failed := n.disk.failed
+	store, err := persistence.Open(directory, persistence.Options{
+		FS: n.disk.faulty(), NodeID: n.id, Cluster: "simulation", StoreID: n.w.rng.Uint64() | 1, MemTableSize: 64 << 10,
+		OnFailure: func(error) { close(failed) },
+		Now:       func() time.Time { return epoch.Add(n.w.now) }, SequenceInterval: -1,
+	})
+	if err != nil {
+		return err
+	}
+	n.store = store
+	props := []actor.PropsOption{actor.WithMailbox(n.newMailbox)}
+	n.journal, err = actors.StartJournal(n.system.Root, recorder{n}, n.execute, n.logger(), props...)
+	if err != nil {
+		return err
+	}
+	for g := range n.w.options.Groups {
+		if err := n.startGroup(g, props); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *node) startGroup(g int, props []actor.PropsOption) error {
+	var stored []*messages.Member
+	for _, m := range n.w.members {
+		stored = append(stored, &messages.Member{Id: m.ID, Address: m.Address})
+	}
+	record, err := n.store.Group(groupName(g), stored)
+	if err != nil {
+		return err
+	}
+	number := persistence.GroupID(record.Number)
+	recovered, err := n.store.Recover(number)
+	if err != nil {
+		return err
+	}
+	if err := n.disk.compare(g, recovered); err != nil {
+		n.w.fail("recovery finds what was synced, and nothing else", n.id+": "+err.Error())
+	}
+	n.disk.groupOf[number] = g
+	incarnation := n.incarnation
+	door, err := actors.Start(n.system.Root, actors.Config{
+		Group: groupName(g), ID: n.id, Members: n.w.members, ClientAddress: n.id,
+		Machine: &witness{StateMachine: n.w.machine.New(), n: n, g: g},
+		Store:   n.store, Number: number, Journal: n.journal, Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Props: props,
+		Invariants: true, Timing: n.w.options.Timing, Limits: n.w.options.Limits, Logger: n.logger(),
+		Observe: func(v actors.View) {
+			if n.incarnation == incarnation {
+				n.w.observe(n, g, v)
+			}
+		},
+	})
+	n.doors = append(n.doors, door)
+	return err
+}
+
+func groupName(g int) string { return fmt.Sprintf("g%d", g) }
+
+func (n *node) newMailbox() actor.Mailbox {
+	n.w.mailboxes++
+	m := &mailbox{s: &n.w.schedule, n: n, incarnation: n.incarnation, number: n.w.mailboxes}
+	n.boxes = append(n.boxes, m)
+	return m
+}
+
+// refused: the store does not open. That is right for a damaged one only.
+func (n *node) refused(err error) {
+	n.up = false
+	n.incarnation++
+	if n.store != nil {
+		_ = n.store.Close()
+		n.store = nil
+	}
+	if n.broken == "" {
+		n.w.fail("an undamaged store opens", fmt.Sprintf("%s: %v", n.id, err))
+	}
+	n.w.note("%s does not start: %v", n.id, err)
+}
+
+// crash ends the present incarnation. What its journal was writing is on the disk or not, as the seed chooses.
+func (n *node) crash() {
+	if !n.up {
+		return
+	}
+	if n.disk.writing != nil && n.w.chance(0.5) {
+		n.disk.write(n)
+	}
+	n.disk.writing = nil
+	n.up = false
+	n.incarnation++
+	n.boxes = nil
+	after := n.disk.fs.CrashClone(vfs.CrashCloneCfg{})
+	if n.store != nil {
+		_ = n.store.Close()
+		n.store = nil
+	}
+	n.disk.fs = after
+}
+
+func (n *node) restart() {
+	if n.up || n.broken != "" {
+		return
+	}
+	n.w.note("%s starts", n.id)
+	n.start()
+}
+
+func (n *node) pause() { n.paused = true }
+
+func (n *node) resume() {
+	n.paused = false
+	for _, m := range n.boxes {
+		n.w.enqueue(m)
+	}
+}
+
+func (n *node) logger() *slog.Logger { return slog.New(observer{n, n.incarnation}) }

@@ -1,0 +1,248 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/troupe-raft/troupe/actors"
+)
+
+// Options of a run. Zero values mean the defaults.
+type Options struct {
+	Seed uint64
+	// Nodes of the cluster, 1 to 7; default 3 or 5, as the seed chooses.
+	Nodes int
+	// Groups, each with a member on every node; default 1.
+	Groups int
+	// Clients that propose and read, one operation at a time each; default 6.
+	Clients int
+	// Steps is the number of messages handled while faults happen; default 20000.
+	Steps  int
+	Faults Faults
+	Timing actors.Timing
+	Limits actors.Limits
+	// Trace keeps this many of the last events in readable form; default 60.
+	Trace int
+}
+
+func (o *Options) setDefaults(rng *rand.Rand) {
+	if o.Nodes == 0 {
+		o.Nodes = 3 + 2*rng.IntN(2)
+	}
+	if o.Groups == 0 {
+		o.Groups = 1
+	}
+	if o.Clients == 0 {
+		o.Clients = 6
+	}
+	if o.Steps == 0 {
+		o.Steps = 20000
+	}
+	if o.Trace == 0 {
+		o.Trace = 60
+	}
+	if o.Timing.Election == 0 {
+		o.Timing.Election = 500 * time.Millisecond
+	}
+}
+
+// Result of a run.
+type Result struct {
+	Options Options
+	Steps   int
+	// Virtual is how much time passed in the run.
+	Virtual time.Duration
+	// Committed entries, and operations that clients completed.
+	Committed, Completed int
+	Hits                 map[Fault]int
+	// Hash of all that happened, in order: equal for equal seeds.
+	Hash uint64
+	// Failure is nil when everything held.
+	Failure *Failure
+}
+
+// Failure is a sentence that did not hold.
+type Failure struct {
+	Sentence, Detail string
+	// Last events before it.
+	Last []string
+}
+
+func (f *Failure) Error() string {
+	return fmt.Sprintf("it does not hold that %s: %s", f.Sentence, f.Detail)
+}
+
+// World is one run: its nodes, its network, its clients, and what is known of all of them.
+type World struct {
+	schedule
+	options   Options
+	machine   Machine
+	members   []actors.Member
+	nodes     []*node
+	mailboxes uint64
+	arrives   map[link]time.Duration
+	cut       map[link]*outage
+	chaos     bool
+	steps     int
+	hits_     map[Fault]int
+	failure   *Failure
+	truth     []truth // by group
+	history   history
+}
+
+type link struct{ from, to int }
+
+// Run plays one seed.
+func Run(m Machine, o Options) Result {
+	w := newWorld(m, o)
+	w.play()
+	return w.result()
+}
+
+func newWorld(m Machine, o Options) *World {
+	w := &World{machine: m, arrives: map[link]time.Duration{}, cut: map[link]*outage{}, hits_: map[Fault]int{}}
+	w.rng = rand.New(rand.NewPCG(o.Seed, 0x7ea7))
+	o.setDefaults(w.rng)
+	w.options = o
+	w.truth = newTruth(o.Groups)
+	for i := range o.Nodes {
+		id := fmt.Sprintf("n%d", i+1)
+		w.members = append(w.members, actors.Member{ID: id, Address: id + ":1"})
+		w.nodes = append(w.nodes, &node{w: w, place: i, id: id, address: id + ":1", drift: 1, disk: newDisk(o.Groups)})
+	}
+	if o.Faults[Drift] > 0 {
+		for _, n := range w.nodes {
+			n.drift = 1 + 0.1*(w.rng.Float64()-0.5)
+		}
+	}
+	return w
+}
+
+func (w *World) play() {
+	for _, n := range w.nodes {
+		n.start()
+	}
+	w.startClients()
+	w.chaos = true
+	w.startFaults()
+	w.run(func() bool { return w.steps >= w.options.Steps })
+	w.heal()
+	w.settle()
+	for _, n := range w.nodes {
+		n.crash()
+	}
+	w.checkHistory()
+}
+
+// run steps until it is enough, or something failed.
+func (w *World) run(enough func() bool) {
+	for w.failure == nil && !enough() && w.step() {
+		w.steps++
+	}
+}
+
+func (w *World) at(address string) *node {
+	for _, n := range w.nodes {
+		if n.address == address {
+			return n
+		}
+	}
+	return nil
+}
+
+// handled notes each message in the trace, before it is handled.
+func (w *World) handled(t *trace, m *mailbox, message any) {
+	name := typeOf(message)
+	t.number(uint64(w.now))
+	t.number(m.number)
+	t.text(name)
+	if w.options.Trace > 0 {
+		w.keep(traced{w.now, m.n.id, m.number, name, ""})
+	}
+}
+
+// traced is one event, formatted only when somebody asks.
+type traced struct {
+	at      time.Duration
+	node    string
+	mailbox uint64
+	what    string
+	note    string
+}
+
+func (e traced) String() string {
+	if e.note != "" {
+		return fmt.Sprintf("%12v  %s", e.at, e.note)
+	}
+	return fmt.Sprintf("%12v  %s/%d handles %s", e.at, e.node, e.mailbox, e.what)
+}
+
+func (w *World) keep(e traced) {
+	if len(w.trace.kept) < w.options.Trace {
+		w.trace.kept = append(w.trace.kept, e)
+		return
+	}
+	w.trace.kept[w.trace.next] = e
+	w.trace.next = (w.trace.next + 1) % len(w.trace.kept)
+}
+
+// note puts a sentence into the trace.
+func (w *World) note(format string, args ...any) {
+	w.keep(traced{at: w.now, note: fmt.Sprintf(format, args...)})
+}
+
+func (w *World) fail(sentence, detail string) {
+	if w.failure == nil {
+		f := &Failure{Sentence: sentence, Detail: detail}
+		for i := range w.trace.kept {
+			f.Last = append(f.Last, w.trace.kept[(w.trace.next+i)%len(w.trace.kept)].String())
+		}
+		w.failure = f
+	}
+}
+
+func (w *World) result() Result {
+	r := Result{Options: w.options, Steps: w.steps, Virtual: w.now, Completed: w.history.completed, Hits: w.hits_, Hash: w.trace.hash, Failure: w.failure}
+	for i := range w.truth {
+		r.Committed += len(w.truth[i].committed)
+	}
+	return r
+}
+
+// observer takes what actors report: none of them may panic, but for a state machine that was made to.
+type observer struct {
+	n           *node
+	incarnation int
+}
+
+func (o observer) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (o observer) WithAttrs([]slog.Attr) slog.Handler               { return o }
+func (o observer) WithGroup(string) slog.Handler                    { return o }
+
+func (o observer) Handle(_ context.Context, r slog.Record) error {
+	if o.n.incarnation != o.incarnation {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString(o.n.id + ": " + r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)
+		return true
+	})
+	text := b.String()
+	o.n.w.note("%s", text)
+	switch {
+	case strings.Contains(text, injectedPanic):
+	case strings.Contains(r.Message, "panicked"), strings.Contains(text, "state machine panicked"):
+		o.n.w.fail("no actor panics", text)
+	case strings.Contains(r.Message, "two leaders"), strings.Contains(r.Message, "another leader"):
+		o.n.w.fail("at most one leader is elected in a term (Election Safety)", text)
+	case strings.Contains(r.Message, "refused a commit"):
+		o.n.w.fail("a store takes every commit, or fails for good", text)
+	}
+	return nil
+}
