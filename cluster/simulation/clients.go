@@ -3,6 +3,8 @@ package simulation
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -15,8 +17,8 @@ type history struct {
 	operations []porcupine.Operation
 	started    int
 	completed  int
-	// probe is the operation with which a healed cluster must show progress.
-	last time.Duration
+	last       time.Duration // when an operation was last completed
+	open       map[*asked]bool
 }
 
 // outcome is what a client learned.
@@ -47,8 +49,13 @@ type asked struct {
 	c      *client
 	op     Operation
 	called time.Duration
-	over   bool
-	at     int // in the history; -1: not there
+}
+
+// end is true once: for the answer, or for giving up.
+func (a *asked) end() bool {
+	open := a.c.w.history.open[a]
+	delete(a.c.w.history.open, a)
+	return open
 }
 
 func (c *client) next() {
@@ -60,6 +67,7 @@ func (c *client) next() {
 	}
 	a := &asked{c: c, op: w.machine.Next(w.rng, w.history.started), called: w.now}
 	w.history.started++
+	w.history.open[a] = true
 	w.after(patience, a.giveUp)
 	if a.op.Read {
 		n.doors[c.group].Query(a.op.Input, a)
@@ -85,10 +93,9 @@ func (c *client) elsewhere(hint error) {
 
 // Answer is called by the actors.
 func (a *asked) Answer(answer actors.Answer) {
-	if a.over {
+	if !a.end() {
 		return
 	}
-	a.over = true
 	var rejected *actors.RejectedError
 	switch {
 	case answer.Err == nil, errors.As(answer.Err, &rejected):
@@ -106,8 +113,7 @@ func (a *asked) Answer(answer actors.Answer) {
 
 // giveUp leaves an operation open: it may still take effect.
 func (a *asked) giveUp() {
-	if !a.over {
-		a.over = true
+	if a.end() {
 		a.record(outcome{unknown: true})
 		a.c.elsewhere(nil)
 	}
@@ -138,13 +144,35 @@ func (w *World) checkHistory() {
 	if w.failure != nil {
 		return
 	}
-	result := porcupine.CheckOperationsTimeout(w.model(), w.history.operations, time.Minute)
-	switch result {
-	case porcupine.Illegal:
-		w.fail("the clients' history is linearizable", "no order of the operations explains the answers")
-	case porcupine.Unknown:
-		w.fail("the clients' history can be checked within a minute", "the checker gave up")
+	for a := range w.history.open {
+		a.record(outcome{unknown: true})
 	}
+	model := w.model()
+	for _, part := range model.Partition(w.history.operations) {
+		switch porcupine.CheckOperationsTimeout(model, part, time.Minute) {
+		case porcupine.Illegal:
+			w.fail("the clients' history is linearizable", "no order of these operations explains their answers:"+describe(part))
+		case porcupine.Unknown:
+			w.fail("the clients' history can be checked within a minute", "the checker gave up at"+describe(part))
+		}
+	}
+}
+
+func describe(operations []porcupine.Operation) string {
+	var b strings.Builder
+	for _, o := range operations {
+		in, out := o.Input.(grouped).op, o.Output.(outcome)
+		fmt.Fprintf(&b, "\n%14v to %14v  %q", time.Duration(o.Call), time.Duration(o.Return), in.Input)
+		switch {
+		case out.unknown:
+			b.WriteString(" unknown")
+		case out.rejected:
+			b.WriteString(" rejected")
+		default:
+			fmt.Fprintf(&b, " = %q", out.value)
+		}
+	}
+	return b.String()
 }
 
 func (w *World) model() porcupine.Model {

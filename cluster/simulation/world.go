@@ -109,6 +109,7 @@ func newWorld(m Machine, o Options) *World {
 	o.setDefaults(w.rng)
 	w.options = o
 	w.truth = newTruth(o.Groups)
+	w.history.open = map[*asked]bool{}
 	for i := range o.Nodes {
 		id := fmt.Sprintf("n%d", i+1)
 		w.members = append(w.members, actors.Member{ID: id, Address: id + ":1"})
