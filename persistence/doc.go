@@ -1,0 +1,41 @@
+// Package persistence does all disk I/O of a node, over Pebble and its vfs: one Store per node, shared by all groups.
+//
+// # Keys
+//
+// Every key starts with a group number (u32, big-endian) and a letter. Group 0 is the store itself.
+//
+//	0 'G' number u32      GroupRecord: a group's name, number and founding members
+//	0 'I'                 Identity: whose directory this is
+//	0 'Q'                 sequence number of the last commit (u64)
+//	n 'C'                 Compacted: up to where the log of group n was cut
+//	n 'H'                 HardState
+//	n 'L' last index u64  one block of entries
+//	n 'P' node id         store id that is pinned for this peer (u64)
+//	n 'S' ...             reserved for snapshots
+//
+// # Blocks
+//
+// The entries of one appended batch make one block, or several of at most 256 KiB. A block is stored under the index of
+// its last entry, so that entry i is in the first block at or after the key of i. All integers are big-endian:
+//
+//	crc32c u32 | first index u64 | count u32 | count times (length uvarint, encoded Entry)
+//
+// The checksum covers the key and everything behind the checksum.
+//
+// Appending from index i over a conflict deletes the keys of [i, ∞), puts the head of the block that straddles i back
+// under i-1, and adds the new blocks, all in one Pebble batch. Cutting the log to c deletes the keys of [0, c] and
+// records c; a block that straddles c stays, and its entries up to c are ignored.
+//
+// # What a torn write-ahead log can hide
+//
+// Pebble cannot tell a rotten end of its live log from a torn one, and drops it silently. Each commit therefore carries
+// a sequence number, which is also written to the file SEQUENCE after each sync. Open refuses a directory whose database
+// is behind that file. The file is itself fsynced once a second: what a power loss hides in that second, together with
+// a rotten log, is not noticed.
+//
+// # A failing disk
+//
+// The first failed mutating call is reported once, through Options.OnFailure. That call and every later one never
+// return, so that Pebble never sees the error and nothing is acknowledged afterwards. Reads go on working. Nothing is
+// retried: a second fsync proves nothing. The node needs a restart.
+package persistence

@@ -1,0 +1,59 @@
+package persistence
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// formatVersion is the newest Pebble format with checksummed tables and write-ahead log sync chunks but without value
+// separation. Raising it makes a directory unreadable for older binaries.
+const formatVersion = pebble.FormatTableFormatV6
+
+const defaultMemTable = 16 << 20
+
+// pebbleOptions are chosen for a log: large values that are written once, read rarely and deleted in ranges.
+func (s *Store) pebbleOptions() *pebble.Options {
+	log := pebbleLog{s.log, s.fence}
+	o := &pebble.Options{
+		FS:                          s.fence,
+		FormatMajorVersion:          formatVersion,
+		Logger:                      log,
+		CacheSize:                   4 << 20,
+		MemTableSize:                uint64(s.memTable),
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       2,
+		L0StopWritesThreshold:       4,
+		// A flush or compaction that cannot read its input is retried for ever while writes stall.
+		EventListener: &pebble.EventListener{BackgroundError: func(err error) {
+			s.fence.fail(sayOf(ErrFailed, err, "the disk failed (background work), nothing more is stored: see to the disk, then start the node again"))
+		}},
+	}
+	o.Experimental.FileCacheShards = 1
+	o.Experimental.ReadSamplingMultiplier = -1
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	return o
+}
+
+// pebbleLog hands Pebble's log to slog.
+type pebbleLog struct {
+	log   *slog.Logger
+	fence *fence
+}
+
+func (l pebbleLog) write(level slog.Level, format string, args []any) {
+	if l.log.Enabled(context.Background(), level) {
+		l.log.Log(context.Background(), level, fmt.Sprintf(format, args...), "from", "pebble")
+	}
+}
+
+func (l pebbleLog) Infof(format string, args ...any)  { l.write(slog.LevelDebug, format, args) }
+func (l pebbleLog) Errorf(format string, args ...any) { l.write(slog.LevelWarn, format, args) }
+
+// Fatalf must not return: Pebble would go on as if nothing had happened.
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	l.fence.fail(say(ErrFailed, "the database gave up, nothing more is stored: see to the disk, then start the node again: "+format, args...))
+	park()
+}

@@ -1,0 +1,191 @@
+package persistence
+
+import (
+	"encoding/binary"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// TermSpan is a run of entries of one term: from First up to the next span's First, or to the end of the log.
+type TermSpan struct{ First, Term uint64 }
+
+// Recovered is what a group's range held, checked.
+type Recovered struct {
+	HardState HardState
+	// The log starts at Compacted+1; CompactedTerm is the term of entry Compacted.
+	Compacted, CompactedTerm uint64
+	// Last is the last index; Compacted when the log is empty.
+	Last uint64
+	// Spans are the runs of terms of (Compacted, Last], in order.
+	Spans []TermSpan
+	// PeerStores maps peers to their pinned store ids.
+	PeerStores map[string]uint64
+}
+
+// Recover reads and checks all that is stored of the group. Whatever is not exactly as it was written is an error that
+// matches ErrDamaged; nothing is repaired or left out. It reads only, and may be called again, but not beside a Commit for
+// the same group.
+func (s *Store) Recover(group GroupID) (Recovered, error) {
+	if err := s.beginRead(); err != nil {
+		return Recovered{}, err
+	}
+	defer s.reads.Done()
+	if !s.hasGroup(group) {
+		return Recovered{}, say(ErrMissing, "there is no group with number %d in %s", group, s.dir)
+	}
+	c := checker{dir: s.dir, group: group, found: Recovered{PeerStores: map[string]uint64{}}}
+	if err := s.scan(&c); err != nil {
+		return Recovered{}, err
+	}
+	return c.found, nil
+}
+
+func (s *Store) scan(c *checker) error {
+	iter, err := s.iter(appendPrefix(nil, c.group, 0), appendPrefix(nil, c.group+1, 0))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = iter.Close() }()
+	for valid := iter.First(); valid; valid = iter.Next() {
+		value, err := iter.ValueAndErr()
+		if err != nil {
+			return s.cannotRead(err)
+		}
+		if err := c.record(iter.Key(), value); err != nil {
+			return err
+		}
+	}
+	if err := iter.Error(); err != nil {
+		return s.cannotRead(err)
+	}
+	return c.finish()
+}
+
+// checker reads a group's records in the order of their keys: Compacted, HardState, the log, the peers.
+type checker struct {
+	dir   string
+	group GroupID
+	found Recovered
+	begun bool // a block was seen
+	end   uint64
+	term  uint64 // of the last entry seen
+}
+
+func (c *checker) damaged(format string, args ...any) error {
+	return damaged(c.dir, c.group, format, args...)
+}
+
+func (c *checker) record(key, value []byte) error {
+	switch kind := key[prefixLen-1]; {
+	case kind == kindCompacted && len(key) == prefixLen:
+		return c.compacted(value)
+	case kind == kindHardState && len(key) == prefixLen:
+		return c.hardState(value)
+	case kind == kindLog && len(key) == logKeyLen:
+		return c.block(key, value)
+	case kind == kindPeer && len(key) > prefixLen && len(value) == 8:
+		c.found.PeerStores[string(key[prefixLen:])] = binary.BigEndian.Uint64(value)
+		return nil
+	}
+	return c.damaged("the record under %q is none of troupe's", key)
+}
+
+func (c *checker) compacted(value []byte) error {
+	var record messages.Compacted
+	if err := proto.Unmarshal(value, &record); err != nil {
+		return c.damaged("the record of the last cut cannot be decoded")
+	}
+	c.found.Compacted, c.found.CompactedTerm = record.Index, record.Term
+	c.term = record.Term
+	return nil
+}
+
+func (c *checker) hardState(value []byte) error {
+	var record messages.HardState
+	if err := proto.Unmarshal(value, &record); err != nil {
+		return c.damaged("its hard state cannot be decoded")
+	}
+	c.found.HardState = HardState{Term: record.Term, Vote: record.Vote, Commit: record.Commit, ClusterID: record.ClusterId}
+	return nil
+}
+
+func (c *checker) block(key, value []byte) error {
+	b, err := openBlock(key, value)
+	if err != nil {
+		return c.damaged("the block that ends at entry %d: %v", binary.BigEndian.Uint64(key[prefixLen:]), err)
+	}
+	if err := c.place(b); err != nil {
+		return err
+	}
+	framed := b.framed
+	for i := b.first; i <= b.last; i++ {
+		entry, rest, err := next(framed)
+		if err != nil {
+			return c.damaged("entry %d: %v", i, err)
+		}
+		view, err := messages.DecodeEntry(entry)
+		if err != nil {
+			return c.damaged("entry %d cannot be decoded", i)
+		}
+		if err := c.entry(i, view.Term); err != nil {
+			return err
+		}
+		framed = rest
+	}
+	if len(framed) > 0 {
+		return c.damaged("the block that ends at entry %d: %v", b.last, errFraming)
+	}
+	c.begun, c.end = true, b.last
+	return nil
+}
+
+// place checks that the block goes on where the one before it, or the cut, ends.
+func (c *checker) place(b block) error {
+	cut := c.found.Compacted
+	switch {
+	case !c.begun && b.first > cut+1:
+		return c.damaged("entries %d to %d are missing", cut+1, b.first-1)
+	case !c.begun && b.last <= cut:
+		return c.damaged("entries %d to %d are still there although it was cut up to %d", b.first, b.last, cut)
+	case c.begun && b.first > c.end+1:
+		return c.damaged("entries %d to %d are missing", c.end+1, b.first-1)
+	case c.begun && b.first <= c.end:
+		return c.damaged("entries %d to %d are there twice", b.first, c.end)
+	}
+	return nil
+}
+
+func (c *checker) entry(index, term uint64) error {
+	f := &c.found
+	if index < f.Compacted {
+		return nil
+	}
+	if index == f.Compacted {
+		if term != f.CompactedTerm {
+			return c.damaged("it was cut at entry %d of term %d, and that entry is of term %d", index, f.CompactedTerm, term)
+		}
+		return nil
+	}
+	if term < c.term {
+		return c.damaged("the term falls from %d to %d at entry %d", c.term, term, index)
+	}
+	if len(f.Spans) == 0 || term != c.term {
+		f.Spans = append(f.Spans, TermSpan{First: index, Term: term})
+	}
+	c.term = term
+	return nil
+}
+
+func (c *checker) finish() error {
+	f := &c.found
+	f.Last = max(f.Compacted, c.end)
+	if f.HardState.Commit > f.Last {
+		return c.damaged("it ends at entry %d although entry %d was committed", f.Last, f.HardState.Commit)
+	}
+	if c.term > f.HardState.Term {
+		return c.damaged("an entry is of term %d although the server has seen no term after %d", c.term, f.HardState.Term)
+	}
+	return nil
+}

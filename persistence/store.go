@@ -1,0 +1,337 @@
+package persistence
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// Options of Open.
+type Options struct {
+	// FS is the file system; nil: the operating system's.
+	FS vfs.FS
+	// NodeID is required. Another node's directory is refused.
+	NodeID string
+	// Cluster is the operator's name for the cluster. A directory with another name is refused.
+	Cluster string
+	// StoreID is used for a new directory only; 0: random.
+	StoreID uint64
+	// Logger gets Pebble's messages and failures; nil: nobody.
+	Logger *slog.Logger
+	// OnFailure is called once, from any goroutine, when the Store failed after Open: nothing is stored from then on.
+	// It must not block. Failures during Open are returned by Open instead.
+	OnFailure func(error)
+	// MemTableSize is in bytes; 0: 16 MiB. Simulations use less.
+	MemTableSize int
+	// Now is the clock that paces the fsync of the side file; nil: time.Now.
+	Now func() time.Time
+	// SequenceInterval is the time between two fsyncs of the side file; 0: one second, negative: after each synced commit.
+	SequenceInterval time.Duration
+}
+
+// Store is the durable state of one node. Commit, Group and SyncSequence take turns; Read and Recover run beside them.
+// All methods may be called from any goroutine.
+type Store struct {
+	dir      string
+	options  Options
+	log      *slog.Logger
+	memTable int
+	fence    *fence
+	db       *pebble.DB
+
+	// turn is held while a commit is built or written. What follows belongs to its holder.
+	turn     chan struct{}
+	pending  *pebble.Batch
+	number   uint64 // sequence number of the last commit
+	states   map[GroupID]*groupState
+	side     *sequence
+	sideSync time.Time
+	record   messages.HardState
+	scratch  []byte
+
+	identity *messages.Identity
+	closed   atomic.Bool
+	mu       sync.Mutex // guards records, and reads from starting after Close
+	records  map[string]*messages.GroupRecord
+	reads    sync.WaitGroup
+}
+
+const identityFormat = 1
+
+// Open opens the directory, and founds a store there when it is new. It refuses, and changes no record, when the directory
+// is in use (ErrLocked), belongs to somebody else (ErrForeign), was written by a newer troupe (ErrNewer), or has lost
+// what was acknowledged (ErrDamaged). The caller closes the Store.
+func Open(dir string, o Options) (*Store, error) {
+	if o.NodeID == "" {
+		return nil, errors.New("persistence.Open needs a node id")
+	}
+	s := newStore(dir, o)
+	err := s.orFail(s.open)
+	if err == nil {
+		err = s.fence.arm(s.failed)
+	}
+	if err != nil {
+		s.fence.abandon()
+		return nil, err
+	}
+	return s, nil
+}
+
+func newStore(dir string, o Options) *Store {
+	if o.FS == nil {
+		o.FS = vfs.Default
+		// The lock of a process is held by name.
+		if absolute, err := filepath.Abs(dir); err == nil {
+			dir = absolute
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MemTableSize == 0 {
+		o.MemTableSize = defaultMemTable
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.SequenceInterval == 0 {
+		o.SequenceInterval = time.Second
+	}
+	return &Store{
+		dir: dir, options: o, log: o.Logger, memTable: o.MemTableSize, fence: newFence(o.FS),
+		turn:    make(chan struct{}, 1),
+		states:  map[GroupID]*groupState{},
+		records: map[string]*messages.GroupRecord{},
+	}
+}
+
+func (s *Store) failed(err error) {
+	s.log.Error("the store failed", "dir", s.dir, "error", err)
+	if s.options.OnFailure != nil {
+		s.options.OnFailure(err)
+	}
+}
+
+// orFail runs work, which never returns when the disk fails, and returns its error or the failure.
+func (s *Store) orFail(work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.fence.failing:
+		return s.fence.failure()
+	}
+}
+
+func (s *Store) open() (err error) {
+	s.db, err = pebble.Open(s.dir, s.pebbleOptions())
+	if err != nil {
+		return s.cannotOpen(err)
+	}
+	s.pending = s.db.NewBatch(pebble.WithInitialSizeBytes(64<<10), pebble.WithMaxRetainedSizeBytes(8<<20))
+	if err := s.load(); err != nil {
+		_ = s.db.Close()
+		return err
+	}
+	s.sideSync = s.options.Now()
+	return nil
+}
+
+// cannotOpen says in a sentence why Pebble did not open the directory.
+func (s *Store) cannotOpen(err error) error {
+	var locked *lockError
+	var path *fs.PathError
+	var number syscall.Errno
+	ofSystem := errors.As(err, &path) || errors.As(err, &number)
+	switch {
+	case errors.As(err, &locked) && !errors.As(err, &path): // a PathError comes from creating the lock's file
+		return sayOf(ErrLocked, err, "the directory %s is in use: stop the node that runs there, or give this one another --data-dir", s.dir)
+	case strings.Contains(err.Error(), "unknown format major version"):
+		return sayOf(ErrNewer, err, "the database in %s has a newer format: start a newer troupe", s.dir)
+	case errors.Is(err, fs.ErrNotExist) || !ofSystem:
+		return sayOf(ErrDamaged, err, "the database in %s is damaged; %s", s.dir, wipeAdvice)
+	}
+	return sayOf(nil, err, "cannot open the directory %s", s.dir)
+}
+
+// load reads, checks or founds what belongs to the store itself.
+func (s *Store) load() error {
+	found, err := readSide(s.fence, s.dir)
+	if err != nil {
+		return sayOf(nil, err, "cannot read the file %s in %s", sequenceName, s.dir)
+	}
+	id := &messages.Identity{}
+	known, err := s.get(key(0, kindIdentity), id)
+	if err != nil {
+		return err
+	}
+	if !known {
+		if id, err = s.foundStore(found); err != nil {
+			return err
+		}
+	} else if err := s.check(id, found); err != nil {
+		return err
+	}
+	s.identity = id
+	if s.side, err = openSequence(s.fence, s.dir, id.StoreId, found.slot); err != nil {
+		return err
+	}
+	return s.loadGroups()
+}
+
+func (s *Store) foundStore(found side) (*messages.Identity, error) {
+	if found.number > 0 {
+		return nil, say(ErrDamaged, "the database in %s is empty although %d commits were acknowledged; %s", s.dir, found.number, wipeAdvice)
+	}
+	iter, err := s.db.NewIter(nil)
+	if err != nil {
+		return nil, err
+	}
+	strange := iter.First()
+	if err := iter.Close(); err != nil {
+		return nil, err
+	}
+	if strange {
+		return nil, say(ErrForeign, "the database in %s was not made by troupe: give the node another --data-dir", s.dir)
+	}
+	id := &messages.Identity{Format: identityFormat, NodeId: s.options.NodeID, StoreId: s.options.StoreID, Cluster: s.options.Cluster}
+	for id.StoreId == 0 {
+		var b [8]byte
+		_, _ = rand.Read(b[:]) // never fails
+		id.StoreId = binary.BigEndian.Uint64(b[:])
+	}
+	if err := foundSequence(s.fence, s.dir, id.StoreId); err != nil {
+		return nil, err
+	}
+	if err := s.set(key(0, kindIdentity), id); err != nil {
+		return nil, err
+	}
+	return id, s.apply(true)
+}
+
+// check compares what is stored with what the operator says and with the side file.
+func (s *Store) check(id *messages.Identity, found side) error {
+	o := s.options
+	if id.Format > identityFormat {
+		return say(ErrNewer, "the directory %s has format %d, and this troupe knows formats up to %d: start a newer troupe", s.dir, id.Format, identityFormat)
+	}
+	if id.Format == 0 || id.NodeId == "" || id.StoreId == 0 {
+		return say(ErrDamaged, "the identity stored in %s is incomplete; %s", s.dir, wipeAdvice)
+	}
+	if id.NodeId != o.NodeID {
+		return say(ErrForeign, "the directory %s belongs to node %s, not %s: start the node with --id %s, or give it another --data-dir", s.dir, id.NodeId, o.NodeID, id.NodeId)
+	}
+	if id.Cluster != o.Cluster {
+		return say(ErrForeign, "the directory %s belongs to the cluster named %q, not %q: start the node with that name, or give it another --data-dir", s.dir, id.Cluster, o.Cluster)
+	}
+	if !found.exists {
+		return say(ErrDamaged, "the file %s is missing in %s, so nothing proves that the database is complete; %s", sequenceName, s.dir, wipeAdvice)
+	}
+	if !found.valid || found.storeID != id.StoreId {
+		return say(ErrDamaged, "the file %s in %s is damaged or another store's, so nothing proves that the database is complete; %s", sequenceName, s.dir, wipeAdvice)
+	}
+	if err := s.getNumber(); err != nil {
+		return err
+	}
+	if s.number < found.number {
+		return say(ErrDamaged, "the database in %s ends at commit %d although commit %d was acknowledged: its log is damaged, or older files were put back; %s", s.dir, s.number, found.number, wipeAdvice)
+	}
+	return nil
+}
+
+// getNumber reads the sequence number.
+func (s *Store) getNumber() error {
+	v, closer, err := s.db.Get(key(0, kindSequence))
+	if err != nil {
+		return sayOf(ErrDamaged, err, "the sequence number stored in %s cannot be read; %s", s.dir, wipeAdvice)
+	}
+	defer func() { _ = closer.Close() }()
+	if len(v) != 8 {
+		return say(ErrDamaged, "the sequence number stored in %s has %d bytes instead of 8; %s", s.dir, len(v), wipeAdvice)
+	}
+	s.number = binary.BigEndian.Uint64(v)
+	return nil
+}
+
+// get reads the record under the key into m, and says whether there is one.
+func (s *Store) get(key []byte, m proto.Message) (bool, error) {
+	v, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, sayOf(ErrDamaged, err, "the record %q in %s cannot be read; %s", key, s.dir, wipeAdvice)
+	}
+	defer func() { _ = closer.Close() }()
+	if err := proto.Unmarshal(v, m); err != nil {
+		return false, sayOf(ErrDamaged, err, "the record %q in %s cannot be decoded; %s", key, s.dir, wipeAdvice)
+	}
+	return true, nil
+}
+
+// Identity says whose directory this is. The caller must not change it.
+func (s *Store) Identity() *messages.Identity { return s.identity }
+
+// Failed returns why nothing can be stored any more, or nil. The error matches ErrFailed.
+func (s *Store) Failed() error { return s.fence.failure() }
+
+// Close waits for a commit and for reads in progress, and closes the directory. After a failure it abandons the database
+// instead: its memory and goroutines stay, the directory becomes free unless a call still hangs in the file system, and
+// Close returns the failure. A second call does nothing.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	again := s.closed.Swap(true)
+	s.mu.Unlock()
+	if again {
+		return nil
+	}
+	err := s.orFail(s.shut)
+	if failure := s.fence.failure(); failure != nil {
+		err = failure
+		s.fence.abandon()
+	}
+	return err
+}
+
+func (s *Store) shut() error {
+	s.turn <- struct{}{}
+	defer s.give()
+	s.reads.Wait()
+	err := s.side.sync()
+	return errors.Join(err, s.side.file.Close(), s.pending.Close(), s.db.Close())
+}
+
+// take waits for the turn. It fails when the Store failed or was closed; else the caller gives the turn back.
+func (s *Store) take() error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-s.fence.failing:
+		return s.fence.failure()
+	}
+	if err := s.fence.failure(); err != nil {
+		s.give()
+		return err
+	}
+	if s.closed.Load() {
+		s.give()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (s *Store) give() { <-s.turn }
