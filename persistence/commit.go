@@ -78,9 +78,10 @@ func (s *Store) commit(batches []*Batch) error {
 // apply writes what is pending under the next sequence number.
 func (s *Store) apply(sync bool) error {
 	s.number++
-	op := s.pending.SetDeferred(prefixLen, 8)
+	op := s.pending.SetDeferred(prefixLen, checksumLen+8)
 	appendPrefix(op.Key[:0], 0, kindSequence)
-	binary.BigEndian.PutUint64(op.Value, s.number)
+	binary.BigEndian.PutUint64(op.Value[checksumLen:], s.number)
+	binary.BigEndian.PutUint32(op.Value, checksum(op.Key, op.Value))
 	_ = op.Finish() // fails only for indexed batches
 	options := pebble.NoSync
 	if sync {
@@ -140,8 +141,9 @@ func (s *Store) stage(b *Batch) error {
 		return misuse(b, "its commit index %d is beyond the last entry %d", b.HardState.Commit, g.last)
 	}
 	for _, peer := range slices.Sorted(maps.Keys(b.PinnedPeers)) {
-		value := binary.BigEndian.AppendUint64(nil, b.PinnedPeers[peer])
-		if err := s.pending.Set(peerKey(b.Group, peer), value, nil); err != nil {
+		k := peerKey(b.Group, peer)
+		value := sealRecord(nil, k, binary.BigEndian.AppendUint64(nil, b.PinnedPeers[peer]))
+		if err := s.pending.Set(k, value, nil); err != nil {
 			return err
 		}
 	}
@@ -257,15 +259,16 @@ func (s *Store) setHardState(b *Batch) (err error) {
 	if err != nil {
 		return err
 	}
-	op := s.pending.SetDeferred(prefixLen, len(s.scratch))
+	op := s.pending.SetDeferred(prefixLen, checksumLen+len(s.scratch))
 	appendPrefix(op.Key[:0], b.Group, kindHardState)
-	copy(op.Value, s.scratch)
+	copy(op.Value[checksumLen:], s.scratch)
+	binary.BigEndian.PutUint32(op.Value, checksum(op.Key, op.Value))
 	return op.Finish()
 }
 
 // set adds a record to what is pending.
 func (s *Store) set(key []byte, m proto.Message) error {
-	value, err := proto.Marshal(m)
+	value, err := encodeRecord(key, m)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func TestRecoveryRefusesADamagedLog(t *testing.T) {
 	}
 	set := func(key []byte, m proto.Message) func(db *pebble.DB) error {
 		return func(db *pebble.DB) error {
-			v, err := proto.Marshal(m)
+			v, err := encodeRecord(key, m)
 			if err != nil {
 				return err
 			}
@@ -93,7 +93,7 @@ func TestRecoveryRefusesADamagedLog(t *testing.T) {
 		"a cut that is not one":        {func(db *pebble.DB) error { return db.Set(key(g, kindCompacted), []byte{0xff}, nil) }, "the record of the last cut cannot be decoded"},
 		"an unknown record":            {func(db *pebble.DB) error { return db.Set(key(g, 'Z'), nil, nil) }, "is none of troupe's"},
 		"a short log key":              {func(db *pebble.DB) error { return db.Set(append(key(g, kindLog), 0xff), nil, nil) }, "is none of troupe's"},
-		"a pin that is not one":        {func(db *pebble.DB) error { return db.Set(peerKey(g, "n2"), []byte{1}, nil) }, "is none of troupe's"},
+		"a pin that is not one":        {func(db *pebble.DB) error { return db.Set(peerKey(g, "n2"), []byte{1}, nil) }, "the store id of peer \"n2\" cannot be decoded"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -20,7 +20,7 @@
 //
 //	crc32c u32 | first index u64 | count u32 | count times (length uvarint, encoded Entry)
 //
-// The checksum covers the key and everything behind the checksum.
+// The checksum covers the key and everything behind the checksum. All other records have one, too: see record.go.
 //
 // Appending from index i over a conflict deletes the keys of [i, ∞), puts the head of the block that straddles i back
 // under i-1, and adds the new blocks, all in one Pebble batch. Cutting the log to c deletes the keys of [0, c] and

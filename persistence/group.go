@@ -119,7 +119,7 @@ func (s *Store) loadGroups() error {
 			return s.cannotRead(err)
 		}
 		record := &messages.GroupRecord{}
-		if err := proto.Unmarshal(v, record); err != nil {
+		if err := decodeRecord(iter.Key(), v, record); err != nil {
 			return sayOf(ErrDamaged, err, "the group record %q in %s cannot be decoded; %s", iter.Key(), s.dir, wipeAdvice)
 		}
 		if string(groupKey(record.Number)) != string(iter.Key()) || record.Number == 0 || s.records[record.Name] != nil {

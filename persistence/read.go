@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/troupe-raft/troupe/messages"
 )
@@ -94,7 +93,7 @@ func (r *reader) compacted() (*messages.Compacted, error) {
 	}
 	value, err := r.iter.ValueAndErr()
 	if err == nil {
-		err = proto.Unmarshal(value, record)
+		err = decodeRecord(k, value, record)
 	}
 	if err != nil {
 		return nil, r.s.cannotRead(err)

@@ -3,8 +3,6 @@ package persistence
 import (
 	"encoding/binary"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/troupe-raft/troupe/messages"
 )
 
@@ -80,21 +78,20 @@ func (c *checker) damaged(format string, args ...any) error {
 func (c *checker) record(key, value []byte) error {
 	switch kind := key[prefixLen-1]; {
 	case kind == kindCompacted && len(key) == prefixLen:
-		return c.compacted(value)
+		return c.compacted(key, value)
 	case kind == kindHardState && len(key) == prefixLen:
-		return c.hardState(value)
+		return c.hardState(key, value)
 	case kind == kindLog && len(key) == logKeyLen:
 		return c.block(key, value)
-	case kind == kindPeer && len(key) > prefixLen && len(value) == 8:
-		c.found.PeerStores[string(key[prefixLen:])] = binary.BigEndian.Uint64(value)
-		return nil
+	case kind == kindPeer && len(key) > prefixLen:
+		return c.peer(key, value)
 	}
 	return c.damaged("the record under %q is none of troupe's", key)
 }
 
-func (c *checker) compacted(value []byte) error {
+func (c *checker) compacted(key, value []byte) error {
 	var record messages.Compacted
-	if err := proto.Unmarshal(value, &record); err != nil {
+	if err := decodeRecord(key, value, &record); err != nil {
 		return c.damaged("the record of the last cut cannot be decoded")
 	}
 	c.found.Compacted, c.found.CompactedTerm = record.Index, record.Term
@@ -102,12 +99,21 @@ func (c *checker) compacted(value []byte) error {
 	return nil
 }
 
-func (c *checker) hardState(value []byte) error {
+func (c *checker) hardState(key, value []byte) error {
 	var record messages.HardState
-	if err := proto.Unmarshal(value, &record); err != nil {
+	if err := decodeRecord(key, value, &record); err != nil {
 		return c.damaged("its hard state cannot be decoded")
 	}
 	c.found.HardState = HardState{Term: record.Term, Vote: record.Vote, Commit: record.Commit, ClusterID: record.ClusterId}
+	return nil
+}
+
+func (c *checker) peer(key, value []byte) error {
+	store, err := openRecord(key, value)
+	if err != nil || len(store) != 8 {
+		return c.damaged("the store id of peer %q cannot be decoded", key[prefixLen:])
+	}
+	c.found.PeerStores[string(key[prefixLen:])] = binary.BigEndian.Uint64(store)
 	return nil
 }
 

@@ -261,10 +261,11 @@ func (s *Store) getNumber() error {
 		return sayOf(ErrDamaged, err, "the sequence number stored in %s cannot be read; %s", s.dir, wipeAdvice)
 	}
 	defer func() { _ = closer.Close() }()
-	if len(v) != 8 {
-		return say(ErrDamaged, "the sequence number stored in %s has %d bytes instead of 8; %s", s.dir, len(v), wipeAdvice)
+	number, err := openRecord(key(0, kindSequence), v)
+	if err != nil || len(number) != 8 {
+		return say(ErrDamaged, "the sequence number stored in %s cannot be decoded; %s", s.dir, wipeAdvice)
 	}
-	s.number = binary.BigEndian.Uint64(v)
+	s.number = binary.BigEndian.Uint64(number)
 	return nil
 }
 
@@ -278,7 +279,7 @@ func (s *Store) get(key []byte, m proto.Message) (bool, error) {
 		return false, sayOf(ErrDamaged, err, "the record %q in %s cannot be read; %s", key, s.dir, wipeAdvice)
 	}
 	defer func() { _ = closer.Close() }()
-	if err := proto.Unmarshal(v, m); err != nil {
+	if err := decodeRecord(key, v, m); err != nil {
 		return false, sayOf(ErrDamaged, err, "the record %q in %s cannot be decoded; %s", key, s.dir, wipeAdvice)
 	}
 	return true, nil

@@ -76,7 +76,7 @@ func TestOpenRefusesANewerFormat(t *testing.T) {
 	fs := vfs.NewMem()
 	mustClose(t, mustOpen(t, fs))
 	tamper(t, fs, func(db *pebble.DB) error {
-		v, err := proto.Marshal(&messages.Identity{Format: 2, NodeId: "n1", StoreId: 7, Cluster: "c"})
+		v, err := encodeRecord(key(0, kindIdentity), &messages.Identity{Format: 2, NodeId: "n1", StoreId: 7, Cluster: "c"})
 		if err != nil {
 			return err
 		}
@@ -94,12 +94,16 @@ func TestOpenRefusesDamagedStoreRecords(t *testing.T) {
 		says   string
 	}{
 		{"identity undecodable", func(db *pebble.DB) error { return db.Set(key(0, kindIdentity), []byte{0xff}, nil) }, ErrDamaged, "cannot be decoded"},
-		{"identity empty", func(db *pebble.DB) error { return db.Set(key(0, kindIdentity), nil, nil) }, ErrDamaged, "identity stored in data is incomplete"},
+		{"identity empty", func(db *pebble.DB) error {
+			return db.Set(key(0, kindIdentity), sealRecord(nil, key(0, kindIdentity), nil), nil)
+		}, ErrDamaged, "identity stored in data is incomplete"},
 		{"identity gone", func(db *pebble.DB) error { return db.Delete(key(0, kindIdentity), nil) }, ErrDamaged, "is empty although 2 commits were acknowledged"},
 		{"number gone", func(db *pebble.DB) error { return db.Delete(key(0, kindSequence), nil) }, ErrDamaged, "sequence number stored in data cannot be read"},
-		{"number short", func(db *pebble.DB) error { return db.Set(key(0, kindSequence), []byte{1}, nil) }, ErrDamaged, "has 1 bytes instead of 8"},
+		{"number short", func(db *pebble.DB) error { return db.Set(key(0, kindSequence), []byte{1}, nil) }, ErrDamaged, "sequence number stored in data cannot be decoded"},
 		{"group undecodable", func(db *pebble.DB) error { return db.Set(groupKey(1), []byte{0xff}, nil) }, ErrDamaged, "group record"},
-		{"group misplaced", func(db *pebble.DB) error { return db.Set(groupKey(1), []byte{16, 5}, nil) }, ErrDamaged, "in the wrong place"},
+		{"group misplaced", func(db *pebble.DB) error {
+			return db.Set(groupKey(1), sealRecord(nil, groupKey(1), []byte{16, 5}), nil)
+		}, ErrDamaged, "in the wrong place"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,0 +1,210 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/asynkron/protoactor-go/remote"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	connectEvery     = 300 * time.Millisecond  // another TCP connection is tried beside those that are pending
+	connectTimeout   = 1500 * time.Millisecond // of all of them, for links that are far
+	refusedPause     = 75 * time.Millisecond   // after a refused connection
+	handshakeTimeout = 2 * time.Second         // of TLS and HTTP/2, and again of ConnectRequest and its answer
+	retryFirst       = 50 * time.Millisecond   // between refused handshakes, doubling
+	retryMost        = time.Second
+	unackedTimeout   = time.Second // the kernel gives a connection up when the peer acknowledges nothing for so long
+	answerBytes      = 64 << 10    // the longest frame that a peer may answer with
+	headerBytes      = 16 << 10
+)
+
+var errNoPeer = errors.New("it is not a peer any more")
+
+func (t *Transport) dialOptions(creds credentials.TransportCredentials) []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.3, Jitter: 0.2, MaxDelay: 100 * time.Millisecond},
+			MinConnectTimeout: connectTimeout + handshakeTimeout,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: time.Second, PermitWithoutStream: true}),
+		grpc.WithContextDialer(t.dialTCP),
+		grpc.WithResolvers(plainResolver{resolver.Get("passthrough")}),
+		grpc.WithStreamInterceptor(t.openStream),
+		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(t.config.MaxMessageBytes), grpc.MaxCallRecvMsgSize(answerBytes)),
+		grpc.WithMaxHeaderListSize(headerBytes),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(),
+		grpc.WithIdleTimeout(0),
+		grpc.WithStaticStreamWindowSize(answerBytes),
+		grpc.WithStaticConnWindowSize(answerBytes),
+		grpc.WithReadBufferSize(4 << 10),
+		grpc.WithWriteBufferSize(writeBuffer),
+		grpc.WithUserAgent("troupe"),
+	}
+}
+
+// plainResolver hands addresses to the dialer as they are: gRPC's own resolver asks for a name again after 30 seconds at the
+// soonest, which keeps it from a peer that restarts elsewhere. It takes over the scheme that plain addresses default to.
+type plainResolver struct{ resolver.Builder }
+
+func (plainResolver) Scheme() string { return "dns" }
+
+// dialTCP makes a TCP connection. While nothing comes back it asks again and again: the kernel would repeat itself after one,
+// three and seven seconds, and so find out late that a link has healed. A refusal it sits out here, where the peer's own
+// greeting can end the wait: gRPC's ResetConnectBackoff ranges over a map that is being written, which is fatal.
+func (t *Transport) dialTCP(ctx context.Context, address string) (net.Conn, error) {
+	p := t.peer(address)
+	if p == nil || !p.known() {
+		return nil, fmt.Errorf("%s is not a peer", address)
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result)
+	dial := func() {
+		d := net.Dialer{Control: controlSocket}
+		c, err := d.DialContext(ctx, "tcp", address)
+		select {
+		case results <- result{c, err}:
+		case <-ctx.Done():
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+	}
+	again := time.NewTicker(connectEvery)
+	defer again.Stop()
+	go dial()
+	last := fmt.Errorf("%s does not answer", address)
+	var refused <-chan time.Time
+	for {
+		select {
+		case r := <-results:
+			if r.err == nil {
+				return outbound{r.conn, p}, nil
+			}
+			last = r.err
+			p.fail(last)
+			refused = time.After(refusedPause)
+		case <-refused:
+			refused = nil
+			go dial()
+		case <-p.wake:
+			go dial()
+		case <-again.C:
+			if refused == nil {
+				go dial()
+			}
+		case <-ctx.Done():
+			p.fail(last)
+			return nil, last
+		}
+	}
+}
+
+// An outbound connection counts what it wrote, which is how a slow peer is told from a stuck one.
+type outbound struct {
+	net.Conn
+	peer *peer
+}
+
+func (c outbound) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.peer.written.Add(uint64(n))
+	return n, err
+}
+
+// openStream is the client's stream interceptor. An endpoint writer calls it once; it returns when the peer is connected, and
+// fails only when the peer is none any more or the transport is shut down.
+func (t *Transport) openStream(_ context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	p := t.peer(conn.Target())
+	if p == nil {
+		return nil, status.Errorf(codes.Unavailable, "%s is not a peer", conn.Target())
+	}
+	p.dials.Add(1)
+	defer p.dials.Add(-1)
+
+	// A peer that accepts and leaves at once must not be dialed in a storm.
+	time.Sleep(time.Until(time.Unix(0, p.connected.Load()).Add(tick)))
+	opts = append(opts, grpc.WaitForReady(true))
+	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+		life := p.life.Load()
+		if life == nil {
+			return nil, status.Errorf(codes.Unavailable, "%s is not a peer any more", p.address)
+		}
+		ctx, cancel := context.WithCancel(life.ctx)
+		stream, response, err := t.greet(ctx, cancel, func() (grpc.ClientStream, error) { return streamer(ctx, desc, conn, method, opts...) })
+		if err == nil {
+			l := &link{ClientStream: stream, peer: p, conn: conn, cancel: cancel, response: response}
+			l.begin()
+			if life.ctx.Err() != nil { // ended meanwhile, perhaps before anybody could see the link
+				l.end(errNoPeer)
+			}
+			return l, nil
+		}
+		cancel()
+		if life.ctx.Err() == nil {
+			p.fail(err)
+			if t.quiet.allow("refused by " + p.address) {
+				t.logger.Warn("a peer refuses this node: check that it lists this node's address as a peer",
+					slog.String("peer", p.address), slog.String("address", t.address), slog.Any("error", err))
+			}
+		}
+		select {
+		case <-life.ctx.Done():
+		case <-p.wake:
+		case <-time.After(pause):
+		}
+	}
+}
+
+// greet opens a stream and exchanges ConnectRequest for its answer. Opening may take for ever, the exchange may not.
+func (t *Transport) greet(ctx context.Context, cancel context.CancelFunc, open func() (grpc.ClientStream, error)) (grpc.ClientStream, *remote.RemoteMessage, error) {
+	stream, err := open()
+	if err != nil {
+		return nil, nil, err
+	}
+	late := time.AfterFunc(handshakeTimeout, cancel)
+	greeting := &remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectRequest{ConnectRequest: &remote.ConnectRequest{
+		ConnectionType: &remote.ConnectRequest_ServerConnection{ServerConnection: &remote.ServerConnection{
+			MemberId: t.system.ID, Address: t.address}}}}}
+	answer := new(remote.RemoteMessage)
+	err = stream.SendMsg(greeting)
+	if recvErr := stream.RecvMsg(answer); recvErr != nil {
+		err = recvErr // says why the stream ended, where SendMsg says only EOF
+	}
+	if err == nil && (answer.GetConnectResponse() == nil || answer.GetConnectResponse().Blocked) {
+		err = errors.New("the peer answered the greeting with something else than its consent")
+	}
+	if !late.Stop() && err == nil {
+		err = ctx.Err()
+	}
+	return stream, answer, err
+}
+
+// hurry makes a pending dial try at once: the peer was heard of.
+func (p *peer) hurry() {
+	if p.link.Load() != nil {
+		return
+	}
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}

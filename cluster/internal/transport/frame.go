@@ -1,0 +1,313 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/asynkron/protoactor-go/remote"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// What a frame may hold. Proto.Actor's writer sends at most 64 envelopes in one. The parts of messages are counted because
+// a part of two bytes, such as an empty entry, becomes 24 and more in memory.
+const (
+	maxEnvelopes = 256
+	maxNames     = 256 // targets, senders and type names, each
+	maxName      = 512 // bytes of an id, an address or a type name
+	maxParts     = 1 << 18
+	maxGreeting  = 4 << 10 // bytes of a ConnectRequest
+)
+
+// A frame is a RemoteMessage while the guard has it: decoded strictly, bounded before anything is allocated for it. The
+// message data stays in the receive buffer, and the envelopes are reused: all of it is valid until the next frame is read,
+// as Proto.Actor's reader has finished with a frame by then. Only the ids and sender PIDs outlive it; they are fresh.
+type frame struct {
+	greeting *remote.ConnectRequest // or
+	batch    *remote.MessageBatch
+	refused  *refusal // why neither; gRPC keeps only the text of a codec's error
+
+	buffer    mem.Buffer
+	envelopes []remote.MessageEnvelope
+	reused    remote.MessageBatch
+}
+
+// release gives the receive buffer back.
+func (f *frame) release() {
+	if f.buffer != nil {
+		f.buffer.Free()
+		f.buffer = nil
+	}
+}
+
+// A refusal is why the guard closes a stream.
+type refusal struct {
+	why    Refusal
+	detail string
+}
+
+func (r *refusal) Error() string { return r.why.String() + ": " + r.detail }
+
+func refuse(why Refusal, format string, args ...any) *refusal {
+	return &refusal{why, fmt.Sprintf(format, args...)}
+}
+
+// frameCodec is the server's codec: it decodes frames and nothing else, so that no other request is decoded at all.
+type frameCodec struct {
+	encoding.CodecV2
+	types    typeSet
+	counters *counters
+}
+
+func newFrameCodec(types typeSet, k *counters) frameCodec {
+	return frameCodec{encoding.GetCodecV2(proto.Name), types, k}
+}
+
+// Unmarshal decodes into a frame.
+func (c frameCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	f, ok := v.(*frame)
+	if !ok {
+		c.counters.refused[RefusedUnary].Add(1)
+		return refuse(RefusedUnary, "%T is not served", v)
+	}
+	f.release()
+	f.greeting, f.batch, f.refused = nil, nil, nil
+	f.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
+	err := f.decode(f.buffer.ReadOnlyData(), c.types)
+	errors.As(err, &f.refused)
+	return err
+}
+
+// decode reads a RemoteMessage: exactly one ConnectRequest or one MessageBatch.
+func (f *frame) decode(b []byte, types typeSet) error {
+	number, typ, n := protowire.ConsumeTag(b)
+	if n < 0 || typ != protowire.BytesType {
+		return refuse(RefusedMalformed, "a frame without a message")
+	}
+	body, m := protowire.ConsumeBytes(b[n:])
+	if m < 0 || n+m != len(b) {
+		return refuse(RefusedMalformed, "a frame that holds more or less than one message")
+	}
+	switch number {
+	case 1:
+		return f.decodeBatch(body, types)
+	case 2:
+		return f.decodeGreeting(body)
+	}
+	return refuse(RefusedMalformed, "a frame of kind %d", number)
+}
+
+// decodeGreeting reads a ConnectRequest with a ServerConnection; the block list of its sender is of no interest.
+func (f *frame) decodeGreeting(b []byte) error {
+	if len(b) > maxGreeting {
+		return refuse(RefusedLimit, "a greeting of %d bytes", len(b))
+	}
+	number, typ, n := protowire.ConsumeTag(b)
+	if n < 0 || typ != protowire.BytesType || number != 2 {
+		return refuse(RefusedMalformed, "a greeting that is not a node's")
+	}
+	body, m := protowire.ConsumeBytes(b[n:])
+	if m < 0 || n+m != len(b) {
+		return refuse(RefusedMalformed, "a greeting that holds more or less than one node")
+	}
+	c := new(remote.ServerConnection)
+	err := eachField(body, func(number protowire.Number, typ protowire.Type, data []byte, _ uint64) error {
+		var err error
+		switch number {
+		case 1:
+			c.MemberId, err = name(typ, data)
+		case 2:
+			c.Address, err = name(typ, data)
+		case 3:
+			_, err = name(typ, data)
+		default:
+			err = refuse(RefusedMalformed, "field %d in a greeting", number)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	f.greeting = &remote.ConnectRequest{ConnectionType: &remote.ConnectRequest_ServerConnection{ServerConnection: c}}
+	return nil
+}
+
+// decodeBatch counts first, then decodes.
+func (f *frame) decodeBatch(b []byte, types typeSet) error {
+	var counts [5]int
+	if err := eachField(b, func(number protowire.Number, typ protowire.Type, _ []byte, _ uint64) error {
+		if number > 4 || typ != protowire.BytesType {
+			return refuse(RefusedMalformed, "field %d in a batch", number)
+		}
+		limit := maxNames
+		if number == 3 {
+			limit = maxEnvelopes
+		}
+		if counts[number]++; counts[number] > limit {
+			return refuse(RefusedLimit, "more than %d of field %d in a batch", limit, number)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if cap(f.envelopes) < counts[3] {
+		f.envelopes = make([]remote.MessageEnvelope, maxEnvelopes)
+	}
+	batch := &f.reused
+	batch.Envelopes, batch.TypeNames = batch.Envelopes[:0], batch.TypeNames[:0]
+	batch.Targets, batch.Senders = batch.Targets[:0], batch.Senders[:0]
+	parts := 0
+	err := eachField(b, func(number protowire.Number, typ protowire.Type, data []byte, _ uint64) error {
+		switch number {
+		case 1:
+			known, ok := types.names[string(data)]
+			if !ok {
+				return refuse(RefusedType, "messages of type %.80q", data)
+			}
+			batch.TypeNames = append(batch.TypeNames, known)
+		case 2:
+			target, err := name(typ, data)
+			if err != nil {
+				return err
+			}
+			batch.Targets = append(batch.Targets, target)
+		case 3:
+			e := &f.envelopes[len(batch.Envelopes)]
+			if err := decodeEnvelope(e, data, &parts); err != nil {
+				return err
+			}
+			batch.Envelopes = append(batch.Envelopes, e)
+		case 4:
+			sender, err := decodeSender(data)
+			if err != nil {
+				return err
+			}
+			batch.Senders = append(batch.Senders, sender)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	f.batch = batch
+	return nil
+}
+
+func decodeEnvelope(e *remote.MessageEnvelope, b []byte, parts *int) error {
+	e.TypeId, e.Target, e.Sender, e.SerializerId, e.TargetRequestId, e.SenderRequestId = 0, 0, 0, 0, 0, 0
+	e.MessageData, e.MessageHeader = nil, nil
+	return eachField(b, func(number protowire.Number, typ protowire.Type, data []byte, value uint64) error {
+		switch number {
+		case 2:
+			if typ == protowire.BytesType {
+				e.MessageData = data
+				return countParts(data, parts)
+			}
+		case 6:
+			return refuse(RefusedHeader, "an envelope with headers")
+		case 1, 3, 4, 5:
+			if typ == protowire.VarintType {
+				v := int32(value)
+				switch number {
+				case 1:
+					e.TypeId = v
+				case 3:
+					e.Target = v
+				case 4:
+					e.Sender = v
+				case 5:
+					e.SerializerId = v
+				}
+				return nil
+			}
+		case 7, 8:
+			if typ == protowire.VarintType && value <= math.MaxUint32 {
+				if number == 7 {
+					e.TargetRequestId = uint32(value)
+				} else {
+					e.SenderRequestId = uint32(value)
+				}
+				return nil
+			}
+		}
+		return refuse(RefusedMalformed, "field %d in an envelope", number)
+	})
+}
+
+func decodeSender(b []byte) (*actor.PID, error) {
+	pid := new(actor.PID)
+	err := eachField(b, func(number protowire.Number, typ protowire.Type, data []byte, value uint64) error {
+		var err error
+		switch {
+		case number == 1:
+			pid.Address, err = name(typ, data)
+		case number == 2:
+			pid.Id, err = name(typ, data)
+		case number == 3 && typ == protowire.VarintType:
+			pid.RequestId = uint32(value)
+		default:
+			err = refuse(RefusedMalformed, "field %d in a sender", number)
+		}
+		return err
+	})
+	return pid, err
+}
+
+// countParts counts the outermost fields of a message, whatever its type.
+func countParts(b []byte, parts *int) error {
+	return eachField(b, func(protowire.Number, protowire.Type, []byte, uint64) error {
+		if *parts++; *parts > maxParts {
+			return refuse(RefusedLimit, "messages of more than %d parts in a frame", maxParts)
+		}
+		return nil
+	})
+}
+
+// eachField calls f for every field: with the content of a length-delimited one, the value of a varint, neither of the
+// fixed ones. Groups are refused: they nest.
+func eachField(b []byte, f func(number protowire.Number, typ protowire.Type, data []byte, value uint64) error) error {
+	for len(b) > 0 {
+		number, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return refuse(RefusedMalformed, "a torn field")
+		}
+		b = b[n:]
+		var data []byte
+		var value uint64
+		switch typ {
+		case protowire.BytesType:
+			data, n = protowire.ConsumeBytes(b)
+		case protowire.VarintType:
+			value, n = protowire.ConsumeVarint(b)
+		case protowire.Fixed32Type:
+			_, n = protowire.ConsumeFixed32(b)
+		case protowire.Fixed64Type:
+			_, n = protowire.ConsumeFixed64(b)
+		default:
+			return refuse(RefusedMalformed, "a field of wire type %d", typ)
+		}
+		if n < 0 {
+			return refuse(RefusedMalformed, "a torn field")
+		}
+		b = b[n:]
+		if err := f(number, typ, data, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func name(typ protowire.Type, b []byte) (string, error) {
+	switch {
+	case typ != protowire.BytesType || !utf8.Valid(b):
+		return "", refuse(RefusedMalformed, "a name that is no text")
+	case len(b) > maxName:
+		return "", refuse(RefusedLimit, "a name of %d bytes", len(b))
+	}
+	return string(b), nil
+}

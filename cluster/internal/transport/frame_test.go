@@ -1,0 +1,138 @@
+package transport
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/asynkron/protoactor-go/remote"
+	"github.com/troupe-raft/troupe/messages"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+)
+
+// wipingPool wipes what is given back.
+type wipingPool struct{ puts int }
+
+func (p *wipingPool) Get(n int) *[]byte { b := make([]byte, n); return &b }
+
+func (p *wipingPool) Put(b *[]byte) { clear(*b); p.puts++ }
+
+func fullBatch() *remote.MessageBatch {
+	data := encode(&messages.AppendEntries{Entries: [][]byte{bytes.Repeat([]byte{7}, 4000)}})
+	return &remote.MessageBatch{
+		TypeNames: []string{"troupe.raft.v1.AppendEntries", "troupe.raft.v1.RequestVote"},
+		Targets:   []string{"raft/g", "node"},
+		Senders:   []*actor.PID{{Address: "a:1", Id: "raft/g", RequestId: 3}, {Address: "a:1", Id: "x"}},
+		Envelopes: []*remote.MessageEnvelope{
+			{TypeId: 0, MessageData: data, Target: 0, Sender: 1},
+			{TypeId: 1, MessageData: nil, Target: 1, Sender: 2, TargetRequestId: 5, SenderRequestId: 1<<32 - 1},
+			{TypeId: -1, Target: -5, Sender: 1 << 30, SerializerId: 9},
+		},
+	}
+}
+
+// What the strict decoder accepts, it decodes as protobuf does.
+func TestDecodingEqualsProtobuf(t *testing.T) {
+	types := newTypeSet(testTypes)
+	var f frame
+	for range 2 { // a frame is reused
+		for _, want := range []*remote.MessageBatch{fullBatch(), {}, {Envelopes: []*remote.MessageEnvelope{{}}}} {
+			f.greeting, f.batch = nil, nil
+			if err := f.decode(batch(want), types); err != nil {
+				t.Fatal(err)
+			}
+			if !proto.Equal(f.batch, want) {
+				t.Errorf("decoded %v, want %v", f.batch, want)
+			}
+		}
+	}
+	f.greeting = nil
+	if err := f.decode(greeting("a:1"), types); err != nil || f.greeting.GetServerConnection().Address != "a:1" || f.greeting.GetServerConnection().MemberId != "m" {
+		t.Errorf("the greeting: %v, %v", f.greeting, err)
+	}
+}
+
+// The receive buffer lives exactly until the next frame.
+func TestTheBufferOutlivesTheBatch(t *testing.T) {
+	var k counters
+	codec := newFrameCodec(newTypeSet(testTypes), &k)
+	pool := new(wipingPool)
+	var f frame
+	for n := range 3 {
+		b := batch(fullBatch())
+		data := mem.BufferSlice{mem.NewBuffer(&b, pool)}
+		if err := codec.Unmarshal(data, &f); err != nil {
+			t.Fatal(err)
+		}
+		data.Free() // as gRPC does
+		if pool.puts != n {
+			t.Errorf("after frame %d, %d buffers were given back", n, pool.puts)
+		}
+		if !proto.Equal(f.batch, fullBatch()) {
+			t.Error("the batch was damaged")
+		}
+	}
+	f.release()
+	f.release()
+	if pool.puts != 3 {
+		t.Errorf("%d buffers were given back, want 3", pool.puts)
+	}
+}
+
+// Whatever arrives, decoding neither panics nor builds something with more parts than the limits allow.
+func FuzzDecode(f *testing.F) {
+	f.Add(batch(fullBatch()))
+	f.Add(greeting("a:1"))
+	f.Add(many(3, 300))
+	types := newTypeSet(testTypes)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var got frame
+		if got.decode(b, types) != nil {
+			return
+		}
+		want := new(remote.RemoteMessage)
+		if err := proto.Unmarshal(b, want); err != nil {
+			t.Fatalf("protobuf does not understand what was accepted: %v", err)
+		}
+		if (got.batch == nil) == (got.greeting == nil) {
+			t.Fatal("neither a batch nor a greeting, or both")
+		}
+		if got.batch != nil {
+			if !proto.Equal(got.batch, want.GetMessageBatch()) {
+				t.Errorf("decoded %v, want %v", got.batch, want)
+			}
+			if len(got.batch.Envelopes) > maxEnvelopes || len(got.batch.Targets) > maxNames || len(got.batch.Senders) > maxNames || len(got.batch.TypeNames) > maxNames {
+				t.Error("over the limits")
+			}
+		}
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	m := &messages.AppendEntries{}
+	for range 100 {
+		m.Entries = append(m.Entries, make([]byte, 200))
+	}
+	e := &remote.MessageEnvelope{MessageData: encode(m), Sender: 1}
+	in := batch(&remote.MessageBatch{TypeNames: []string{"troupe.raft.v1.AppendEntries"}, Targets: []string{"raft/g"},
+		Senders: []*actor.PID{{Address: "a:1", Id: "raft/g"}}, Envelopes: []*remote.MessageEnvelope{e}})
+	b.Run("strict", func(b *testing.B) {
+		types := newTypeSet(testTypes)
+		var f frame
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := f.decode(in, types); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("protobuf", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := proto.Unmarshal(in, new(remote.RemoteMessage)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,233 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/remote"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	grpcpeer "google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	windowBytes = 1 << 20 // what a peer may send ahead of the reader: a stuck one costs so much, and 1 ms of delay still gives 1 GB/s
+	writeBuffer = 32 << 10
+	readBuffer  = 32 << 10
+)
+
+func (t *Transport) serverOptions() []grpc.ServerOption {
+	recovered := recovery.WithRecoveryHandler(t.recovered)
+	return []grpc.ServerOption{
+		grpc.Creds(t.door),
+		grpc.ForceServerCodecV2(newFrameCodec(t.types, &t.counters)),
+		grpc.ChainStreamInterceptor(recovery.StreamServerInterceptor(recovered), t.guardStream),
+		grpc.ChainUnaryInterceptor(recovery.UnaryServerInterceptor(recovered), t.refuseUnary),
+		grpc.MaxRecvMsgSize(t.config.MaxMessageBytes),
+		grpc.MaxSendMsgSize(answerBytes),
+		grpc.MaxConcurrentStreams(1),
+		grpc.MaxHeaderListSize(headerBytes),
+		grpc.ConnectionTimeout(unprovenTime + time.Second), // the door acts first, and counts
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.StaticStreamWindowSize(windowBytes),
+		grpc.StaticConnWindowSize(windowBytes),
+		grpc.ReadBufferSize(readBuffer),
+		grpc.WriteBufferSize(4 << 10),
+	}
+}
+
+func (t *Transport) recovered(p any) error {
+	t.counters.refused[RefusedPanic].Add(1)
+	if t.quiet.allow("panic") {
+		t.logger.Error("a panic while handling a peer's messages was recovered and the stream closed: this is a defect of troupe or of a local actor's mailbox", slog.Any("panic", p))
+	}
+	return status.Error(codes.Internal, "the stream was closed after an internal error")
+}
+
+func (t *Transport) refuseUnary(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
+	return nil, status.Error(codes.Unimplemented, "unary calls are not served")
+}
+
+// guardStream runs Proto.Actor's reader behind a guarded stream, and closes the connection after it.
+func (t *Transport) guardStream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	g := &guarded{ServerStream: stream, transport: t, from: "an unknown address"}
+	if p, ok := grpcpeer.FromContext(stream.Context()); ok {
+		g.from = p.Addr.String()
+		g.info, _ = p.AuthInfo.(inboundInfo)
+	}
+	if g.info.conn == nil {
+		return status.Error(codes.Internal, "the connection did not come through the door")
+	}
+	defer g.info.conn.linger()
+	defer g.frame.release()
+	if info.FullMethod != remote.Remoting_Receive_FullMethodName {
+		return g.refused(refuse(RefusedUnary, "%s is not served", info.FullMethod))
+	}
+	err := handler(server, g)
+	if err == nil || g.over {
+		return err
+	}
+	// The reader itself did not understand a frame that the guard let through: it could not decode a message.
+	return g.refused(refuse(RefusedMalformed, "%v", err))
+}
+
+// A guarded stream gives the reader nothing but a known peer's well-formed batches.
+type guarded struct {
+	grpc.ServerStream
+	transport *Transport
+	info      inboundInfo
+	from      string // where the connection comes from
+	address   string // which peer it is, after the greeting
+	frame     frame
+	over      bool // the last RecvMsg returned an error
+}
+
+// RecvMsg reads and checks the next frame.
+func (g *guarded) RecvMsg(m any) error {
+	err := g.ServerStream.RecvMsg(&g.frame)
+	if err == nil {
+		err = g.check(m.(*remote.RemoteMessage))
+	}
+	if err == nil {
+		return nil
+	}
+	g.over = true
+	var r *refusal
+	switch {
+	case errors.As(err, &r):
+		return g.refused(r)
+	case g.frame.refused != nil:
+		return g.refused(g.frame.refused)
+	case status.Code(err) == codes.ResourceExhausted: // the frame is longer than MaxRecvMsgSize
+		return g.refused(refuse(RefusedLimit, "%v", err))
+	case status.Code(err) == codes.Internal || status.Code(err) == codes.Unimplemented: // compressed, or torn by gRPC's measure
+		return g.refused(refuse(RefusedMalformed, "%v", err))
+	}
+	return err
+}
+
+// refused counts and reports a refusal.
+func (g *guarded) refused(r *refusal) error {
+	t := g.transport
+	t.counters.refused[r.why].Add(1)
+	if t.quiet.allow("refused " + r.why.String()) {
+		t.logger.Warn("refused a stream to the peer port", slog.String("from", g.from), slog.String("claims", g.address), slog.String("reason", r.Error()))
+	}
+	code := codes.InvalidArgument
+	if r.why == RefusedUnknownPeer {
+		code = codes.PermissionDenied
+	}
+	return status.Error(code, r.Error())
+}
+
+func (g *guarded) check(m *remote.RemoteMessage) error {
+	switch {
+	case g.frame.greeting != nil:
+		if g.address != "" {
+			return refuse(RefusedNoGreeting, "a second greeting")
+		}
+		if err := g.greet(g.frame.greeting.GetServerConnection().GetAddress()); err != nil {
+			return err
+		}
+		m.MessageType = &remote.RemoteMessage_ConnectRequest{ConnectRequest: g.frame.greeting}
+		return nil
+	case g.address == "":
+		return refuse(RefusedNoGreeting, "messages before a greeting")
+	}
+	// A peer may have been removed while its stream was open; its connection is closed then, but that takes a moment.
+	if p := g.transport.peer(g.address); p == nil || !p.known() {
+		return refuse(RefusedUnknownPeer, "%s is not a peer any more", g.address)
+	}
+	if err := g.checkBatch(g.frame.batch); err != nil {
+		return err
+	}
+	g.transport.counters.received.Add(uint64(len(g.frame.batch.Envelopes)))
+	m.MessageType = &remote.RemoteMessage_MessageBatch{MessageBatch: g.frame.batch}
+	return nil
+}
+
+// greet checks who claims to be there.
+func (g *guarded) greet(address string) error {
+	p := g.transport.peer(address)
+	if p == nil || !p.known() {
+		return refuse(RefusedUnknownPeer, "%.80q is not among the peers", address)
+	}
+	if info, ok := g.info.AuthInfo.(credentials.TLSInfo); ok && g.transport.checkNames {
+		if err := coversHost(info.State, address); err != nil {
+			return refuse(RefusedUnknownPeer, "the certificate is not that of %s: %v", address, err)
+		}
+	}
+	g.address = address
+	g.info.conn.door.prove(g.info.conn, address)
+	p.hurry()
+	return nil
+}
+
+func coversHost(state tls.ConnectionState, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if len(state.PeerCertificates) == 0 {
+		return errors.New("there is none")
+	}
+	return state.PeerCertificates[0].VerifyHostname(host)
+}
+
+// checkBatch checks every index that Proto.Actor's reader will use, and who may be mailed what. The decoder has checked the
+// names of the types and the shape.
+func (g *guarded) checkBatch(b *remote.MessageBatch) error {
+	for _, s := range b.Senders {
+		if s.Address != g.address {
+			return refuse(RefusedForgedSender, "a sender at %.80q on the stream of %s", s.Address, g.address)
+		}
+	}
+	for _, target := range b.Targets {
+		if !g.transport.config.AllowTarget(target) {
+			return refuse(RefusedTarget, "messages to %.80q", target)
+		}
+	}
+	for _, e := range b.Envelopes {
+		switch {
+		case e.SerializerId != 0:
+			return refuse(RefusedType, "serializer %d", e.SerializerId)
+		case e.TypeId < 0 || int(e.TypeId) >= len(b.TypeNames):
+			return refuse(RefusedMalformed, "type %d of %d", e.TypeId, len(b.TypeNames))
+		case e.Target < 0 || int(e.Target) >= len(b.Targets):
+			return refuse(RefusedMalformed, "target %d of %d", e.Target, len(b.Targets))
+		case e.Sender < 0 || int(e.Sender) > len(b.Senders): // 0 is nobody
+			return refuse(RefusedMalformed, "sender %d of %d", e.Sender, len(b.Senders))
+		}
+	}
+	return nil
+}
+
+// A hush lets one log line per subject and ten seconds through.
+type hush struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+func (h *hush) allow(subject string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	if last, ok := h.last[subject]; ok && now.Sub(last) < 10*time.Second {
+		return false
+	}
+	if h.last == nil {
+		h.last = map[string]time.Time{}
+	}
+	h.last[subject] = now
+	return true
+}

@@ -1,0 +1,205 @@
+package transport
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+)
+
+const (
+	unprovenConns = 256             // open connections that have not greeted yet; one more evicts the oldest
+	unprovenBytes = 64 << 10        // what may be read from one of them
+	unprovenTime  = 3 * time.Second // how long it may stay so
+	connsPerPeer  = 2               // a peer has one; the old one may not have noticed its end yet
+	lingerTime    = 500 * time.Millisecond
+)
+
+// A door limits the server's connections. gRPC gives no hold on its listener here (Proto.Actor makes both), so the door
+// stands where every connection must pass: it is the server's transport credentials.
+type door struct {
+	credentials.TransportCredentials
+	counters *counters
+
+	mu       sync.Mutex
+	unproven []*inbound // oldest first
+	proven   map[string][]*inbound
+	closed   bool
+}
+
+func newDoor(c credentials.TransportCredentials, k *counters) *door {
+	return &door{TransportCredentials: c, counters: k, proven: map[string][]*inbound{}}
+}
+
+// inboundInfo is how a stream finds its connection.
+type inboundInfo struct {
+	credentials.AuthInfo
+	conn *inbound
+}
+
+// ServerHandshake admits a connection and lets TLS, if any, do its work.
+func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	c := &inbound{Conn: raw, door: d}
+	if !d.admit(c) {
+		_ = raw.Close()
+		return nil, nil, errors.New("the transport is shut down")
+	}
+	conn, info, err := d.TransportCredentials.ServerHandshake(c)
+	if err != nil {
+		c.refuse(RefusedHandshake)
+		return nil, nil, err
+	}
+	return conn, inboundInfo{info, c}, nil
+}
+
+// Clone returns the same door: it is one per server.
+func (d *door) Clone() credentials.TransportCredentials { return d }
+
+// admit lets a connection in, at the cost of the one that has gone longest without a greeting: a flood of connections that
+// say nothing must not keep out a peer, which greets within milliseconds.
+func (d *door) admit(c *inbound) bool {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return false
+	}
+	c.timer = time.AfterFunc(unprovenTime, c.expire)
+	d.unproven = append(d.unproven, c)
+	var evicted *inbound
+	if len(d.unproven) > unprovenConns {
+		evicted = d.unproven[0]
+		d.unproven = slices.Delete(d.unproven, 0, 1)
+	}
+	d.mu.Unlock()
+	if evicted != nil {
+		evicted.refuse(RefusedConnection)
+	}
+	return true
+}
+
+// prove moves a connection to those of its peer; a peer's oldest beyond connsPerPeer is closed.
+func (d *door) prove(c *inbound, address string) {
+	d.mu.Lock()
+	i := slices.Index(d.unproven, c)
+	if i < 0 { // closed meanwhile
+		d.mu.Unlock()
+		return
+	}
+	d.unproven = slices.Delete(d.unproven, i, i+1)
+	c.address = address
+	c.isProven.Store(true)
+	c.timer.Stop()
+	all := append(d.proven[address], c)
+	var evicted *inbound
+	if len(all) > connsPerPeer {
+		evicted = all[0]
+		all = slices.Delete(all, 0, 1)
+	}
+	d.proven[address] = all
+	d.mu.Unlock()
+	if evicted != nil {
+		evicted.refuse(RefusedConnection)
+	}
+}
+
+func (d *door) forget(c *inbound) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c.timer.Stop()
+	if i := slices.Index(d.unproven, c); i >= 0 {
+		d.unproven = slices.Delete(d.unproven, i, i+1)
+	}
+	if !c.isProven.Load() {
+		return
+	}
+	rest := slices.DeleteFunc(d.proven[c.address], func(o *inbound) bool { return o == c })
+	if len(rest) == 0 {
+		delete(d.proven, c.address)
+	} else {
+		d.proven[c.address] = rest
+	}
+}
+
+// closePeer closes the connections of a peer that is none any more.
+func (d *door) closePeer(address string) {
+	d.mu.Lock()
+	all := slices.Clone(d.proven[address])
+	d.mu.Unlock()
+	for _, c := range all {
+		_ = c.Close()
+	}
+}
+
+// shut closes everything and admits nothing more.
+func (d *door) shut() {
+	d.mu.Lock()
+	d.closed = true
+	all := slices.Clone(d.unproven)
+	for _, conns := range d.proven {
+		all = append(all, conns...)
+	}
+	d.mu.Unlock()
+	for _, c := range all {
+		_ = c.Close()
+	}
+}
+
+func (d *door) count() (all, unproven int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all = len(d.unproven)
+	for _, conns := range d.proven {
+		all += len(conns)
+	}
+	return all, len(d.unproven)
+}
+
+// An inbound connection may be read only a little before the guard has heard a known peer's greeting on it.
+type inbound struct {
+	net.Conn
+	door                *door
+	timer               *time.Timer
+	address             string // of the peer, once proven; guarded by door.mu
+	isProven            atomic.Bool
+	heard               atomic.Int64
+	isClosed, isRefused atomic.Bool
+}
+
+func (c *inbound) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.isProven.Load() && c.heard.Add(int64(n)) > unprovenBytes {
+		c.refuse(RefusedLimit)
+		return 0, errors.New("too much was sent before a greeting")
+	}
+	return n, err
+}
+
+// Close closes the connection once.
+func (c *inbound) Close() error {
+	if !c.isClosed.CompareAndSwap(false, true) {
+		return net.ErrClosed
+	}
+	c.door.forget(c)
+	return c.Conn.Close()
+}
+
+// refuse closes the connection and counts why, once.
+func (c *inbound) refuse(why Refusal) {
+	if c.isRefused.CompareAndSwap(false, true) {
+		c.door.counters.refused[why].Add(1)
+	}
+	_ = c.Close()
+}
+
+func (c *inbound) expire() {
+	if !c.isProven.Load() && !c.isClosed.Load() {
+		c.refuse(RefusedHandshake)
+	}
+}
+
+// linger closes the connection after its only stream ended, when the reason has had time to reach the other side.
+func (c *inbound) linger() { time.AfterFunc(lingerTime, func() { _ = c.Close() }) }

@@ -1,0 +1,154 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/remote"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	tick         = 100 * time.Millisecond
+	stuckTicks   = 10   // ticks without progress after which a link is cut
+	queueMessage = 8192 // messages that may wait for one peer
+)
+
+// A link is one established stream to a peer: what Proto.Actor's endpoint writer holds as its gRPC stream. The handshake is
+// over before the writer gets it, so that the writer never sees a failed attempt (it would sleep for two seconds).
+type link struct {
+	grpc.ClientStream
+	peer   *peer
+	conn   *grpc.ClientConn
+	cancel context.CancelFunc
+
+	greeted  bool                  // the writer's ConnectRequest was swallowed; only its goroutine looks
+	response *remote.RemoteMessage // the answer to it, until the writer takes it
+
+	queuedMessages, queuedBytes atomic.Int64  // handed to the remote and not yet written
+	sends                       atomic.Uint64 // odd while SendMsg runs
+	closed                      atomic.Bool
+	hooks                       sync.Mutex // OnDisconnect comes after OnConnect
+
+	// Of the transport's ticker alone.
+	seenSends, seenWritten uint64
+	idleTicks              int
+}
+
+// reserve counts a message into the queue, or says that there is no room. A batch of the writer is a part of the queue, so
+// bounding the queue's bytes also keeps every frame below the peer's limit.
+func (l *link) reserve(size int64) bool {
+	if l.queuedBytes.Add(size) > l.peer.transport.maxQueue {
+		l.queuedBytes.Add(-size)
+		return false
+	}
+	if l.queuedMessages.Add(1) > queueMessage {
+		l.queuedMessages.Add(-1)
+		l.queuedBytes.Add(-size)
+		return false
+	}
+	return true
+}
+
+// SendMsg writes a batch and counts it out of the queue.
+func (l *link) SendMsg(m any) error {
+	if !l.greeted {
+		l.greeted = true
+		return nil
+	}
+	l.sends.Add(1)
+	err := l.ClientStream.SendMsg(m)
+	l.sends.Add(1)
+	if err != nil {
+		l.end(err)
+		return err
+	}
+	if frame, ok := m.(*remote.RemoteMessage); ok {
+		envelopes := frame.GetMessageBatch().GetEnvelopes()
+		size := int64(0)
+		for _, e := range envelopes {
+			size += int64(len(e.MessageData)) + envelopeBytes
+		}
+		l.queuedMessages.Add(-int64(len(envelopes)))
+		l.queuedBytes.Add(-size)
+		l.peer.transport.counters.written.Add(uint64(len(envelopes)))
+		l.peer.transport.counters.frames.Add(1)
+	}
+	return nil
+}
+
+// RecvMsg first returns the peer's answer to the handshake. Whatever comes after it ends the link: with an error, and once,
+// as the writer forgets to report an end of file, and a second report would take down the link's successor.
+func (l *link) RecvMsg(m any) error {
+	if r := l.response; r != nil {
+		l.response = nil
+		m.(*remote.RemoteMessage).MessageType = r.MessageType
+		return nil
+	}
+	err := l.ClientStream.RecvMsg(m)
+	if err == nil || errors.Is(err, io.EOF) {
+		err = status.Error(codes.Unavailable, "the peer is leaving")
+	}
+	l.end(err)
+	return err
+}
+
+// CloseSend is the writer's way to say that it stops.
+func (l *link) CloseSend() error {
+	l.end(errors.New("the endpoint writer stopped"))
+	return nil
+}
+
+// end closes the link's connection; the first call counts.
+func (l *link) end(why error) {
+	if !l.closed.CompareAndSwap(false, true) {
+		return
+	}
+	p, t := l.peer, l.peer.transport
+	p.link.CompareAndSwap(l, nil)
+	p.fail(why)
+	l.cancel()
+	_ = l.conn.Close()
+	t.counters.disconnects.Add(1)
+	t.logger.Info("the connection to a peer ended", slog.String("peer", p.address), slog.Any("reason", why))
+	if f := t.config.OnDisconnect; f != nil {
+		l.hooks.Lock()
+		defer l.hooks.Unlock()
+		f(p.address)
+	}
+}
+
+// begin opens the gate to this link.
+func (l *link) begin() {
+	p, t := l.peer, l.peer.transport
+	p.connected.Store(time.Now().UnixNano())
+	t.counters.connects.Add(1)
+	t.logger.Info("connected to a peer", slog.String("peer", p.address))
+	l.hooks.Lock()
+	p.link.Store(l)
+	if f := t.config.OnConnect; f != nil {
+		f(p.address)
+	}
+	l.hooks.Unlock()
+}
+
+// tick cuts a link whose queue does not move: the peer has stopped reading, or the writer died. It counts ticks rather than
+// time, so that a pause of this very process is no reason. A slow connection that still takes bytes makes progress.
+func (l *link) tick() {
+	sends, written := l.sends.Load(), l.peer.written.Load()
+	if sends != l.seenSends || written != l.seenWritten || sends%2 == 0 && l.queuedMessages.Load() == 0 {
+		l.seenSends, l.seenWritten, l.idleTicks = sends, written, 0
+		return
+	}
+	if l.idleTicks++; l.idleTicks >= stuckTicks {
+		l.end(fmt.Errorf("%d messages are waiting and nothing was written for %v", l.queuedMessages.Load(), stuckTicks*tick))
+	}
+}

@@ -1,0 +1,303 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/asynkron/protoactor-go/eventstream"
+	"github.com/asynkron/protoactor-go/remote"
+	"google.golang.org/protobuf/proto"
+)
+
+// Config says how a transport listens and with whom it speaks.
+type Config struct {
+	// Listen is the host:port to bind. With port 0 the system chooses one.
+	Listen string
+	// Advertise is the host:port that the peers dial and know this node by. Empty: Listen, with the real port.
+	Advertise string
+	// Peers are the advertised addresses of the known peers; this node's own may be among them and is ignored.
+	Peers []string
+	// TLS makes every connection mutually authenticated. nil: plaintext, for tests and closed networks.
+	TLS *TLS
+	// AllowTypes are the message types that travel, in both directions: one sample of each.
+	AllowTypes []proto.Message
+	// AllowTarget says which local actor ids may be addressed from outside. It is called for every frame from many
+	// goroutines, so it should be quick.
+	AllowTarget func(actorID string) bool
+	// MaxMessageBytes limits one frame, which carries up to 64 messages. Half of it may be queued for a peer; a message
+	// may be a quarter of it. All nodes need the same. Default 16 MiB, at least 64 KiB.
+	MaxMessageBytes int
+	// Logger gets connections made and lost (info), and refusals (warning, at most one per kind in ten seconds). nil: none.
+	Logger *slog.Logger
+	// OnConnect and OnDisconnect are hints that the outbound connection to a peer was made or broke, in this order and from
+	// any goroutine. They must not block, nor call SetPeers or Shutdown. A connection that breaks says no more than that its peer may be gone.
+	OnConnect    func(address string)
+	OnDisconnect func(address string)
+}
+
+const (
+	defaultMessageBytes = 16 << 20
+	leastMessageBytes   = 64 << 10
+	writerQueue         = 1024 // slots of the endpoint writer's queue at first: 16 bytes each
+	writerBatch         = 64
+)
+
+// Transport is a running remote. All methods are safe for concurrent use.
+type Transport struct {
+	config     Config
+	system     *actor.ActorSystem
+	remote     *remote.Remote
+	address    string
+	types      typeSet
+	logger     *slog.Logger
+	maxMessage int
+	maxQueue   int64
+	checkNames bool
+	door       *door
+	counters   counters
+	quiet      hush
+
+	peers      atomic.Pointer[map[string]*peer] // everybody ever known; replaced, never changed
+	mu         sync.Mutex                       // of SetPeers and Shutdown
+	closed     bool
+	events     *eventstream.Subscription
+	attention  chan struct{}
+	stop, done chan struct{}
+}
+
+// remoteStart serialises Remote.Start, which sets gRPC's global logger. A start while another transport of the process runs
+// still is a data race inside gRPC, harmless but seen by the race detector.
+var remoteStart sync.Mutex
+
+// Start listens, and connects to the peers and stays connected. It must be the first thing done with the system, which is
+// the transport's own from then on: actors spawned before have no address that peers could answer to. After an error the
+// system is of no further use.
+func Start(system *actor.ActorSystem, c Config) (*Transport, error) {
+	if system == nil {
+		return nil, errors.New("the transport needs an actor system; make one with NewSystem")
+	}
+	host, port, err := checkConfig(&c)
+	if err != nil {
+		return nil, err
+	}
+	serverCreds, clientCreds, err := c.TLS.credentials()
+	if err != nil {
+		return nil, err
+	}
+	t := &Transport{
+		system: system, types: newTypeSet(c.AllowTypes), logger: c.Logger,
+		maxMessage: c.MaxMessageBytes / 4, maxQueue: int64(c.MaxMessageBytes / 2),
+		checkNames: c.TLS != nil && c.TLS.Client.ServerName == "",
+		attention:  make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	t.door = newDoor(serverCreds, &t.counters)
+	t.peers.Store(&map[string]*peer{})
+	t.config = c
+	rc := remote.Configure(host, port,
+		remote.WithDialOptions(t.dialOptions(clientCreds)...),
+		remote.WithServerOptions(t.serverOptions()...),
+		remote.WithEndpointWriterBatchSize(writerBatch),
+		remote.WithEndpointWriterQueueSize(writerQueue),
+	)
+	rc.MaxRetryCount = 1
+	system.ProcessRegistry.RegisterAddressResolver(t.resolve)
+	t.remote = remote.NewRemote(system, rc)
+	for attempt := 1; ; attempt++ {
+		if rc.Port, t.address, err = probe(c); err != nil {
+			return nil, err
+		}
+		rc.AdvertisedHost = t.address
+		if err = startRemote(t.remote, c.Listen); err == nil {
+			break
+		}
+		if port != 0 || attempt == 5 { // a port that the system chose may be lost again before the remote listens on it
+			return nil, err
+		}
+	}
+	// After the remote's own subscription, so that the endpoint is gone when we hear that it is.
+	t.events = system.EventStream.Subscribe(func(event any) {
+		if _, ok := event.(*remote.EndpointTerminatedEvent); ok {
+			t.look()
+		}
+	})
+	go t.run()
+	t.SetPeers(c.Peers)
+	return t, nil
+}
+
+func checkConfig(c *Config) (host string, port int, err error) {
+	host, portName, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("the peer address %q cannot be listened on; give host:port: %w", c.Listen, err)
+	}
+	if port, err = net.LookupPort("tcp", portName); err != nil {
+		return "", 0, fmt.Errorf("the peer address %q cannot be listened on; give host:port: %w", c.Listen, err)
+	}
+	if ip := net.ParseIP(host); c.Advertise == "" && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return "", 0, fmt.Errorf("peers cannot dial %q; listen on one address, or set the address to advertise", c.Listen)
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	nodes := slices.Clone(c.Peers)
+	if c.Advertise != "" {
+		nodes = append(nodes, c.Advertise)
+	}
+	for _, a := range nodes {
+		if h, p, err := net.SplitHostPort(a); err != nil || h == "" || p == "" || p == "0" {
+			return "", 0, fmt.Errorf("%q is no address of a node; give host:port", a)
+		}
+	}
+	if c.AllowTarget == nil || len(c.AllowTypes) == 0 {
+		return "", 0, errors.New("the transport needs AllowTypes and AllowTarget: nothing may arrive otherwise")
+	}
+	if c.MaxMessageBytes == 0 {
+		c.MaxMessageBytes = defaultMessageBytes
+	}
+	if c.MaxMessageBytes < leastMessageBytes || c.MaxMessageBytes > 1<<30 {
+		return "", 0, fmt.Errorf("MaxMessageBytes is %d; give at least %d and at most 1 GiB", c.MaxMessageBytes, leastMessageBytes)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return host, port, nil
+}
+
+// probe listens once: that tells a taken port in an error that errors.Is understands, and finds a port where none is given.
+// Proto.Actor is told the address to advertise because it would take the one that the host's name resolves to.
+func probe(c Config) (port int, advertise string, err error) {
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return 0, "", fmt.Errorf("the peer address %s cannot be listened on; is another node running there? %w", c.Listen, err)
+	}
+	_ = l.Close()
+	port = l.Addr().(*net.TCPAddr).Port
+	if c.Advertise != "" {
+		return port, c.Advertise, nil
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	return port, net.JoinHostPort(host, strconv.Itoa(port)), err
+}
+
+// startRemote turns the panics of Remote.Start into errors.
+func startRemote(r *remote.Remote, listen string) (err error) {
+	remoteStart.Lock()
+	defer remoteStart.Unlock()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the peer address %s cannot be listened on; is another node running there? %v", listen, p)
+		}
+	}()
+	r.Start()
+	return nil
+}
+
+// Address is this node's advertised address.
+func (t *Transport) Address() string { return t.address }
+
+// SetPeers replaces the known peers. Connections to and from those left out are closed, and mail to them is dropped.
+func (t *Transport) SetPeers(addresses []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
+	t.setPeers(addresses)
+	t.look()
+}
+
+func (t *Transport) setPeers(addresses []string) {
+	all := maps.Clone(*t.peers.Load())
+	wanted := map[string]bool{}
+	for _, a := range addresses {
+		if a == t.address || a == "" {
+			continue
+		}
+		wanted[a] = true
+		if all[a] == nil {
+			all[a] = &peer{address: a, transport: t, wake: make(chan struct{}, 1)}
+		}
+	}
+	t.peers.Store(&all)
+	for a, p := range all {
+		switch l := p.life.Load(); {
+		case wanted[a] && l == nil:
+			ctx, end := context.WithCancel(context.Background())
+			p.life.Store(&life{ctx, end})
+		case !wanted[a] && l != nil:
+			p.life.Store(nil)
+			l.end()
+			if link := p.link.Load(); link != nil {
+				link.end(errNoPeer)
+			}
+			t.door.closePeer(a)
+		}
+	}
+}
+
+// look makes run look at the peers at once.
+func (t *Transport) look() {
+	select {
+	case t.attention <- struct{}{}:
+	default:
+	}
+}
+
+// run sees to it that every peer is connected or being dialed, and that connections make progress.
+func (t *Transport) run() {
+	defer close(t.done)
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		ticked := false
+		select {
+		case <-t.stop:
+			return
+		case <-ticker.C:
+			ticked = true
+		case <-t.attention:
+		}
+		for _, p := range *t.peers.Load() {
+			l := p.link.Load()
+			if l != nil && ticked {
+				l.tick()
+			}
+			if l == nil && p.known() && p.dials.Load() == 0 {
+				// Not news but a way to make the remote create its endpoint, which dials, without sending a message that
+				// would be stale on arrival.
+				t.system.EventStream.Publish(&remote.EndpointConnectedEvent{Address: p.address})
+			}
+		}
+	}
+}
+
+// Shutdown closes the listener and every connection, and drops whatever is sent afterwards. It takes milliseconds and may be
+// called more than once. The remote's own Shutdown(true) can take ten seconds, and lets senders panic meanwhile.
+func (t *Transport) Shutdown() {
+	t.mu.Lock()
+	first := !t.closed
+	t.closed = true
+	if first {
+		close(t.stop)
+		t.setPeers(nil)
+	}
+	t.mu.Unlock()
+	<-t.done
+	if !first {
+		return
+	}
+	t.door.shut()
+	t.remote.Shutdown(false)
+	t.system.EventStream.Unsubscribe(t.events)
+}
