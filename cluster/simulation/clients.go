@@ -19,6 +19,7 @@ type history struct {
 	completed  int
 	last       time.Duration // when an operation was last completed
 	open       map[*asked]bool
+	quiet      bool // clients begin nothing any more
 }
 
 // outcome is what a client learned.
@@ -60,6 +61,9 @@ func (a *asked) end() bool {
 
 func (c *client) next() {
 	w := c.w
+	if w.history.quiet {
+		return
+	}
 	n := w.nodes[c.place]
 	if !n.up || n.paused || c.group >= len(n.doors) {
 		c.elsewhere(nil)

@@ -292,6 +292,52 @@ func (w *World) lagging(committed []int) string {
 	return ""
 }
 
+// quieten ends the clients' work and takes the leaders away: the next ones commit all that they have, with nobody asking, and the
+// others hear of it. Without the no-op of a new term (section 8) they would not.
+func (w *World) quieten() {
+	if w.failure != nil {
+		return
+	}
+	w.history.quiet = true
+	w.run(func() bool { return len(w.history.open) == 0 })
+	terms := make([]uint64, w.options.Groups)
+	for g := range w.truth {
+		for _, n := range w.nodes {
+			if n.up && n.doors[g].Status().Role == actors.Leader {
+				terms[g] = n.doors[g].Status().Term
+				n.crash()
+				n.restart()
+			}
+		}
+	}
+	limit := w.now + 20*w.options.Timing.Election
+	w.run(func() bool { return w.now > limit || w.unsettled(terms) == "" })
+	if what := w.unsettled(terms); w.failure == nil && what != "" {
+		w.fail("new leaders commit all that they have, and tell the others", what+w.describe())
+	}
+}
+
+// unsettled names a group that has no new leader since those terms, or a server that has not applied the whole of its log.
+func (w *World) unsettled(terms []uint64) string {
+	for g, term := range terms {
+		led := false
+		for _, n := range w.nodes {
+			if !n.up || n.wiped {
+				continue
+			}
+			s := n.doors[g].Status()
+			led = led || s.Role == actors.Leader && s.Term > term
+			if s.AppliedIndex != s.LastIndex || s.LastIndex != uint64(len(w.truth[g].committed)) {
+				return n.id
+			}
+		}
+		if !led {
+			return groupName(g)
+		}
+	}
+	return ""
+}
+
 // describe says how every server is.
 func (w *World) describe() string {
 	var all []string

@@ -133,6 +133,7 @@ func (w *World) play() {
 	w.run(func() bool { return w.steps >= w.options.Steps })
 	w.heal()
 	w.settle()
+	w.quieten()
 	for _, n := range w.nodes {
 		n.crash()
 	}
