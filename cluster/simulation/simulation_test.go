@@ -2,35 +2,66 @@ package simulation
 
 import (
 	"flag"
-	"fmt"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 var (
-	seeds = flag.Int("seeds", 20, "seeds to run")
-	kept  = flag.Int("trace", 60, "events to keep")
+	seeds = flag.Int("seeds", 300, "seeds to run")
 	first = flag.Uint64("first", 1, "the first seed")
 )
 
+// TestSeeds is the quick set; go test -seeds 20000 -first 1000 runs another one, and troupe simulate makes a failing seed smaller.
 func TestSeeds(t *testing.T) {
-	began, steps, committed := time.Now(), 0, 0
+	count := *seeds
+	if testing.Short() {
+		count = min(count, 40)
+	}
+	began := time.Now()
+	var mu sync.Mutex
+	var steps, committed, next int
 	hits := map[Fault]int{}
-	for i := range *seeds {
-		r := Run(Registers(), Options{Seed: *first + uint64(i), Faults: AllFaults(), Trace: *kept})
-		if r.Failure != nil {
-			for _, line := range r.Failure.Last {
-				fmt.Println(line)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for {
+				mu.Lock()
+				seed := *first + uint64(next)
+				next++
+				done := next > count
+				mu.Unlock()
+				if done || t.Failed() {
+					return
+				}
+				r := Run(Registers(), Options{Seed: seed, Faults: AllFaults()})
+				if r.Failure != nil {
+					t.Errorf("seed %d of %d nodes: %v\n%s", seed, r.Options.Nodes, r.Failure, strings.Join(r.Failure.Last, "\n"))
+				}
+				mu.Lock()
+				steps += r.Steps
+				committed += r.Committed
+				for f, n := range r.Hits {
+					hits[f] += n
+				}
+				mu.Unlock()
 			}
-			t.Fatalf("seed %d: %v", r.Options.Seed, r.Failure)
-		}
-		steps += r.Steps
-		committed += r.Committed
-		for f, n := range r.Hits {
-			hits[f] += n
+		})
+	}
+	workers.Wait()
+	t.Logf("%d seeds, %d steps, %.0f/s, %d committed, %v", count, steps, float64(steps)/time.Since(began).Seconds(), committed, hits)
+	if steps > 50*committed {
+		t.Errorf("%d steps for %d committed entries: the runs do too little", steps, committed)
+	}
+	if count >= 300 {
+		for f := range AllFaults() {
+			if hits[f] == 0 {
+				t.Errorf("no run was hit by %s", f)
+			}
 		}
 	}
-	t.Logf("%d steps, %.0f/s, %d committed, %v", steps, float64(steps)/time.Since(began).Seconds(), committed, hits)
 }
 
 // The same seed gives the same run, to the last message.

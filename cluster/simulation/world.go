@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -27,6 +28,8 @@ type Options struct {
 	Limits actors.Limits
 	// Trace keeps this many of the last events in readable form; default 60.
 	Trace int
+	// Events gets every event in readable form; nil: nobody.
+	Events io.Writer
 }
 
 func (o *Options) setDefaults(rng *rand.Rand) {
@@ -118,6 +121,7 @@ func newWorld(m Machine, o Options) *World {
 	if o.Faults[Drift] > 0 {
 		for _, n := range w.nodes {
 			n.drift = 1 + 0.1*(w.rng.Float64()-0.5)
+			w.hit(Drift)
 		}
 	}
 	return w
@@ -162,9 +166,7 @@ func (w *World) handled(t *trace, m *mailbox, message any) {
 	t.number(uint64(w.now))
 	t.number(m.number)
 	t.text(name)
-	if w.options.Trace > 0 {
-		w.keep(traced{w.now, m.n.id, m.number, name, ""})
-	}
+	w.keep(traced{w.now, m.n.id, m.number, name, ""})
 }
 
 // traced is one event, formatted only when somebody asks.
@@ -184,6 +186,9 @@ func (e traced) String() string {
 }
 
 func (w *World) keep(e traced) {
+	if w.options.Events != nil {
+		fmt.Fprintln(w.options.Events, e)
+	}
 	if len(w.trace.kept) < w.options.Trace {
 		w.trace.kept = append(w.trace.kept, e)
 		return
