@@ -12,6 +12,7 @@ import (
 // truth is what is known of one group, over all nodes and incarnations.
 type truth struct {
 	committed []entryID // from index 1 on
+	terms     []uint64  // in which each was committed
 	results   []uint64  // hash of what the state machine answered at each index; 0: not yet
 	leaders   map[uint64]string
 	// entries by place and term, with what comes before (Log Matching, by induction).
@@ -65,7 +66,7 @@ func (w *World) observe(n *node, g int, v actors.View) {
 		}
 	}
 	for i := before.status.CommitIndex + 1; i <= now.CommitIndex; i++ {
-		w.commit(n, g, i, before.entries[i-1])
+		w.commit(n, g, now.Term, i, before.entries[i-1])
 	}
 	before.status = now
 }
@@ -105,6 +106,9 @@ func (w *World) checkLeader(n *node, t *truth, now actors.Status, before *seen) 
 	t.leaders[now.Term] = n.id
 	w.note("%s leads in term %d", n.id, now.Term)
 	for i, id := range t.committed {
+		if t.terms[i] >= now.Term {
+			break // committed under a later leader, while this one had its votes in the mail
+		}
 		if i >= len(before.entries) || before.entries[i] != id {
 			w.fail("what is committed is in the logs of all later leaders (Leader Completeness)", fmt.Sprintf("%s in term %d lacks %d@%d", n.id, now.Term, i+1, id.term))
 			return
@@ -113,7 +117,7 @@ func (w *World) checkLeader(n *node, t *truth, now actors.Status, before *seen) 
 }
 
 // commit takes note of one committed entry. The first to say so must have a majority of disks behind it.
-func (w *World) commit(n *node, g int, index uint64, id entryID) {
+func (w *World) commit(n *node, g int, term, index uint64, id entryID) {
 	t := &w.truth[g]
 	if index <= uint64(len(t.committed)) {
 		if t.committed[index-1] != id {
@@ -122,6 +126,7 @@ func (w *World) commit(n *node, g int, index uint64, id entryID) {
 		return
 	}
 	t.committed = append(t.committed, id)
+	t.terms = append(t.terms, term)
 	t.results = append(t.results, 0)
 	have := 0
 	for _, other := range w.nodes {

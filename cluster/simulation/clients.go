@@ -65,7 +65,7 @@ func (c *client) next() {
 		return
 	}
 	n := w.nodes[c.place]
-	if !n.up || n.paused || c.group >= len(n.doors) {
+	if !n.up || c.group >= len(n.doors) { // a paused node answers later, or never
 		c.elsewhere(nil)
 		return
 	}

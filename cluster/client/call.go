@@ -1,0 +1,220 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+const (
+	// defaultTimeout is for contexts without a deadline.
+	defaultTimeout = 5 * time.Second
+	// firstTry is how long the first try of a read may take; each further try may take twice as long.
+	firstTry = 500 * time.Millisecond
+	// A write goes only to a server that answered within fresh, or that answers a probe: what a hanging server is never
+	// sent needs no "outcome unknown".
+	fresh      = time.Second
+	firstProbe = 300 * time.Millisecond
+	// Pauses between tries.
+	firstPause, maxPause = 5 * time.Millisecond, 100 * time.Millisecond
+	// A write is not repeated in the last moment, when its outcome would most likely stay unknown.
+	lastMoment = 20 * time.Millisecond
+	// maxFollow is how many times in a row a hint to the leader is followed without a pause.
+	maxFollow = 3
+)
+
+// verdict is what an error says about a request.
+type verdict int
+
+const (
+	done    verdict = iota
+	moved           // not done: the server does not lead
+	busy            // not done: the server has too much to do, ask it again later
+	refused         // not done: try others first
+	silent          // not done, or a read that may be repeated: try others first
+	unknown         // a write that may have been done
+	wrong           // not done, and never will be
+)
+
+// write and read tell call whether a request may be repeated when its fate is not known.
+const (
+	read  = false
+	write = true
+)
+
+// call asks servers until one does it, or the context is done.
+func (c *Client) call(ctx context.Context, writes bool, ask func(context.Context, *server) error) error {
+	if err := c.ready(); err != nil {
+		return err
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	start := time.Now()
+	var last error
+	var asked *server
+	follow := 0
+	for try := 0; ; try++ {
+		if ctx.Err() != nil || writes && try > 0 && left(ctx) < lastMoment {
+			return unavailable(ctx, time.Since(start), addressOf(asked), last)
+		}
+		s := c.route.pick()
+		err, sent := c.once(ctx, writes, try, s, ask)
+		v := judge(err, writes && sent)
+		if err != nil && (last == nil || ctx.Err() == nil) {
+			last, asked = err, s // an error that only says that time is up tells less than the one before
+		}
+		switch v {
+		case done:
+			c.route.leads(s)
+			c.succeeded()
+			return nil
+		case wrong:
+			return invalid(err)
+		case unknown:
+			c.route.failed(s, suspectSilent)
+			return outcomeUnknown(s.address, err)
+		case silent:
+			c.route.failed(s, suspectSilent)
+		case refused:
+			c.route.failed(s, suspectRefused)
+		case moved:
+			leader, suspect := c.route.redirected(s, leaderHint(err))
+			if leader != nil && follow < maxFollow {
+				follow++
+				continue
+			}
+			c.recheck(suspect)
+		}
+		follow = 0
+		pause(ctx, try)
+	}
+}
+
+// once makes one try. sent is false when the request certainly did not leave.
+func (c *Client) once(ctx context.Context, writes bool, try int, s *server, ask func(context.Context, *server) error) (err error, sent bool) {
+	growth := time.Duration(1) << min(try, 6)
+	if writes && !s.answeredWithin(fresh) {
+		if err := probe(ctx, s, firstProbe*growth); err != nil {
+			return err, false
+		}
+	}
+	if !writes {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, firstTry*growth)
+		defer cancel()
+	}
+	watched, sending := watchSending(ctx)
+	err = ask(watched, s)
+	if err == nil || connect.IsWireError(err) {
+		s.answered()
+	}
+	return err, sending.Load()
+}
+
+// probe asks for a sign of life.
+func probe(ctx context.Context, s *server, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err := s.cluster.Status(ctx, &messages.StatusRequest{Local: true})
+	if err == nil || connect.IsWireError(err) {
+		s.answered()
+		return nil
+	}
+	return err
+}
+
+// recheck asks a suspect in the background whether it lives: one slow answer must not keep the client from the leader.
+func (c *Client) recheck(s *server) {
+	if s == nil || !s.probing.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer s.probing.Store(false)
+		if probe(c.lifetime, s, suspectSilent) == nil {
+			c.route.lives(s)
+		}
+	}()
+}
+
+// judge says what an error means; maybeDone is true for a write that may have reached the server.
+func judge(err error, maybeDone bool) verdict {
+	if err == nil {
+		return done
+	}
+	var dial *dialError
+	if errors.As(err, &dial) {
+		return refused
+	}
+	if connect.IsWireError(err) { // the server itself said so
+		switch connect.CodeOf(err) {
+		case connect.CodeFailedPrecondition:
+			return moved
+		case connect.CodeResourceExhausted:
+			return busy
+		case connect.CodeUnavailable:
+			return refused
+		case connect.CodeInvalidArgument, connect.CodeUnimplemented, connect.CodeOutOfRange,
+			connect.CodeNotFound, connect.CodeUnauthenticated, connect.CodePermissionDenied:
+			return wrong
+		}
+	}
+	if connect.CodeOf(err) == connect.CodeUnimplemented {
+		return refused // HTTP 404: a node that is starting does not serve the map yet
+	}
+	if maybeDone {
+		return unknown
+	}
+	return silent
+}
+
+// leaderHint is the client address in an error's NotLeader detail, or "".
+func leaderHint(err error) string {
+	var e *connect.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	for _, detail := range e.Details() {
+		if value, err := detail.Value(); err == nil {
+			if hint, ok := value.(*messages.NotLeader); ok {
+				return hint.GetClientAddress()
+			}
+		}
+	}
+	return ""
+}
+
+func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, defaultTimeout)
+}
+
+// left is the time until the deadline.
+func left(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
+	return time.Until(deadline)
+}
+
+// pause waits, longer with each try and never two clients alike.
+func pause(ctx context.Context, try int) {
+	limit := min(firstPause<<min(try, 10), maxPause)
+	timer := time.NewTimer(limit/2 + rand.N(limit/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func addressOf(s *server) string {
+	if s == nil {
+		return ""
+	}
+	return s.address
+}

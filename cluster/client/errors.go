@@ -1,0 +1,83 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+)
+
+// What a call can end with besides its result. After any error but ErrOutcomeUnknown a write did not and will not take effect.
+var (
+	// ErrOutcomeUnknown: the write reached a server, or may have, and nobody said what became of it.
+	ErrOutcomeUnknown = errors.New("the outcome is unknown: the write may or may not take effect")
+	// ErrUnavailable: no server did it before the context was done.
+	ErrUnavailable = errors.New("the cluster is unavailable")
+	// ErrInvalid: the servers will never accept this request, for example because its value is too large.
+	ErrInvalid = errors.New("the request is invalid")
+	// ErrNoEndpoints: the client was given no addresses.
+	ErrNoEndpoints = errors.New("no endpoints are given: name the client address of at least one node, host:port")
+	// ErrClosed: the client was closed.
+	ErrClosed = errors.New("the client is closed")
+)
+
+// callError is one sentence, and is both its kind and its cause for errors.Is and errors.As.
+type callError struct {
+	text        string
+	kind, cause error
+}
+
+func (e *callError) Error() string   { return e.text }
+func (e *callError) Unwrap() []error { return []error{e.kind, e.cause} }
+
+func outcomeUnknown(address string, cause error) error {
+	why := sentence(cause)
+	if errors.Is(cause, context.DeadlineExceeded) || connect.CodeOf(cause) == connect.CodeDeadlineExceeded {
+		why = "no answer in time"
+	}
+	return &callError{
+		text:  fmt.Sprintf("the outcome is unknown (%s: %s): the write may or may not take effect; read the key before you repeat it", address, why),
+		kind:  ErrOutcomeUnknown,
+		cause: cause,
+	}
+}
+
+func unavailable(ctx context.Context, after time.Duration, address string, last error) error {
+	after = after.Round(10 * time.Millisecond)
+	cause := ctx.Err()
+	if cause == nil { // stopped in the last moment before it
+		cause = context.DeadlineExceeded
+	}
+	if last == nil {
+		return &callError{
+			text:  fmt.Sprintf("the context was done after %v, before a server could be asked", after),
+			kind:  ErrUnavailable,
+			cause: cause,
+		}
+	}
+	return &callError{
+		text: fmt.Sprintf("no server did it within %v (last, %s: %s): check the endpoints, and that a majority of the nodes runs",
+			after, address, sentence(last)),
+		kind:  ErrUnavailable,
+		cause: errors.Join(cause, last),
+	}
+}
+
+func invalid(cause error) error {
+	return &callError{text: sentence(cause), kind: ErrInvalid, cause: cause}
+}
+
+// sentence is an error's text without the wrapping that says the same again.
+func sentence(err error) string {
+	var dial *dialError
+	if errors.As(err, &dial) {
+		return dial.Error()
+	}
+	var e *connect.Error
+	if errors.As(err, &e) {
+		return e.Message()
+	}
+	return err.Error()
+}

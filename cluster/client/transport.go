@@ -1,0 +1,90 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/troupe-raft/troupe/messages/messagesconnect"
+)
+
+// dialTimeout is short: a host that does not answer must not use up the time in which another one could.
+const dialTimeout = 300 * time.Millisecond
+
+// server is one address that the client knows. It is safe for concurrent use.
+type server struct {
+	address string
+	kv      messagesconnect.KeyValueClient
+	cluster messagesconnect.ClusterClient
+	// heard is when the server last answered anything, in nanoseconds since 1970.
+	heard atomic.Int64
+	// probing is true while a suspect is asked in the background for a sign of life.
+	probing atomic.Bool
+}
+
+func newServer(address string, client *http.Client) *server {
+	noGzip := connect.WithAcceptCompression("gzip", nil, nil) // values are small and the network is near
+	return &server{
+		address: address,
+		kv:      messagesconnect.NewKeyValueClient(client, "http://"+address, noGzip),
+		cluster: messagesconnect.NewClusterClient(client, "http://"+address, noGzip),
+	}
+}
+
+func (s *server) answered() { s.heard.Store(time.Now().UnixNano()) }
+func (s *server) answeredWithin(d time.Duration) bool {
+	return time.Now().UnixNano()-s.heard.Load() < int64(d)
+}
+
+// newTransport speaks HTTP/2 without TLS and keeps its connections. Pings end connections whose other end is gone silently.
+func newTransport() *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Transport{
+		Protocols:       protocols,
+		DialContext:     dial,
+		IdleConnTimeout: 90 * time.Second,
+		HTTP2:           &http.HTTP2Config{SendPingTimeout: 2 * time.Second, PingTimeout: 2 * time.Second},
+	}
+}
+
+// dialError proves that a request was not sent.
+type dialError struct {
+	address string
+	cause   error
+}
+
+func (e *dialError) Unwrap() error { return e.cause }
+func (e *dialError) Error() string {
+	var timeout net.Error
+	switch {
+	case errors.Is(e.cause, syscall.ECONNREFUSED):
+		return "nobody listens there"
+	case errors.As(e.cause, &timeout) && timeout.Timeout():
+		return "cannot connect in time"
+	}
+	return "cannot connect to " + e.address + ": " + e.cause.Error()
+}
+
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, &dialError{address, err}
+	}
+	return conn, nil
+}
+
+// watchSending returns a context whose requests set sent before their first byte is written to a connection.
+func watchSending(ctx context.Context) (watched context.Context, sent *atomic.Bool) {
+	sent = new(atomic.Bool)
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}
+	return httptrace.WithClientTrace(ctx, trace), sent
+}

@@ -1,0 +1,151 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/troupe-raft/troupe/messages"
+	"github.com/troupe-raft/troupe/messages/messagesconnect"
+)
+
+// Bounds on what a client may take its time with.
+const (
+	headerTime  = 5 * time.Second
+	bodyTime    = 30 * time.Second
+	idleTime    = 2 * time.Minute
+	headerBytes = 64 << 10
+	streams     = 2048 // requests at a time on one HTTP/2 connection
+)
+
+// clientPort is the node's HTTP server: Connect, gRPC, gRPC-Web and JSON handlers, and the health checks, over HTTP/1.1 and
+// unencrypted HTTP/2. A node without a client address has none, and a nil clientPort does nothing.
+type clientPort struct {
+	node     *Node
+	listener net.Listener
+	public   string
+	server   *http.Server
+	mux      *http.ServeMux
+	log      *slog.Logger
+}
+
+func listenForClients(n *Node) (*clientPort, error) {
+	if n.config.ClientAddr == "" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", n.config.ClientListen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("the client port %s is taken: stop what listens there, or choose another (%w)", n.config.ClientListen, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the client port %s cannot be opened: choose an address of this machine (%w)", n.config.ClientListen, err)
+	}
+	p := &clientPort{node: n, listener: listener, mux: http.NewServeMux(), log: n.log, public: publicAddress(n.config.ClientAddr, listener)}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	p.server = &http.Server{
+		Handler:           limitBody(p.mux, bodyTime),
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streams, SendPingTimeout: bodyTime, WriteByteTimeout: bodyTime},
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    headerBytes,
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
+	p.mux.Handle(messagesconnect.NewClusterHandler(statusService{n}, HandlerOptions()...))
+	p.mux.HandleFunc("GET /healthz", p.healthz)
+	p.mux.HandleFunc("GET /readyz", p.readyz)
+	return p, nil
+}
+
+// publicAddress is the configured one, with the port that was taken when it left the choice open.
+func publicAddress(configured string, listener net.Listener) string {
+	host, port, err := net.SplitHostPort(configured)
+	if err != nil || port != "0" {
+		return configured
+	}
+	_, port, _ = net.SplitHostPort(listener.Addr().String())
+	return net.JoinHostPort(host, port)
+}
+
+func (p *clientPort) address() string {
+	if p == nil {
+		return ""
+	}
+	return p.public
+}
+
+// handle turns the mux's panics over bad and repeated patterns into errors.
+func (p *clientPort) handle(pattern string, h http.Handler) (err error) {
+	if p == nil {
+		return nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("nothing can be mounted at %q on the client port: %v", pattern, r)
+		}
+	}()
+	p.mux.Handle(pattern, h)
+	return nil
+}
+
+func (p *clientPort) serve() {
+	if p == nil {
+		return
+	}
+	go func() {
+		if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+			p.log.Error("the client port failed: restart the node", "err", err)
+		}
+	}()
+}
+
+// drain accepts no more connections and lets requests under way finish; the channel is closed when all have, or after limit.
+func (p *clientPort) drain(limit time.Duration) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if p == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		_ = p.server.Shutdown(ctx)
+	}()
+	return done
+}
+
+// close cuts every connection.
+func (p *clientPort) close() {
+	if p == nil {
+		return
+	}
+	_ = p.server.Close()
+	_ = p.listener.Close() // when it was never served
+}
+
+// statusService answers Cluster.Status.
+type statusService struct{ node *Node }
+
+var _ messagesconnect.ClusterHandler = statusService{}
+
+func (s statusService) Status(ctx context.Context, r *messages.StatusRequest) (*messages.StatusResponse, error) {
+	groups := s.node.Groups()
+	if len(groups) == 0 {
+		return nil, connect.NewError(connect.CodeUnavailable, errors.New("no group is started on this node yet: try again"))
+	}
+	for _, g := range groups {
+		if r.GetGroup() == "" || r.GetGroup() == g.name {
+			return g.clusterStatus(ctx, r.GetLocal()), nil
+		}
+	}
+	return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no group %q on this node: its first group is %q", r.GetGroup(), groups[0].name))
+}

@@ -1,0 +1,369 @@
+package cluster_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/kv"
+	"github.com/troupe-raft/troupe/messages"
+	"github.com/troupe-raft/troupe/messages/messagesconnect"
+)
+
+// servedMap is a node that leads and serves the map on its client port.
+func servedMap(t *testing.T) *cluster.Node {
+	t.Helper()
+	node, group := single(t, t.TempDir(), kv.NewMap())
+	if err := kv.Mount(node, group); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the node leads", func() bool { return leads(group) })
+	return node
+}
+
+// curl is what curl -d does, plus what it prints.
+func curl(t testing.TB, node *cluster.Node, path, body string, headers ...string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+node.ClientAddr()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	return fetch(t, request)
+}
+
+func fetch(t testing.TB, request *http.Request) (int, string) {
+	t.Helper()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, strings.ReplaceAll(string(answer), " ", "")
+}
+
+const keyValue = "/troupe.client.v1.KeyValue/"
+
+func TestJSONOverHTTP(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	node := servedMap(t)
+	for _, c := range []struct{ path, body, answer string }{
+		{"Get", `{"key":"k"}`, `{"found":false,"value":"","version":"0"}`},
+		{"Put", `{"key":"k","value":"djE="}`, `{"version":"1"}`},
+		{"Put", `{"key":"k","value":"djI="}`, `{"version":"2"}`},
+		{"Get", `{"key":"k"}`, `{"found":true,"value":"djI=","version":"2"}`},
+		{"CompareAndSwap", `{"key":"k","oldValue":"djE=","newValue":"djM="}`, `{"swapped":false,"version":"2"}`},
+		{"CompareAndSwap", `{"key":"k","old_value":"djI=","new_value":"djM="}`, `{"swapped":true,"version":"3"}`},
+		{"CompareAndSwap", `{"key":"n","newValue":""}`, `{"swapped":true,"version":"1"}`},
+		{"CompareAndSwap", `{"key":"n","oldValue":"","newValue":"eA=="}`, `{"swapped":true,"version":"2"}`},
+		{"CompareAndSwap", `{"key":"n","newValue":"eA=="}`, `{"swapped":false,"version":"2"}`},
+		{"Delete", `{"key":"k"}`, `{"deleted":true}`},
+		{"Delete", `{"key":"k"}`, `{"deleted":false}`},
+		{"Put", `{"key":"k"}`, `{"version":"4"}`},
+	} {
+		if code, answer := curl(t, node, keyValue+c.path, c.body); code != http.StatusOK || answer != c.answer {
+			t.Errorf("%s %s: %d %s; want %s", c.path, c.body, code, answer, c.answer)
+		}
+	}
+	if code, answer := curl(t, node, keyValue+"Get", `{"key":"n"}`, "Content-Type", "application/json; charset=utf-8"); code != 200 || !strings.Contains(answer, "eA==") {
+		t.Error(code, answer)
+	}
+	query := url.Values{"encoding": {"json"}, "connect": {"v1"}, "message": {`{"key":"n"}`}}
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+node.ClientAddr()+keyValue+"Get?"+query.Encode(), nil)
+	if code, answer := fetch(t, request); code != 200 || !strings.Contains(answer, "eA==") {
+		t.Error(code, answer)
+	}
+	if code, answer := curl(t, node, "/troupe.client.v1.Cluster/Status", `{}`); code != 200 || !strings.Contains(answer, `"leader":"n1"`) {
+		t.Error(code, answer)
+	}
+}
+
+func TestBadInputGetsAClearError(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	node := servedMap(t)
+	bigValue := base64.StdEncoding.EncodeToString(make([]byte, kv.MaxValueBytes+1))
+	for name, c := range map[string]struct {
+		path, body string
+		headers    []string
+		code       int
+		says       []string
+	}{
+		"empty key":         {path: "Put", body: `{"value":"eA=="}`, code: 400, says: []string{"invalid_argument", "thekeyisempty"}},
+		"empty key to get":  {path: "Get", body: `{}`, code: 400, says: []string{"invalid_argument", "thekeyisempty"}},
+		"empty key delete":  {path: "Delete", body: `{"key":""}`, code: 400, says: []string{"invalid_argument", "thekeyisempty"}},
+		"empty key to swap": {path: "CompareAndSwap", body: `{}`, code: 400, says: []string{"invalid_argument", "thekeyisempty"}},
+		"long key":          {path: "Put", body: `{"key":"` + strings.Repeat("k", 4097) + `"}`, code: 400, says: []string{"4097bytes", "atmost4096"}},
+		"large value":       {path: "Put", body: `{"key":"k","value":"` + bigValue + `"}`, code: 400, says: []string{"invalid_argument", "524289bytes"}},
+		"large old value":   {path: "CompareAndSwap", body: `{"key":"k","oldValue":"` + bigValue + `"}`, code: 400, says: []string{"oldvalue"}},
+		"unknown field":     {path: "Put", body: `{"key":"k","valeu":"eA=="}`, code: 400, says: []string{"invalid_argument", "unknownfield", "valeu"}},
+		"number for text":   {path: "Put", body: `{"key":7}`, code: 400, says: []string{"invalid_argument", "7"}},
+		"not base64":        {path: "Put", body: `{"key":"k","value":"*"}`, code: 400, says: []string{"invalid_argument", "value"}},
+		"number for bytes":  {path: "Put", body: `{"key":"k","value":1}`, code: 400, says: []string{"invalid_argument"}},
+		"array":             {path: "Put", body: `[]`, code: 400, says: []string{"invalid_argument", "PutRequest"}},
+		"cut JSON":          {path: "Put", body: `{"key":"k"`, code: 400, says: []string{"invalid_argument"}},
+		"empty body":        {path: "Put", body: ``, code: 400, says: []string{"invalid_argument", "bodyisempty"}},
+		"key twice":         {path: "Put", body: `{"key":"a","key":"b"}`, code: 400, says: []string{"duplicate"}},
+		"garbage":           {path: "Put", body: "\x00\xff\xfe", code: 400, says: []string{"invalid_argument"}},
+		"garbage protobuf":  {path: "Put", body: "\xff\xff\xff", headers: []string{"Content-Type", "application/proto"}, code: 400, says: []string{"invalid_argument"}},
+		"key not UTF-8":     {path: "Put", body: "\x0a\x01\xff", headers: []string{"Content-Type", "application/proto"}, code: 400, says: []string{"UTF-8"}},
+		"bad gzip":          {path: "Put", body: "garbage", headers: []string{"Content-Encoding", "gzip"}, code: 400, says: []string{"decompressor"}},
+		"unknown encoding":  {path: "Put", body: "{}", headers: []string{"Content-Encoding", "lzw"}, code: 501, says: []string{"lzw"}},
+		"bad timeout":       {path: "Get", body: `{"key":"k"}`, headers: []string{"Connect-Timeout-Ms", "soon"}, code: 400, says: []string{"timeout"}},
+		"unknown method":    {path: "Increment", body: `{}`, code: 404},
+		"plain text":        {path: "Put", body: `{}`, headers: []string{"Content-Type", "text/plain"}, code: 415},
+	} {
+		code, answer := curl(t, node, keyValue+c.path, c.body, c.headers...)
+		if code != c.code {
+			t.Errorf("%s: %d %.300s; want %d", name, code, answer, c.code)
+		}
+		for _, says := range c.says {
+			if !strings.Contains(strings.ReplaceAll(answer, "\\u00a0", ""), says) {
+				t.Errorf("%s: %.300s does not say %q", name, answer, says)
+			}
+		}
+	}
+	if code, answer := curl(t, node, "/troupe.client.v1.Cluster/Status", `{"group":"none"}`); code != 404 || !strings.Contains(answer, "not_found") {
+		t.Error(code, answer)
+	}
+	if code, answer := curl(t, node, keyValue+"Get", `{"key":"k"}`, "Connect-Timeout-Ms", "0"); code != 504 && code != 408 {
+		t.Error(code, answer)
+	}
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+node.ClientAddr()+keyValue+"Put", nil)
+	if code, answer := fetch(t, request); code != http.StatusMethodNotAllowed {
+		t.Error(code, answer)
+	}
+}
+
+func TestGRPCClient(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	node := servedMap(t)
+	conn, err := grpc.NewClient(node.ClientAddr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	put, get := &messages.PutResponse{}, &messages.GetResponse{}
+	if err := conn.Invoke(t.Context(), keyValue+"Put", &messages.PutRequest{Key: "k", Value: []byte("v")}, put); err != nil || put.Version != 1 {
+		t.Fatal(put, err)
+	}
+	if err := conn.Invoke(t.Context(), keyValue+"Get", &messages.GetRequest{Key: "k"}, get); err != nil || string(get.Value) != "v" {
+		t.Fatal(get, err)
+	}
+	err = conn.Invoke(t.Context(), keyValue+"Put", &messages.PutRequest{}, put)
+	if status.Code(err) != codes.InvalidArgument {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := conn.Invoke(ctx, keyValue+"Get", &messages.GetRequest{Key: "k"}, get); status.Code(err) != codes.Canceled {
+		t.Fatal(err)
+	}
+}
+
+func TestConnectClientsOfEveryProtocol(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	node := servedMap(t)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	h2c := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	for name, options := range map[string][]connect.ClientOption{
+		"connect":   nil,
+		"json":      {connect.WithProtoJSON()},
+		"gzip":      {connect.WithSendGzip()},
+		"get":       {connect.WithHTTPGet()},
+		"json get":  {connect.WithHTTPGet(), connect.WithProtoJSON()},
+		"grpc":      {connect.WithGRPC()},
+		"grpc-json": {connect.WithGRPC(), connect.WithProtoJSON()},
+		"grpc-web":  {connect.WithGRPCWeb()},
+	} {
+		for version, client := range map[string]*http.Client{"HTTP/1.1": http.DefaultClient, "HTTP/2": h2c} {
+			if strings.HasPrefix(name, "grpc") && name != "grpc-web" && version == "HTTP/1.1" {
+				continue // gRPC is HTTP/2
+			}
+			k := messagesconnect.NewKeyValueClient(client, "http://"+node.ClientAddr(), options...)
+			key := name + version
+			if r, err := k.Put(t.Context(), &messages.PutRequest{Key: key, Value: []byte("v")}); err != nil || r.Version != 1 {
+				t.Errorf("%s: %v %v", key, r, err)
+			}
+			if r, err := k.Get(t.Context(), &messages.GetRequest{Key: key}); err != nil || string(r.Value) != "v" {
+				t.Errorf("%s: %v %v", key, r, err)
+			}
+			if _, err := k.Put(t.Context(), &messages.PutRequest{}); connect.CodeOf(err) != connect.CodeInvalidArgument {
+				t.Errorf("%s: %v", key, err)
+			}
+			largest := make([]byte, kv.MaxValueBytes)
+			if r, err := k.CompareAndSwap(t.Context(), &messages.CompareAndSwapRequest{Key: key, OldValue: []byte("v"), NewValue: largest}); err != nil || !r.Swapped {
+				t.Errorf("%s: %v %v", key, r, err)
+			}
+			if r, err := k.CompareAndSwap(t.Context(), &messages.CompareAndSwapRequest{Key: key, OldValue: largest, NewValue: largest}); err != nil || !r.Swapped {
+				t.Errorf("%s: %v %v", key, r, err)
+			}
+		}
+	}
+}
+
+// TestHostileClients: nothing that a client sends crashes the node or makes it grow.
+func TestHostileClients(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	node := servedMap(t)
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+
+	// A body that announces itself as huge is refused before it is read; one that does not is cut off.
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+node.ClientAddr()+keyValue+"Put", io.LimitReader(zeros{}, 1<<30))
+	request.ContentLength = 1 << 30
+	request.Header.Set("Content-Type", "application/json")
+	if response, err := http.DefaultClient.Do(request); err == nil {
+		answer, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusBadRequest || !bytes.Contains(answer, []byte("too large")) {
+			t.Errorf("%d %s", response.StatusCode, answer)
+		}
+	}
+	request, _ = http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+node.ClientAddr()+keyValue+"Put", io.LimitReader(zeros{}, 1<<30))
+	request.Header.Set("Content-Type", "application/proto")
+	if response, err := http.DefaultClient.Do(request); err == nil {
+		_ = response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			t.Error("a gigabyte was taken")
+		}
+	}
+
+	// A few bytes that unpack to a gigabyte.
+	var bomb bytes.Buffer
+	w := gzip.NewWriter(&bomb)
+	if _, err := io.Copy(w, io.LimitReader(zeros{}, 1<<28)); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
+	if code, answer := curl(t, node, keyValue+"Put", bomb.String(), "Content-Encoding", "gzip"); code == http.StatusOK || len(answer) > 1000 {
+		t.Error(code, answer)
+	}
+
+	// Bytes that are no HTTP, headers without end, connections that say nothing.
+	for i := range 50 {
+		conn, err := net.Dial("tcp", node.ClientAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		garbage := make([]byte, 4096)
+		_, _ = rand.Read(garbage)
+		switch i % 4 {
+		case 0:
+			_, _ = conn.Write(garbage)
+		case 1:
+			_, _ = conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+			_, _ = conn.Write(garbage)
+		case 2:
+			_, _ = fmt.Fprintf(conn, "POST %sPut HTTP/1.1\r\nHost: x\r\n", keyValue)
+			_ = conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+			for range 100 {
+				_, _ = fmt.Fprintf(conn, "X-%x: %x\r\n", i, garbage[:1024])
+			}
+		}
+	}
+	if grown := int64(heap()) - int64(before); grown > 64<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
+	if code, answer := curl(t, node, keyValue+"Put", `{"key":"k"}`); code != http.StatusOK {
+		t.Error(code, answer)
+	}
+	start := time.Now()
+	shutdown(t, node) // in spite of the open connections
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("Shutdown took %v", took)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestHealthPages(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	node, err := cluster.Start(t.Context(), cluster.Config{
+		ID: "n1", DataDir: t.TempDir(), PeerAddr: freeAddress(t), ClientAddr: "127.0.0.1:0", Timing: fastTiming(), Logger: testLogger(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shutdown(t, node) })
+	page := func(path string) (int, string) {
+		request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+node.ClientAddr()+path, nil)
+		return fetch(t, request)
+	}
+	if code, text := page("/healthz"); code != 200 || text != "ok\n" {
+		t.Error(code, text)
+	}
+	if code, text := page("/readyz"); code != 503 || !strings.Contains(text, "nogroup") {
+		t.Error(code, text)
+	}
+	if code, _ := curl(t, node, "/troupe.client.v1.Cluster/Status", `{}`); code != 503 {
+		t.Error(code)
+	}
+	members, err := cluster.ParseMembers("n1=" + node.PeerAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := node.StartGroup(t.Context(), "kv", members, kv.NewMap())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "ready", func() bool { code, _ := page("/readyz"); return code == 200 })
+	if err := kv.Mount(node, group); err != nil {
+		t.Fatal(err)
+	}
+	mustContain(t, kv.Mount(node, group), "nothing can be mounted")
+	mustContain(t, node.Handle("bad pattern x y", http.NotFoundHandler()), "nothing can be mounted")
+	mustContain(t, node.Handle("/nil", nil), "nothing can be mounted")
+	if err := node.Handle("/own", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode("mine") })); err != nil {
+		t.Fatal(err)
+	}
+	if code, text := page("/own"); code != 200 || text != "\"mine\"\n" {
+		t.Error(code, text)
+	}
+}

@@ -1,0 +1,76 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// maxRequestBytes bounds a request's body, compressed and not: two values of a map in base64, with room.
+const maxRequestBytes = 4 << 20
+
+// HandlerOptions are what handlers on the client port should have: a bound on requests, and JSON in which an unknown field is
+// an error instead of a silent typing mistake.
+func HandlerOptions() []connect.HandlerOption {
+	return []connect.HandlerOption{
+		connect.WithReadMaxBytes(maxRequestBytes),
+		connect.WithCodec(strictJSON("json")),
+		connect.WithCodec(strictJSON("json; charset=utf-8")),
+	}
+}
+
+// strictJSON is Connect's JSON, but for unknown fields and the wording of errors. Its value is the name of the codec.
+type strictJSON string
+
+func (c strictJSON) Name() string { return string(c) }
+
+// IsBinary and MarshalStable are what Connect's GET requests ask of a codec.
+func (c strictJSON) IsBinary() bool { return false }
+
+func (c strictJSON) MarshalStable(message any) ([]byte, error) {
+	b, err := c.Marshal(message)
+	if err != nil {
+		return nil, err
+	}
+	compact := bytes.NewBuffer(nil)
+	if err := json.Compact(compact, b); err != nil {
+		return nil, err
+	}
+	return compact.Bytes(), nil
+}
+
+func (c strictJSON) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
+
+func (c strictJSON) MarshalAppend(dst []byte, message any) ([]byte, error) {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("%T is not a protobuf message", message)
+	}
+	return protojson.MarshalOptions{EmitDefaultValues: true}.MarshalAppend(dst, m)
+}
+
+func (c strictJSON) Unmarshal(b []byte, message any) error {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is not a protobuf message", message)
+	}
+	if len(b) == 0 {
+		return errors.New("the body is empty: send a JSON object, at least {}")
+	}
+	if err := (protojson.UnmarshalOptions{}).Unmarshal(b, m); err != nil {
+		return fmt.Errorf("the body is not a JSON %s: %s", m.ProtoReflect().Descriptor().Name(), plainText(err))
+	}
+	return nil
+}
+
+// plainText strips protojson's prefix, in which it varies a space so that nobody relies on the text.
+func plainText(err error) string {
+	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
+	return strings.TrimPrefix(text, "proto: ")
+}

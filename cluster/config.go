@@ -1,0 +1,150 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/troupe-raft/troupe/actors"
+)
+
+// Config is what a node is started with. ID, DataDir and PeerAddr are needed; the rest has defaults.
+type Config struct {
+	// ID is the node's id: one of the ids in its groups' lists of members.
+	ID string
+	// DataDir belongs to this node alone. It is created when there is none; a restarted node finds its state in it.
+	DataDir string
+
+	// PeerAddr is the host:port at which the other nodes reach this one, and the address that lists of members give it.
+	PeerAddr string
+	// PeerListen is the host:port to bind instead of PeerAddr, such as ":7001" behind an address translation.
+	PeerListen string
+
+	// ClientAddr is the host:port at which clients reach this node; empty: no client port. Port 0 takes a free one.
+	ClientAddr string
+	// ClientListen is the host:port to bind instead of ClientAddr.
+	ClientListen string
+
+	// Cluster is the operator's name for the cluster; default "troupe". A directory that was founded under another name is
+	// refused.
+	Cluster string
+	// TLS makes peers prove to each other who they are; nil: plain TCP.
+	TLS *TLS
+
+	// Timing and Limits are for every group; zero values mean defaults.
+	Timing actors.Timing
+	Limits actors.Limits
+
+	// Logger gets what operators should know; default [slog.Default].
+	Logger *slog.Logger
+}
+
+// TLS names PEM files for mutual TLS between peers. Every node's certificate must be signed by the CA and name the host of
+// the node's PeerAddr.
+type TLS struct {
+	CertFile, KeyFile, CAFile string
+}
+
+func (c *Config) setDefaults() {
+	if c.Cluster == "" {
+		c.Cluster = "troupe"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.PeerListen == "" {
+		c.PeerListen = c.PeerAddr
+	}
+	if c.ClientListen == "" {
+		c.ClientListen = c.ClientAddr
+	}
+}
+
+func (c *Config) validate() error {
+	if err := checkName("node id", c.ID); err != nil {
+		return err
+	}
+	if c.DataDir == "" {
+		return errors.New("the node needs a data directory: a path that belongs to this node alone")
+	}
+	if c.PeerAddr == "" {
+		return errors.New("the node needs a peer address: the host:port at which the other nodes reach it")
+	}
+	if err := checkPeerAddress("peer address", c.PeerAddr); err != nil {
+		return err
+	}
+	if err := checkAddress("address to listen on for peers", c.PeerListen); err != nil {
+		return err
+	}
+	if c.ClientAddr == "" {
+		if c.ClientListen != "" {
+			return errors.New("the node listens for clients but has no client address: give the host:port at which clients reach it")
+		}
+		return nil
+	}
+	if err := checkAddress("client address", c.ClientAddr); err != nil {
+		return err
+	}
+	if err := checkAddress("address to listen on for clients", c.ClientListen); err != nil {
+		return err
+	}
+	if c.ClientListen == c.PeerListen && !strings.HasSuffix(c.ClientListen, ":0") {
+		return fmt.Errorf("peers and clients cannot share the address %s: give the client port another one", c.ClientListen)
+	}
+	return nil
+}
+
+const maxNameBytes = 64
+
+// checkName: names become parts of actor names, of lists and of log lines.
+func checkName(what, name string) error {
+	if name == "" {
+		return fmt.Errorf("the %s is empty: give a name of letters, digits, dots, dashes and underscores", what)
+	}
+	if len(name) > maxNameBytes {
+		return fmt.Errorf("the %s has %d bytes: give one of at most %d", what, len(name), maxNameBytes)
+	}
+	for _, r := range name {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
+		default:
+			return fmt.Errorf("the %s %q has the character %q: use letters, digits, dots, dashes and underscores", what, name, r)
+		}
+	}
+	return nil
+}
+
+// checkAddress allows what can be bound: an empty host, port 0.
+func checkAddress(what, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("the %s %q is not host:port, such as 127.0.0.1:7001", what, address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("the %s %q has the port %q: give a number up to 65535", what, address, port)
+	} else if strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("the %s %q has the port %q: write it as %d", what, address, port, n)
+	}
+	return nil
+}
+
+// checkPeerAddress allows what can be dialed.
+func checkPeerAddress(what, address string) error {
+	if err := checkAddress(what, address); err != nil {
+		return err
+	}
+	host, port, _ := net.SplitHostPort(address)
+	if host == "" || strings.ContainsAny(host, " \t\r\n/,=@") {
+		return fmt.Errorf("the %s %q has no usable host: give one that the other nodes can dial, such as 127.0.0.1:7001", what, address)
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		return fmt.Errorf("the %s %q cannot be dialed: give the host that the other nodes reach; to listen on every interface, set the address to listen on", what, address)
+	}
+	if port == "0" {
+		return fmt.Errorf("the %s %q has port 0: the other nodes must know the port, choose one", what, address)
+	}
+	return nil
+}

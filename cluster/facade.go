@@ -1,0 +1,81 @@
+package cluster
+
+import (
+	"fmt"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/actors"
+)
+
+// Propose is mail to [Group.PID], for [Group.Propose]. Without a sender there is no reply. The command must not be changed
+// after it was sent.
+type Propose struct{ Command []byte }
+
+// Read is mail to [Group.PID], for [Group.Read].
+type Read struct{ Query []byte }
+
+// Reply answers a [Propose] or [Read]. The sender must be of this process: a Reply is not a protobuf message.
+type Reply struct {
+	// Index is the command's place in the log; 0 for reads.
+	Index uint64
+	Value []byte
+	// Err is what [Group.Propose] or [Group.Read] would return.
+	Err error
+}
+
+// facade is a group's actor in the application's actor system. It owns nothing and waits for nothing, so it may be restarted.
+type facade struct {
+	root *actor.RootContext
+	door *actors.Door
+}
+
+// answered comes back to the facade itself: only its own mailbox is known to be unbounded, and whoever answers must not wait
+// for an application's actor that has no room.
+type answered struct {
+	sender *actor.PID
+	reply  *Reply
+}
+
+func facadeName(group string) string { return "troupe/" + group }
+
+func spawnFacade(app *actor.ActorSystem, group string, door *actors.Door) (*actor.PID, error) {
+	props := actor.PropsFromProducer(func() actor.Actor { return &facade{app.Root, door} })
+	pid, err := app.Root.SpawnNamed(props, facadeName(group))
+	if err != nil {
+		return nil, fmt.Errorf("the application's actor system has an actor %s already: give every node its own actor system (%w)", facadeName(group), err)
+	}
+	return pid, nil
+}
+
+func (f *facade) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *Propose:
+		f.door.Propose(m.Command, f.caller(c))
+	case *Read:
+		f.door.Query(m.Query, f.caller(c))
+	case *answered:
+		c.Send(m.sender, m.reply)
+	case actor.SystemMessage, actor.AutoReceiveMessage, *actor.DeadLetterResponse:
+	default:
+		if c.Sender() != nil {
+			c.Send(c.Sender(), &Reply{Err: fmt.Errorf("a group takes *cluster.Propose and *cluster.Read, not %T", m)})
+		}
+	}
+}
+
+func (f *facade) caller(c actor.Context) actors.Caller {
+	return &facadeCaller{root: f.root, facade: c.Self(), sender: c.Sender()}
+}
+
+type facadeCaller struct {
+	root           *actor.RootContext
+	facade, sender *actor.PID
+}
+
+// Answer implements actors.Caller.
+func (f *facadeCaller) Answer(a actors.Answer) {
+	if f.sender != nil {
+		f.root.Send(f.facade, &answered{f.sender, &Reply{Index: a.Index, Value: a.Value, Err: a.Err}})
+	}
+}

@@ -1,0 +1,106 @@
+// Package kv is a replicated map: the [Map] state machine that a group replicates, and [KV], its operations over a running
+// group. [Mount] serves it to clients of a node's client port.
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/troupe-raft/troupe/cluster"
+)
+
+// Limits of keys and values, in bytes.
+const (
+	MaxKeyBytes   = 4096
+	MaxValueBytes = 512 << 10
+)
+
+// ErrInvalid is what every refusal of a key or value is; the text says what is wrong with it.
+var ErrInvalid = errors.New("invalid request")
+
+// Group is what a KV needs of a group; *cluster.Group is one.
+type Group interface {
+	Propose(ctx context.Context, command []byte) (cluster.Result, error)
+	Read(ctx context.Context, query []byte) ([]byte, error)
+}
+
+// KV is the operations of the map that a group replicates. It is safe for concurrent use. Beside [ErrInvalid], errors are
+// those of [cluster.Group]: on a node that does not lead, an actors.NotLeaderError says who does.
+type KV struct{ group Group }
+
+// Open returns the operations of the map that the group replicates: its state machine must be a [Map].
+func Open(group Group) *KV { return &KV{group} }
+
+// Put writes a value, and returns the key's version after the write.
+func (k *KV) Put(ctx context.Context, key string, value []byte) (version uint64, err error) {
+	if err := checkKeyAndValue(key, value); err != nil {
+		return 0, err
+	}
+	_, version, err = k.propose(ctx, encodePut(key, value))
+	return version, err
+}
+
+// Get reads a key, linearizably. The value is the caller's.
+func (k *KV) Get(ctx context.Context, key string) (value []byte, version uint64, found bool, err error) {
+	if err := checkKey(key); err != nil {
+		return nil, 0, false, err
+	}
+	answer, err := k.group.Read(ctx, encodeGet(key))
+	if err != nil {
+		return nil, 0, false, err
+	}
+	return decodeGetAnswer(answer)
+}
+
+// Delete removes a key; deleted is false when there was none.
+func (k *KV) Delete(ctx context.Context, key string) (deleted bool, err error) {
+	if err := checkKey(key); err != nil {
+		return false, err
+	}
+	deleted, _, err = k.propose(ctx, encodeDelete(key))
+	return deleted, err
+}
+
+// CompareAndSwap writes value if the key's present value equals old; a nil old expects that the key does not exist, an empty
+// one that its value is empty. version is the one after the swap, or the present one when not swapped (0: no such key).
+func (k *KV) CompareAndSwap(ctx context.Context, key string, old, value []byte) (swapped bool, version uint64, err error) {
+	if err := checkKeyAndValue(key, value); err != nil {
+		return false, 0, err
+	}
+	if len(old) > MaxValueBytes {
+		return false, 0, fmt.Errorf("%w: the old value has %d bytes; no value has more than %d", ErrInvalid, len(old), MaxValueBytes)
+	}
+	return k.propose(ctx, encodeCompareAndSwap(key, old, value))
+}
+
+func (k *KV) propose(ctx context.Context, command []byte) (done bool, version uint64, err error) {
+	result, err := k.group.Propose(ctx, command)
+	if err != nil {
+		return false, 0, err
+	}
+	return decodeResult(result.Value)
+}
+
+func checkKey(key string) error {
+	switch {
+	case key == "":
+		return fmt.Errorf("%w: the key is empty; give one of 1 to %d bytes", ErrInvalid, MaxKeyBytes)
+	case len(key) > MaxKeyBytes:
+		return fmt.Errorf("%w: the key has %d bytes; give one of at most %d", ErrInvalid, len(key), MaxKeyBytes)
+	case !utf8.ValidString(key):
+		return fmt.Errorf("%w: the key is not valid UTF-8 text", ErrInvalid)
+	}
+	return nil
+}
+
+func checkKeyAndValue(key string, value []byte) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if len(value) > MaxValueBytes {
+		return fmt.Errorf("%w: the value has %d bytes; give one of at most %d", ErrInvalid, len(value), MaxValueBytes)
+	}
+	return nil
+}

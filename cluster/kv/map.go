@@ -1,0 +1,120 @@
+package kv
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/troupe-raft/troupe/actors"
+)
+
+// Map is the replicated map's state machine: give every node's group a [NewMap]. Its group calls it; it must not be used
+// otherwise while the group runs.
+//
+// Every key has a version. It rises by one with each write to the key and never goes back, not even over a deletion: a new
+// key starts one above the highest version that any deleted key ever had, so at 1 as long as nothing was deleted. An equal
+// version of one key therefore always means an equal value.
+type Map struct {
+	items map[string]*item
+	// floor is the highest version of any deleted key.
+	floor uint64
+}
+
+// item keeps the value as a string: immutable, and comparable without copies.
+type item struct {
+	value   string
+	version uint64
+}
+
+var _ actors.StateMachine = (*Map)(nil)
+
+// NewMap is an empty map.
+func NewMap() *Map { return &Map{items: make(map[string]*item)} }
+
+// Apply applies commands. One that is not of this package's encoding is rejected, the same on every node.
+func (m *Map) Apply(entries []actors.Entry) []actors.Result {
+	results := make([]actors.Result, len(entries))
+	values := make([]byte, 0, len(entries)*maxResultBytes)
+	for i := range entries {
+		c, err := decode(entries[i].Command)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		start := len(values)
+		done, version := m.apply(&c)
+		values = appendResult(values, done, version)
+		results[i].Value = values[start:len(values):len(values)]
+	}
+	return results
+}
+
+func (m *Map) apply(c *command) (done bool, version uint64) {
+	present := m.items[string(c.key)]
+	switch c.op {
+	case opPut:
+		return true, m.write(present, c)
+	case opDelete:
+		if present == nil {
+			return false, 0
+		}
+		m.floor = max(m.floor, present.version)
+		delete(m.items, string(c.key))
+		return true, present.version
+	}
+	if present == nil {
+		if !c.matches("", false) {
+			return false, 0
+		}
+	} else if !c.matches(present.value, true) {
+		return false, present.version
+	}
+	return true, m.write(present, c)
+}
+
+func (m *Map) write(present *item, c *command) (version uint64) {
+	if present == nil {
+		present = &item{version: m.floor}
+		m.items[string(c.key)] = present
+	}
+	present.value = string(c.value)
+	present.version++
+	return present.version
+}
+
+// Query answers a get.
+func (m *Map) Query(_ context.Context, query []byte) ([]byte, error) {
+	if len(query) < 2 || query[0] != queryGet {
+		return nil, errors.New("the bytes are not a query of the replicated map")
+	}
+	present := m.items[string(query[1:])]
+	if present == nil {
+		return appendResult(make([]byte, 0, 2), false, 0), nil
+	}
+	answer := appendResult(make([]byte, 0, maxResultBytes+len(present.value)), true, present.version)
+	return append(answer, present.value...), nil
+}
+
+// Len is the number of keys.
+func (m *Map) Len() int { return len(m.items) }
+
+// Hash is a digest of the whole state: equal on any two nodes that applied the same commands. It takes time and memory in
+// proportion to the number of keys.
+func (m *Map) Hash() [sha256.Size]byte {
+	h := sha256.New()
+	var b []byte
+	b = binary.AppendUvarint(b, m.floor)
+	for _, key := range slices.Sorted(maps.Keys(m.items)) {
+		it := m.items[key]
+		b = append(binary.AppendUvarint(b, uint64(len(key))), key...)
+		b = binary.AppendUvarint(b, it.version)
+		b = append(binary.AppendUvarint(b, uint64(len(it.value))), it.value...)
+		h.Write(b)
+		b = b[:0]
+	}
+	h.Write(b)
+	return [sha256.Size]byte(h.Sum(nil))
+}

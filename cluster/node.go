@@ -1,0 +1,190 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/internal/transport"
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// Node is one member of a cluster: a data directory, a peer port, perhaps a client port, and the groups that were started on
+// it. It is safe for concurrent use.
+type Node struct {
+	config  Config
+	options options
+	log     *slog.Logger
+
+	system    *actor.ActorSystem
+	transport *transport.Transport
+	store     *persistence.Store
+	journal   *actor.PID
+	port      *clientPort
+	prober    *prober
+	expiry    *expiry
+
+	mu       sync.Mutex
+	groups   map[string]*Group
+	order    []string // of groups, as started
+	starting map[string]*Group
+	starts   sync.WaitGroup
+	closing  bool
+	peersMu  sync.Mutex // guards the transport's peers
+
+	failure atomic.Pointer[error]
+
+	stopOnce sync.Once
+	stopErr  error
+	done     chan struct{}
+}
+
+// Start starts a node. Its data directory is opened, or founded when it is empty; its ports are bound. Groups are started
+// afterwards, with [Node.StartGroup]. The caller ends the node with [Node.Shutdown]; ctx is for the start alone.
+//
+// An error is a sentence that says what to do, and leaves nothing behind.
+func Start(ctx context.Context, c Config, opts ...Option) (*Node, error) {
+	c.setDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if ctx != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("node %s was not started: %w", c.ID, ctx.Err())
+	}
+	n := &Node{
+		config: c, log: c.Logger.With("node", c.ID),
+		groups: map[string]*Group{}, starting: map[string]*Group{}, done: make(chan struct{}),
+	}
+	for _, option := range opts {
+		if option != nil {
+			option(&n.options)
+		}
+	}
+	if err := n.start(); err != nil {
+		return nil, err
+	}
+	n.log.Info("the node is started", "peers", c.PeerAddr, "clients", n.ClientAddr(), "dir", c.DataDir)
+	return n, nil
+}
+
+// start goes from the bottom up; what an error interrupts is undone from the top down.
+func (n *Node) start() (err error) {
+	var undo []func()
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
+	}()
+
+	if n.port, err = listenForClients(n); err != nil {
+		return err
+	}
+	undo = append(undo, n.port.close)
+
+	n.store, err = persistence.Open(n.config.DataDir, persistence.Options{
+		FS: n.options.fs, NodeID: n.config.ID, Cluster: n.config.Cluster, Logger: n.log, OnFailure: n.storageFailed,
+	})
+	if err != nil {
+		return err
+	}
+	undo = append(undo, func() { _ = n.store.Close() })
+
+	n.system = transport.NewSystem(n.log)
+	undo = append(undo, n.system.Shutdown)
+	n.prober = newProber(n)
+	if n.transport, err = startTransport(n); err != nil {
+		return err
+	}
+	undo = append(undo, n.transport.Shutdown)
+
+	if n.journal, err = actors.StartJournal(n.system.Root, n.store, func(work func()) { go work() }, n.log); err != nil {
+		return err
+	}
+	if err = n.prober.spawn(n.system.Root); err != nil {
+		return err
+	}
+	n.expiry = newExpiry()
+	n.port.serve()
+	return nil
+}
+
+// ID is the node's id.
+func (n *Node) ID() string { return n.config.ID }
+
+// PeerAddr is where the other nodes reach this one.
+func (n *Node) PeerAddr() string { return n.config.PeerAddr }
+
+// ClientAddr is where clients reach this node, empty without a client port.
+func (n *Node) ClientAddr() string { return n.port.address() }
+
+// Handle mounts a handler on the client port, with the patterns of [http.ServeMux]. Without a client port it does nothing.
+func (n *Node) Handle(pattern string, h http.Handler) error { return n.port.handle(pattern, h) }
+
+// Group finds a group that was started on this node.
+func (n *Node) Group(name string) (*Group, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	g, found := n.groups[name]
+	return g, found
+}
+
+// Groups are the groups that were started on this node, in that order.
+func (n *Node) Groups() []*Group {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make([]*Group, len(n.order))
+	for i, name := range n.order {
+		all[i] = n.groups[name]
+	}
+	return all
+}
+
+// Failed says why the node can promise nothing any more, or nil. A node whose disk failed answers reads of what it has in
+// memory and says so to everybody; it must be shut down and started again.
+func (n *Node) Failed() error {
+	if err := n.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Done is closed when the node is stopped.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// storageFailed is called by the store, from anywhere, and must not block.
+func (n *Node) storageFailed(err error) {
+	n.failure.CompareAndSwap(nil, &err)
+	n.log.Error("the storage failed: the node promises nothing until it is restarted", "err", err)
+	for _, g := range n.Groups() {
+		g.door.StorageFailed(err)
+	}
+}
+
+// peerLost is called by the transport when the connection to a peer broke.
+func (n *Node) peerLost(address string) {
+	for _, g := range n.Groups() {
+		g.door.LeaderLost(address)
+	}
+}
+
+var errStopping = errors.New("the node is stopping: start a new one")
+
+// randomSeed differs from node to node and from start to start: elections must not tie.
+func randomSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:])
+}

@@ -1,0 +1,82 @@
+package cluster
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/internal/transport"
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// proberName is the actor that answers for the node itself; servers and their replicators live below serverPrefix.
+const (
+	proberName       = "node"
+	serverPrefix     = "raft/"
+	replicatorPrefix = "replicator-"
+)
+
+// startTransport opens the peer port. Nobody is a peer before a group says so.
+func startTransport(n *Node) (*transport.Transport, error) {
+	var tls *transport.TLS
+	if c := n.config.TLS; c != nil {
+		var err error
+		if tls, err = transport.LoadTLS(c.CertFile, c.KeyFile, c.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	return transport.Start(n.system, transport.Config{
+		Listen:    n.config.PeerListen,
+		Advertise: n.config.PeerAddr,
+		TLS:       tls,
+		AllowTypes: []proto.Message{
+			&messages.RequestVote{}, &messages.RequestVoteReply{}, &messages.AppendEntries{}, &messages.AppendEntriesReply{},
+			&messages.NodeStatusRequest{}, &messages.NodeStatusReply{},
+		},
+		AllowTarget:     fromPeers,
+		MaxMessageBytes: messageBytes(n.config.Limits),
+		Logger:          n.log,
+		OnDisconnect:    n.peerLost,
+	})
+}
+
+// fromPeers says which actors peers may address: the node's own, servers, and their replicators.
+func fromPeers(id string) bool {
+	if id == proberName {
+		return true
+	}
+	group, found := strings.CutPrefix(id, serverPrefix)
+	if !found {
+		return false
+	}
+	_, child, isChild := strings.Cut(group, "/")
+	return !isChild || strings.HasPrefix(child, replicatorPrefix)
+}
+
+// messageBytes is the transport's limit for a frame, of which one message may take a quarter: the default, or what one entry of
+// the largest size needs behind others in a message.
+func messageBytes(limits actors.Limits) int {
+	return max(16<<20, 4*(limits.EntryBytes+max(limits.MessageBytes, 256<<10)+64<<10))
+}
+
+// setPeers makes the members of every group that is started, or starting, the peers of the transport.
+func (n *Node) setPeers() {
+	n.peersMu.Lock() // held until the transport knows; mu is not, as the transport reports lost peers
+	defer n.peersMu.Unlock()
+	n.transport.SetPeers(n.peerAddresses())
+}
+
+func (n *Node) peerAddresses() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var all []string
+	for _, groups := range []map[string]*Group{n.groups, n.starting} {
+		for _, g := range groups {
+			for _, m := range g.members {
+				all = append(all, m.Address)
+			}
+		}
+	}
+	return all
+}

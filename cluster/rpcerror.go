@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// RPCError is err as Connect and gRPC clients see it, for handlers that call a [Group]. A write that fails with any other
+// code than aborted, deadline_exceeded, canceled, unknown or internal did not and will not take effect.
+//
+//	not the leader       failed_precondition, with a messages.NotLeader detail
+//	outcome unknown      aborted, with a messages.OutcomeUnknown detail
+//	overloaded           resource_exhausted
+//	too large, rejected  invalid_argument
+//	failed, stopped      unavailable
+//	time is up           deadline_exceeded, canceled
+func RPCError(err error) error {
+	var coded *connect.Error
+	if err == nil || errors.As(err, &coded) {
+		return err
+	}
+	var notLeader *actors.NotLeaderError
+	var rejected *actors.RejectedError
+	switch {
+	case errors.Is(err, actors.ErrOutcomeUnknown): // before what it may also be, a context's error
+		return detailed(connect.CodeAborted, err, &messages.OutcomeUnknown{})
+	case errors.As(err, &notLeader):
+		return detailed(connect.CodeFailedPrecondition, err, &messages.NotLeader{
+			LeaderId: notLeader.LeaderID, ClientAddress: notLeader.ClientAddress,
+		})
+	case errors.Is(err, actors.ErrNotLeader):
+		return detailed(connect.CodeFailedPrecondition, err, &messages.NotLeader{})
+	case errors.Is(err, actors.ErrOverloaded):
+		return connect.NewError(connect.CodeResourceExhausted, err)
+	case errors.Is(err, actors.ErrTooLarge), errors.As(err, &rejected):
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	case errors.Is(err, actors.ErrStorageFailed), errors.Is(err, actors.ErrGroupFailed), errors.Is(err, actors.ErrClosed):
+		return connect.NewError(connect.CodeUnavailable, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return connect.NewError(connect.CodeDeadlineExceeded, err)
+	case errors.Is(err, context.Canceled):
+		return connect.NewError(connect.CodeCanceled, err)
+	}
+	return connect.NewError(connect.CodeUnknown, err)
+}
+
+func detailed(code connect.Code, err error, detail proto.Message) error {
+	coded := connect.NewError(code, err)
+	if d, err := connect.NewErrorDetail(detail); err == nil {
+		coded.AddDetail(d)
+	}
+	return coded
+}

@@ -1,0 +1,102 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// What each part of a shutdown is given before the next one begins. A healthy node needs milliseconds; a part that hangs,
+// such as a disk that never answers, is left behind.
+const (
+	drainTime = 500 * time.Millisecond
+	partTime  = 3 * time.Second
+)
+
+// Shutdown stops the node: clients are sent away, groups end and answer whoever still waits, the disk is synced and closed.
+// It returns when that is done, or with an error when ctx is; the rest then goes on by itself. After a failure of the disk
+// it does not wait for the disk, and returns the failure. Further calls wait for the same end.
+func (n *Node) Shutdown(ctx context.Context) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	n.stopOnce.Do(func() { go n.stop() })
+	select {
+	case <-n.done:
+		return n.stopErr
+	default:
+	}
+	select {
+	case <-n.done:
+		return n.stopErr
+	case <-ctx.Done():
+		return fmt.Errorf("node %s is still stopping: %w", n.config.ID, ctx.Err())
+	}
+}
+
+// stop goes from the top down. Groups end before clients' connections are cut, so that what they wait for is answered.
+func (n *Node) stop() {
+	defer close(n.done)
+	n.mu.Lock()
+	n.closing = true
+	n.mu.Unlock()
+	n.within("starting groups", partTime, n.starts.Wait)
+	drained := n.port.drain(drainTime)
+	n.stopGroups()
+	n.within("the client port", drainTime, func() { <-drained })
+	n.port.close()
+	n.expiry.stop()
+	n.within("the journal", partTime, func() { stopActor(n.system.Root, n.journal) })
+	n.within("the node's actor", partTime, func() { stopActor(n.system.Root, n.prober.pid) })
+	n.within("the peer port", partTime, n.transport.Shutdown)
+	n.system.Shutdown()
+	n.stopErr = n.closeStore()
+	n.log.Info("the node is stopped")
+}
+
+func (n *Node) stopGroups() {
+	groups := n.Groups()
+	n.within("groups", partTime, func() {
+		var all sync.WaitGroup
+		for _, g := range groups {
+			all.Go(func() { stopActor(n.system.Root, g.door.PID()) })
+		}
+		all.Wait()
+	})
+	n.within("the application's actors for groups", partTime, func() {
+		for _, g := range groups {
+			if g.facade != nil {
+				// Behind the answers that were just mailed to it.
+				_ = n.options.app.Root.PoisonFuture(g.facade).Wait()
+			}
+		}
+	})
+}
+
+func (n *Node) closeStore() error {
+	var err error
+	if !n.within("the store", partTime, func() { err = n.store.Close() }) {
+		return errors.New("the store does not close: the disk does not answer, see to it before the node is started again")
+	}
+	return err
+}
+
+// within waits for f, but no longer than limit.
+func (n *Node) within(what string, limit time.Duration, f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		n.log.Warn("a part of the node does not stop and is left behind", "part", what, "waited", limit)
+		return false
+	}
+}

@@ -1,0 +1,158 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/messages"
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// StartGroup starts this node's server of a group, with a state machine that is new and empty: the committed log is applied to
+// it again.
+//
+// The list of members is for the group's founding, and must be the same on every node; the node's directory remembers it. A
+// node that knows the group goes by what it remembers, with a warning when the list differs. The first election needs all
+// members, later ones a majority. The call returns when the server runs, not when the group has a leader.
+func (n *Node) StartGroup(ctx context.Context, name string, members []actors.Member, machine actors.StateMachine) (*Group, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if err := checkName("group name", name); err != nil {
+		return nil, err
+	}
+	if machine == nil {
+		return nil, fmt.Errorf("group %s needs a state machine", name)
+	}
+	if err := checkMembers(members); err != nil {
+		return nil, err
+	}
+	if err := checkSelf(n.config.ID, n.config.PeerAddr, members); err != nil {
+		return nil, err
+	}
+	g := &Group{name: name, node: n}
+	if err := n.reserve(g); err != nil {
+		return nil, err
+	}
+	defer n.unreserve(g)
+	record, err := n.record(ctx, name, members)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.launch(g, record, machine); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// reserve keeps the name for one start, and Shutdown from passing it by.
+func (n *Node) reserve(g *Group) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.closing:
+		return errStopping
+	case n.groups[g.name] != nil || n.starting[g.name] != nil:
+		return fmt.Errorf("group %s is started on this node already: use Node.Group to find it", g.name)
+	}
+	if err := n.Failed(); err != nil {
+		return fmt.Errorf("group %s cannot be started: %w", g.name, err)
+	}
+	n.starting[g.name] = g
+	n.starts.Add(1)
+	return nil
+}
+
+// unreserve follows a start, whether it succeeded or not.
+func (n *Node) unreserve(g *Group) {
+	n.mu.Lock()
+	delete(n.starting, g.name)
+	n.mu.Unlock()
+	n.setPeers()
+	n.starts.Done()
+}
+
+// record finds what the directory knows of the group, or founds it there. A slow disk holds up ctx no longer than it lasts.
+func (n *Node) record(ctx context.Context, name string, members []actors.Member) (*messages.GroupRecord, error) {
+	type found struct {
+		record *messages.GroupRecord
+		err    error
+	}
+	answer := make(chan found, 1)
+	go func() {
+		record, err := n.store.Group(name, toRecord(members))
+		answer <- found{record, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("group %s was not started: %w", name, ctx.Err())
+	case f := <-answer:
+		if f.err != nil {
+			return nil, f.err
+		}
+		return f.record, n.checkRecord(name, members, fromRecord(f.record.GetMembers()))
+	}
+}
+
+func (n *Node) checkRecord(name string, given, stored []actors.Member) error {
+	if slices.Equal(sortedMembers(given), sortedMembers(stored)) {
+		return nil
+	}
+	if err := checkSelf(n.config.ID, n.config.PeerAddr, stored); err != nil {
+		return fmt.Errorf("group %s was founded with other members than those given, and this node goes by the founding: %w", name, err)
+	}
+	n.log.Warn("the group was founded with other members: the list given is ignored", "group", name, "founded", stored, "given", given)
+	return nil
+}
+
+func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.StateMachine) (err error) {
+	n.mu.Lock()
+	g.members = fromRecord(record.GetMembers())
+	n.mu.Unlock()
+	n.setPeers() // before the server's first message
+
+	g.door, err = actors.Start(n.system.Root, actors.Config{
+		Group: g.name, ID: n.config.ID, Members: g.members, ClientAddress: n.ClientAddr(), Machine: machine,
+		Store: n.store, Number: persistence.GroupID(record.GetNumber()), Journal: n.journal,
+		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Invariants: n.options.invariants, Logger: n.log,
+		Timing: n.config.Timing, Limits: n.config.Limits,
+	})
+	if err != nil {
+		return err
+	}
+	if n.options.app != nil {
+		if g.facade, err = spawnFacade(n.options.app, g.name, g.door); err != nil {
+			stopActor(n.system.Root, g.door.PID())
+			return err
+		}
+	}
+	n.mu.Lock()
+	n.groups[g.name] = g
+	n.order = append(n.order, g.name)
+	n.mu.Unlock()
+	// The disk may have failed before the store could know of this group.
+	if err := n.Failed(); err != nil {
+		g.door.StorageFailed(err)
+	}
+	return nil
+}
+
+// stopActor stops an actor and waits until it has stopped, or for ten seconds.
+func stopActor(root *actor.RootContext, pid *actor.PID) {
+	_ = root.StopFuture(pid).Wait()
+}
+
+func sortedMembers(members []actors.Member) []actors.Member {
+	sorted := slices.Clone(members)
+	slices.SortFunc(sorted, func(a, b actors.Member) int {
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+	return sorted
+}

@@ -1,0 +1,236 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func (o outcome) want(t *testing.T, what string, code int, out, err string) {
+	t.Helper()
+	if o.code != code || o.out != out || !strings.Contains(o.err, err) || err == "" && o.err != "" {
+		t.Errorf("%s: want exit code %d, %q on stdout and %q on stderr\n%v", what, code, out, err, o)
+	}
+}
+
+func TestKeysAndValues(t *testing.T) {
+	c := startProcesses(t)
+	c.troupe("put", "a", "one").want(t, "put", 0, "version 1\n", "")
+	c.troupe("put", "a", "two").want(t, "put again", 0, "version 2\n", "")
+	c.troupe("get", "a").want(t, "get", 0, "two", "")
+	c.troupe("get", "nope").want(t, "get of nothing", 1, "", `there is no key "nope"`)
+	c.troupe("cas", "a", "two", "three").want(t, "cas", 0, "version 3\n", "")
+	c.troupe("cas", "a", "two", "four").want(t, "cas with an old value", 1, "", `the key "a" has another value, at version 3`)
+	c.troupe("cas", "nope", "two", "four").want(t, "cas of nothing", 1, "", `there is no key "nope"`)
+	c.troupe("cas", "b", "first", "--absent").want(t, "cas of an absent key", 0, "version 1\n", "")
+	c.troupe("cas", "b", "first", "--absent").want(t, "cas of a present key", 1, "", `the key "b" exists`)
+	c.troupe("put", "e", "").want(t, "empty value", 0, "version 1\n", "")
+	c.troupe("get", "e").want(t, "get of an empty value", 0, "", "")
+	c.troupe("cas", "e", "", "x").want(t, "cas of an empty value", 0, "version 2\n", "")
+	c.troupe("put", "dash", "--", "-v").want(t, "a flag after --", 2, "", "arguments are given")
+	c.troupe("delete", "a").want(t, "delete", 0, "", "")
+	c.troupe("delete", "a").want(t, "delete again", 1, "", `there is no key "a"`)
+
+	endpoints := []string{"--endpoints", strings.Join(c.endpoints(), ",")}
+	raw := "raw\x00bytes\n\xff"
+	troupe(t, raw, append([]string{"put", "raw", "-"}, endpoints...)...).want(t, "put from stdin", 0, "version 4\n", "") // above a's, which is deleted
+	c.troupe("get", "raw").want(t, "get raw", 0, raw, "")
+	huge := strings.Repeat("x", 600<<10)
+	troupe(t, huge, append([]string{"put", "huge", "-"}, endpoints...)...).want(t, "huge value", 1, "", "the value has 614400 bytes")
+	c.troupe("put", strings.Repeat("k", 5000), "v").want(t, "long key", 1, "", "the key has 5000 bytes")
+
+	// One endpoint that does not lead is enough, and one that is dead does no harm.
+	for _, p := range c.all {
+		troupe(t, "", "get", "b", "--endpoints", p.clients).want(t, "get by way of "+p.id, 0, "first", "")
+		troupe(t, "", "get", "b", "--endpoints", "127.0.0.1:1,"+p.clients).want(t, "get past a dead endpoint", 0, "first", "")
+	}
+}
+
+func TestStatus(t *testing.T) {
+	c := startProcesses(t)
+	leader := c.awaitLeader()
+	c.troupe("put", "k", "v").want(t, "put", 0, "version 1\n", "")
+	c.awaitAgreement()
+	o := c.troupe("status", "--json")
+	var s clusterJSON
+	if err := json.Unmarshal([]byte(o.out), &s); err != nil || o.code != 0 {
+		t.Fatalf("status --json: %v\n%v", err, o)
+	}
+	if s.Leader != leader.id || len(s.Members) != 3 {
+		t.Errorf("leader %q and %d members, want %q and 3", s.Leader, len(s.Members), leader.id)
+	}
+	for _, m := range s.Members {
+		want := "follower"
+		if m.ID == leader.id {
+			want = "leader"
+		}
+		if m.Role != want || m.Term == 0 || m.CommitIndex == 0 || m.AppliedIndex == 0 || m.LastIndex < 2 || !m.Reachable || m.Error != "" {
+			t.Errorf("member: %+v", m)
+		}
+	}
+	var follower *process
+	for _, p := range c.all {
+		if p != leader {
+			follower = p
+		}
+	}
+	follower.kill()
+	o = c.troupe("status")
+	if o.code != 0 || !strings.Contains(o.out, leader.id+" leads.") || !strings.Contains(o.out, follower.id+"    -") {
+		t.Errorf("status with a dead node: %v", o)
+	}
+	o = c.troupe("status", "--json")
+	if err := json.Unmarshal([]byte(o.out), &s); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range s.Members {
+		if m.ID == follower.id && (m.Reachable || m.Error == "" || m.Role != "") {
+			t.Errorf("a dead member: %+v", m)
+		}
+	}
+}
+
+// Followers that hang leave a leader which cannot know what becomes of a write.
+func TestOutcomeUnknown(t *testing.T) {
+	c := startProcesses(t)
+	leader := c.awaitLeader()
+	c.troupe("put", "k", "v").want(t, "put", 0, "version 1\n", "")
+	for _, p := range c.all {
+		if p != leader {
+			p.freeze()
+		}
+	}
+	troupe(t, "", "put", "k", "w", "--timeout", "3s", "--endpoints", leader.clients).
+		want(t, "put without a majority", 3, "", "the outcome is unknown")
+	troupe(t, "", "get", "k", "--timeout", "1s", "--endpoints", leader.clients).
+		want(t, "get without a majority", 1, "", "no server did it within")
+	for _, p := range c.all {
+		if p != leader {
+			p.signal(syscall.SIGCONT)
+		}
+	}
+	if o := c.troupe("get", "k"); o.code != 0 || o.out != "v" && o.out != "w" {
+		t.Errorf("get afterwards: %v", o)
+	}
+}
+
+// Anything that speaks HTTP and JSON is a client.
+func TestJSON(t *testing.T) {
+	c := startProcesses(t)
+	url := "http://" + c.awaitLeader().clients
+	post := func(method, body string) (int, string) {
+		t.Helper()
+		r, err := http.Post(url+"/troupe.client.v1."+method, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var compact bytes.Buffer // protobuf's JSON has spaces at random, on purpose
+		if err := json.Compact(&compact, text); err != nil {
+			t.Fatalf("%s: %v: %s", method, err, text)
+		}
+		return r.StatusCode, compact.String()
+	}
+	for _, step := range []struct {
+		method, body string
+		code         int
+		want         string
+	}{
+		{"KeyValue/Put", `{"key":"a","value":"aGVsbG8="}`, 200, `{"version":"1"}`},
+		{"KeyValue/Get", `{"key":"a"}`, 200, `{"found":true,"value":"aGVsbG8=","version":"1"}`},
+		{"KeyValue/CompareAndSwap", `{"key":"a","oldValue":"aGVsbG8=","newValue":"eA=="}`, 200, `{"swapped":true,"version":"2"}`},
+		{"KeyValue/Delete", `{"key":"a"}`, 200, `{"deleted":true}`},
+		{"KeyValue/Put", `{"key":"","value":""}`, 400, `invalid_argument`},
+		{"KeyValue/Put", `{"kee":"a"}`, 400, `kee`},
+		{"KeyValue/Put", `{"key":1}`, 400, `invalid_argument`},
+		{"KeyValue/Put", `{"key"`, 400, `invalid_argument`},
+		{"Cluster/Status", `{}`, 200, `"leader":`},
+	} {
+		code, text := post(step.method, step.body)
+		if code != step.code || !strings.Contains(text, step.want) {
+			t.Errorf("%s %s: %d %s, want %d %s", step.method, step.body, code, text, step.code, step.want)
+		}
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if r, err := http.Get(url + path); err != nil || r.StatusCode != 200 {
+			t.Errorf("%s: %v %v", path, r, err)
+		}
+	}
+}
+
+// serve says why it does not start.
+func TestServeRefuses(t *testing.T) {
+	c := startProcesses(t)
+	p := c.all[0]
+	with := func(name, value string) []string {
+		args := append([]string(nil), p.args...)
+		for i, arg := range args {
+			if arg == name {
+				args[i+1] = value
+			}
+		}
+		return args
+	}
+	troupe(t, "", p.args...).want(t, "the same node again", 1, "", p.clients)
+	troupe(t, "", with("--client-addr", "127.0.0.1:0")...).want(t, "a directory in use", 1, "", "in use")
+	p.kill()
+	for what, o := range map[string]outcome{
+		"another node's directory":    troupe(t, "", with("--id", "n2")...),
+		"another cluster's directory": troupe(t, "", append(p.args, "--cluster", "other")...),
+		"a node that is not listed":   troupe(t, "", with("--initial-cluster", "n2=127.0.0.1:1,n3=127.0.0.1:2")...),
+		"a directory that is a file":  troupe(t, "", with("--data-dir", p.logPath)...),
+		"certificates that are not":   troupe(t, "", append(p.args, "--peer-cert", "c", "--peer-key", "k", "--peer-ca", "a")...),
+	} {
+		if o.code != 1 || o.out != "" || !strings.HasPrefix(lastLine(o.err), "troupe serve: ") {
+			t.Errorf("%s: want exit code 1 and a sentence\n%v", what, o)
+		}
+	}
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
+}
+
+func TestTimingFlags(t *testing.T) {
+	c := startProcesses(t, "--heartbeat", "20ms", "--election-timeout", "100ms", "--log-level", "error", "--cluster", "quick")
+	c.troupe("put", "k", "v").want(t, "put", 0, "version 1\n", "")
+	leader := c.awaitLeader()
+	leader.freeze()
+	start := time.Now()
+	c.troupe("put", "k", "w").want(t, "put past a frozen leader", 0, "version 2\n", "")
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("the put took %v with an election timeout of 100 ms", took)
+	}
+	leader.signal(syscall.SIGCONT)
+	want := fmt.Sprintf("node %s listens: peers on %s, clients on %s\n", leader.id, leader.peers, leader.clients)
+	if log := leader.log(); !strings.Contains(log, want) {
+		t.Errorf("the log has no line %q:\n%s", want, log)
+	}
+}
+
+func TestBenchEndpoints(t *testing.T) {
+	c := startProcesses(t)
+	for _, op := range []string{"put", "get", "mixed"} {
+		o := c.troupe("bench", "--op", op, "--clients", "16", "--duration", "300ms", "--warmup", "0", "--json")
+		if m := numbers(t, strings.TrimSpace(o.out)); o.code != 0 || m["ops_per_second"] <= 0 || m["errors"] != 0 {
+			t.Errorf("bench %s: %v", op, o)
+		}
+	}
+	o := c.troupe("bench", "--clients", "4", "--duration", "200ms", "--warmup", "0")
+	if o.code != 0 || !strings.Contains(o.out, "4 clients: ") || !strings.Contains(o.out, "0 errors") {
+		t.Errorf("bench: %v", o)
+	}
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/troupe-raft/troupe/cluster/client"
+)
+
+const (
+	keysPerWriter = 4
+	// writeTime is short, so that a client whose leader is gone asks the next one soon.
+	writeTime = time.Second
+)
+
+// writers write numbers that rise, each to keys of its own, and remember what was acknowledged.
+type writers struct {
+	client  *client.Client
+	ledgers [][keysPerWriter]ledger // one writer's are its own until it has ended
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	acknowledged, unknown atomic.Int64
+	rated                 int64 // acknowledged when rate was last asked for
+
+	last     atomic.Int64 // when a write was last acknowledged, in nanoseconds since start
+	watching atomic.Bool
+	gap      atomic.Int64 // longest time without an acknowledgement while watching
+	after    atomic.Int64 // acknowledgements while watching
+	start    time.Time
+}
+
+// ledger is what one writer knows of one of its keys.
+type ledger struct {
+	key          string
+	tried, acked uint64 // numbers written
+	version      uint64
+	regress      string // says how, when it did
+}
+
+// lostError says that the cluster broke its promise.
+type lostError struct{ text string }
+
+func (e *lostError) Error() string { return e.text }
+
+func startWriters(ctx context.Context, c *client.Client, count int) *writers {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &writers{client: c, cancel: cancel, ledgers: make([][keysPerWriter]ledger, count), start: time.Now()}
+	for i := range w.ledgers {
+		for k := range w.ledgers[i] {
+			w.ledgers[i][k].key = fmt.Sprintf("writer-%d/key-%d", i, k)
+		}
+		w.running.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				w.write(ctx, &w.ledgers[i][n%keysPerWriter])
+			}
+		})
+	}
+	return w
+}
+
+func (w *writers) write(ctx context.Context, l *ledger) {
+	// A write under way when the writers are stopped is waited for: its outcome would be unknown for no reason.
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	defer cancel()
+	l.tried++
+	version, err := w.client.Put(limited, l.key, demoValue(l.tried))
+	switch {
+	case err == nil:
+		w.acknowledge()
+		if version <= l.version {
+			l.regress = fmt.Sprintf("version %d of %s was followed by version %d", l.version, l.key, version)
+		}
+		l.acked, l.version = l.tried, version
+	case errors.Is(err, client.ErrOutcomeUnknown):
+		w.unknown.Add(1)
+	}
+}
+
+// demoValue is a number and some weight.
+func demoValue(n uint64) []byte {
+	const weight = 100
+	return append(strconv.AppendUint(make([]byte, 0, 20+weight), n, 10), strings.Repeat(".", weight)...)
+}
+
+func demoNumber(value []byte) uint64 {
+	digits, _, _ := strings.Cut(string(value), ".")
+	n, _ := strconv.ParseUint(digits, 10, 64) // 0, which nobody writes, when it is no number
+	return n
+}
+
+func (w *writers) acknowledge() {
+	w.acknowledged.Add(1)
+	now := int64(time.Since(w.start))
+	before := w.last.Swap(now)
+	if !w.watching.Load() {
+		return
+	}
+	for old := w.gap.Load(); now-before > old && !w.gap.CompareAndSwap(old, now-before); old = w.gap.Load() {
+	}
+	w.after.Add(1)
+}
+
+// watchGap begins to measure how long no write is acknowledged.
+func (w *writers) watchGap() { w.watching.Store(true) }
+
+// gapOver waits for acknowledgements under the new leader and returns the longest time without one.
+func (w *writers) gapOver(ctx context.Context) (time.Duration, error) {
+	for seen := w.after.Load(); w.after.Load() == seen; {
+		if err := until(ctx, time.Now().Add(time.Millisecond)); err != nil {
+			return 0, err
+		}
+	}
+	w.watching.Store(false)
+	return time.Duration(w.gap.Load()), nil
+}
+
+// rate is acknowledgements per second since the last call, which was that long ago. Only one goroutine may call it.
+func (w *writers) rate(elapsed time.Duration) int64 {
+	now := w.acknowledged.Load()
+	done := now - w.rated
+	w.rated = now
+	return int64(float64(done) / elapsed.Seconds())
+}
+
+// stop ends the writers and waits for them.
+func (w *writers) stop() {
+	w.cancel()
+	w.running.Wait()
+}
+
+func (w *writers) totals() (acknowledged, unknown int64) {
+	return w.acknowledged.Load(), w.unknown.Load()
+}
+
+func (w *writers) keys() int { return len(w.ledgers) * keysPerWriter }
+
+// check reads every key, after stop. What was acknowledged must be there, or something that was written after it.
+func (w *writers) check(ctx context.Context, c *client.Client) error {
+	if w.acknowledged.Load() == 0 {
+		return &lostError{"no write was acknowledged"}
+	}
+	errs := make([]error, len(w.ledgers))
+	var all sync.WaitGroup
+	for i := range w.ledgers {
+		all.Go(func() {
+			for k := range w.ledgers[i] {
+				if errs[i] == nil {
+					errs[i] = w.ledgers[i][k].check(ctx, c)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *ledger) check(ctx context.Context, c *client.Client) error {
+	if l.regress != "" {
+		return &lostError{l.regress}
+	}
+	value, version, found, err := c.Get(ctx, l.key)
+	if err != nil {
+		return fmt.Errorf("cannot read %s to check it: %w", l.key, err)
+	}
+	number := demoNumber(value)
+	switch {
+	case !found && l.acked > 0:
+		return &lostError{fmt.Sprintf("%s is gone: write %d of it was acknowledged", l.key, l.acked)}
+	case number < l.acked:
+		return &lostError{fmt.Sprintf("%s lost its write %d, which was acknowledged: it has write %d", l.key, l.acked, number)}
+	case number > l.tried:
+		return &lostError{fmt.Sprintf("%s has write %d, but only %d were sent", l.key, number, l.tried)}
+	case version < l.version:
+		return &lostError{fmt.Sprintf("%s went back from version %d to %d", l.key, l.version, version)}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/troupe-raft/troupe/cluster/client"
+)
+
+// remote is the flags that all commands share which ask a running cluster.
+type remote struct {
+	endpoints string
+	timeout   time.Duration
+}
+
+func (r *remote) register(flags *flag.FlagSet) {
+	flags.StringVar(&r.endpoints, "endpoints", "", "client addresses of one or more nodes, as `HOST:PORT,...`; else from TROUPE_ENDPOINTS")
+	flags.DurationVar(&r.timeout, "timeout", 5*time.Second, "`time` to try for")
+}
+
+// list is the addresses from the flag, or else from TROUPE_ENDPOINTS.
+func (r *remote) list(t *terminal) ([]string, error) {
+	text, from := r.endpoints, "--endpoints"
+	if text == "" {
+		text, from = t.env("TROUPE_ENDPOINTS"), "TROUPE_ENDPOINTS"
+	}
+	var list []string
+	for _, e := range strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ' ' }) {
+		e = strings.TrimSuffix(strings.TrimPrefix(e, "http://"), "/")
+		if host, port, err := net.SplitHostPort(e); err != nil || host == "" || port == "" {
+			return nil, usagef("%q in %s is not an address: write HOST:PORT", e, from)
+		}
+		list = append(list, e)
+	}
+	if len(list) == 0 {
+		return nil, usagef("no endpoints are given: name client addresses with --endpoints HOST:PORT,... or in TROUPE_ENDPOINTS")
+	}
+	return list, nil
+}
+
+// use calls do with a client and a context that ends after the timeout.
+func (r *remote) use(ctx context.Context, t *terminal, do func(context.Context, *client.Client) error) error {
+	if r.timeout <= 0 {
+		return usagef("--timeout must be more than 0, such as 5s")
+	}
+	list, err := r.list(t)
+	if err != nil {
+		return err
+	}
+	c := client.New(list)
+	defer c.Close()
+	limited, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	err = do(limited, c)
+	if errors.Is(err, client.ErrUnavailable) && ctx.Err() != nil {
+		return errors.New("interrupted; nothing was written")
+	}
+	return err
+}
+
+// checkKey refuses here what every server would.
+func checkKey(key string) error {
+	if key == "" {
+		return usagef("the key is empty: give one of at least one character")
+	}
+	return nil
+}
+
+func notFound(key string) error { return fmt.Errorf("there is no key %q", key) }

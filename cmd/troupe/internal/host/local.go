@@ -1,0 +1,171 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster"
+)
+
+// Local is a cluster whose nodes are all in this process, with loopback sockets and a directory each. It is safe for concurrent
+// use.
+type Local struct {
+	members []actors.Member
+	configs []cluster.Config
+
+	mu    sync.Mutex
+	nodes []*Node // nil: stopped
+}
+
+// StartLocal starts size nodes, n1 and so on, with their data below dir.
+func StartLocal(ctx context.Context, size int, dir string, logger *slog.Logger) (*Local, error) {
+	addresses, err := FreeAddresses(2 * size)
+	if err != nil {
+		return nil, err
+	}
+	l := &Local{nodes: make([]*Node, size)}
+	for i := range size {
+		id := fmt.Sprintf("n%d", i+1)
+		l.members = append(l.members, actors.Member{ID: id, Address: addresses[2*i]})
+		l.configs = append(l.configs, cluster.Config{
+			ID: id, DataDir: filepath.Join(dir, id), PeerAddr: addresses[2*i], ClientAddr: addresses[2*i+1], Logger: logger,
+		})
+	}
+	for i := range size {
+		if err := l.Start(ctx, i); err != nil {
+			return nil, errors.Join(err, l.Close(ctx))
+		}
+	}
+	return l, nil
+}
+
+// Start starts the node with that number, from 0, from its directory.
+func (l *Local) Start(ctx context.Context, i int) error {
+	n, err := Start(ctx, l.configs[i], l.members)
+	if err != nil {
+		return fmt.Errorf("cannot start node %s: %w", l.configs[i].ID, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.nodes[i] = n
+	return nil
+}
+
+// Take removes a running node from the cluster, for the caller to stop; nil when it was not running.
+func (l *Local) Take(i int) *Node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.nodes[i]
+	l.nodes[i] = nil
+	return n
+}
+
+// Node is the node with that number, nil when it is not running.
+func (l *Local) Node(i int) *Node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nodes[i]
+}
+
+// ClientAddresses are those of all nodes, running or not.
+func (l *Local) ClientAddresses() []string {
+	var all []string
+	for _, c := range l.configs {
+		all = append(all, c.ClientAddr)
+	}
+	return all
+}
+
+// Leader returns a node that leads and is ready to serve, and its number; nil and -1 when there is none now.
+func (l *Local) Leader() (*Node, int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	best, number := (*Node)(nil), -1
+	var term uint64
+	for i, n := range l.nodes {
+		if n == nil {
+			continue
+		}
+		// After a partition an old leader may not know yet that it is one no more: the highest term counts.
+		if s := n.Group.Status(); s.Role == actors.Leader && s.Ready && s.Term > term {
+			best, number, term = n, i, s.Term
+		}
+	}
+	return best, number
+}
+
+// AwaitLeader waits until a node leads and is ready to serve.
+func (l *Local) AwaitLeader(ctx context.Context) (*Node, int, error) {
+	for {
+		if n, i := l.Leader(); n != nil {
+			return n, i, nil
+		}
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, -1, fmt.Errorf("no leader was elected: %w", ctx.Err())
+		}
+	}
+}
+
+// Close shuts down all running nodes, concurrently.
+func (l *Local) Close(ctx context.Context) error {
+	errs := make([]error, len(l.configs))
+	var wg sync.WaitGroup
+	for i := range l.configs {
+		if n := l.Take(i); n != nil {
+			wg.Go(func() { errs[i] = n.Shutdown(ctx) })
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// FreeAddresses returns different loopback addresses that were free a moment ago. They are outside the range from which systems
+// choose ports for outgoing connections: a node that is started again must find its ports free.
+func FreeAddresses(count int) ([]string, error) {
+	const lowest, ports, attempts = 20000, 10000, 1000
+	var all []string
+	var last error
+	for range attempts {
+		if len(all) == count {
+			return all, nil
+		}
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowest+rand.N(ports)))
+		if err != nil {
+			last = err
+			continue
+		}
+		defer listener.Close() // held until all are chosen, so that they differ
+		all = append(all, listener.Addr().String())
+	}
+	return nil, fmt.Errorf("cannot find free ports on 127.0.0.1: %w", last)
+}
+
+// MakeDataDir makes a new directory below parent, and the function that removes it. An empty parent means the user's cache
+// directory, because temporary directories are often in memory, where nothing is ever synced to a disk.
+func MakeDataDir(parent, prefix string) (dir string, remove func(), err error) {
+	if parent == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			cache = os.TempDir()
+		}
+		parent = filepath.Join(cache, "troupe")
+	}
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", nil, fmt.Errorf("cannot make the data directory, name another with --dir: %w", err)
+	}
+	if dir, err = os.MkdirTemp(parent, prefix+"-"); err != nil {
+		return "", nil, fmt.Errorf("cannot make the data directory, name another with --dir: %w", err)
+	}
+	return dir, func() { _ = os.RemoveAll(dir) }, nil
+}

@@ -1,0 +1,68 @@
+// Command troupe runs and uses a troupe cluster: a Raft cluster built from Proto.Actor actors. "troupe help" lists what it can do.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	t := &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, outIsTerminal: isTerminal(os.Stdout)}
+	os.Exit(run(ctx, t, os.Args[1:]))
+}
+
+// terminal is what a command sees of the world.
+type terminal struct {
+	in            io.Reader
+	out, err      io.Writer
+	env           func(string) string
+	outIsTerminal bool
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// commands in the order in which help lists them. It is a function because help itself needs the list.
+func commands() []*command {
+	return []*command{
+		demoCommand(), serveCommand(),
+		putCommand(), getCommand(), deleteCommand(), casCommand(), statusCommand(),
+		benchCommand(), simulateCommand(), versionCommand(),
+	}
+}
+
+func find(name string) *command {
+	for _, c := range commands() {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// run runs one command line and returns the exit code.
+func run(ctx context.Context, t *terminal, args []string) int {
+	if len(args) == 0 {
+		printOverview(t.err)
+		return exitUsage
+	}
+	name, rest := args[0], args[1:]
+	switch name {
+	case "help", "-h", "-help", "--help":
+		return exitOf(t, "troupe", help(t, rest))
+	case "-v", "-version", "--version":
+		name = "version"
+	}
+	c := find(name)
+	if c == nil {
+		return exitOf(t, "troupe", unknownCommand(name))
+	}
+	return exitOf(t, "troupe "+name, c.execute(ctx, t, rest))
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/troupe-raft/troupe/cluster/client"
+)
+
+func putCommand() *command {
+	return &command{
+		name: "put", args: "KEY VALUE",
+		summary: "Set a key to a value.",
+		text: `
+Prints the key's version, which rises by one with every write. VALUE - reads the value from standard input, as it is.
+Write -- before a value that begins with a dash.
+`,
+		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
+			var r remote
+			r.register(flags)
+			return func(ctx context.Context, t *terminal, args []string) error {
+				if err := checkKey(args[0]); err != nil {
+					return err
+				}
+				value, err := readValue(t, args[1])
+				if err != nil {
+					return err
+				}
+				return r.use(ctx, t, func(ctx context.Context, c *client.Client) error {
+					version, err := c.Put(ctx, args[0], value)
+					if err != nil {
+						return err
+					}
+					_, err = fmt.Fprintf(t.out, "version %d\n", version)
+					return err
+				})
+			}
+		},
+	}
+}
+
+// maxValue is far above what servers accept, and bounds what is read into memory before they are asked.
+const maxValue = 64 << 20
+
+// readValue is an argument's value: itself, or for "-" standard input.
+func readValue(t *terminal, arg string) ([]byte, error) {
+	if arg != "-" {
+		return []byte(arg), nil
+	}
+	value, err := io.ReadAll(io.LimitReader(t.in, maxValue+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the value from standard input: %w", err)
+	}
+	if len(value) > maxValue {
+		return nil, fmt.Errorf("the value on standard input is larger than %d MiB: no server accepts it", maxValue>>20)
+	}
+	return value, nil
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
+)
+
+// shutdownTime bounds a graceful end.
+const shutdownTime = 10 * time.Second
+
+func serveCommand() *command {
+	return &command{
+		name:    "serve",
+		summary: "Run one node of a cluster.",
+		text: `
+Start every node of a new cluster with the same --initial-cluster, which names all of them, this one included:
+  troupe serve --id n1 --data-dir /var/lib/troupe --peer-addr 10.0.0.1:7001 --client-addr 10.0.0.1:8001 \
+    --initial-cluster n1=10.0.0.1:7001,n2=10.0.0.2:7001,n3=10.0.0.3:7001
+The node prints one line when it listens, and logs to standard error. SIGINT or SIGTERM ends it gracefully, a second one at once.
+Restart it with the same command: it finds its state in the data directory. Give all nodes the same timing.
+`,
+		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
+			var o serveOptions
+			o.register(flags)
+			return func(ctx context.Context, t *terminal, _ []string) error { return o.serve(ctx, t) }
+		},
+	}
+}
+
+type serveOptions struct {
+	config         cluster.Config
+	tls            cluster.TLS
+	initialCluster string
+	logLevel       slog.Level
+}
+
+func (o *serveOptions) register(flags *flag.FlagSet) {
+	c := &o.config
+	flags.StringVar(&c.ID, "id", "", "this node's `name` in the cluster")
+	flags.StringVar(&c.DataDir, "data-dir", "", "the `directory` that holds this node's state, and no other's")
+	flags.StringVar(&c.PeerAddr, "peer-addr", "", "`HOST:PORT` where the other nodes reach this one")
+	flags.StringVar(&c.PeerListen, "peer-listen", "", "`HOST:PORT` to listen on for nodes, if not --peer-addr")
+	flags.StringVar(&c.ClientAddr, "client-addr", "", "`HOST:PORT` where clients reach this node")
+	flags.StringVar(&c.ClientListen, "client-listen", "", "`HOST:PORT` to listen on for clients, if not --client-addr")
+	flags.StringVar(&o.initialCluster, "initial-cluster", "", "all nodes of the cluster, as `ID=PEER_ADDR`,...")
+	flags.StringVar(&c.Cluster, "cluster", "troupe", "the cluster's `name`: nodes of another one are refused")
+	flags.DurationVar(&c.Timing.Heartbeat, "heartbeat", 100*time.Millisecond, "`time` between two messages of an idle leader")
+	flags.DurationVar(&c.Timing.Election, "election-timeout", 500*time.Millisecond, "`time` that a leader may be silent, at least twice --heartbeat; each node draws from once to twice that")
+	flags.StringVar(&o.tls.CertFile, "peer-cert", "", "PEM `file` with this node's certificate; with --peer-key and --peer-ca: mutual TLS between nodes")
+	flags.StringVar(&o.tls.KeyFile, "peer-key", "", "PEM `file` with the certificate's key")
+	flags.StringVar(&o.tls.CAFile, "peer-ca", "", "PEM `file` with the authority that signed all nodes' certificates")
+	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "lowest `level` to log: debug, info, warn or error")
+}
+
+func (o *serveOptions) check() error {
+	c := &o.config
+	for _, needed := range []struct{ name, value string }{
+		{"id", c.ID}, {"data-dir", c.DataDir}, {"peer-addr", c.PeerAddr}, {"client-addr", c.ClientAddr}, {"initial-cluster", o.initialCluster},
+	} {
+		if needed.value == "" {
+			return usagef("--%s is missing", needed.name)
+		}
+	}
+	if c.Timing.Heartbeat <= 0 || c.Timing.Election < 2*c.Timing.Heartbeat {
+		return usagef("--election-timeout %v must be at least twice --heartbeat %v, and both more than 0", c.Timing.Election, c.Timing.Heartbeat)
+	}
+	given := 0
+	for _, file := range []string{o.tls.CertFile, o.tls.KeyFile, o.tls.CAFile} {
+		if file != "" {
+			given++
+		}
+	}
+	switch given {
+	case 0:
+	case 3:
+		c.TLS = &o.tls
+	default:
+		return usagef("TLS between nodes needs all of --peer-cert, --peer-key and --peer-ca")
+	}
+	return nil
+}
+
+func (o *serveOptions) serve(ctx context.Context, t *terminal) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	members, err := cluster.ParseMembers(o.initialCluster)
+	if err != nil {
+		return usagef("--initial-cluster: %v", err)
+	}
+	o.config.Logger = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: o.logLevel}))
+	node, err := host.Start(ctx, o.config, members)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "node %s listens: peers on %s, clients on %s\n", node.ID(), node.PeerAddr(), node.ClientAddr())
+
+	select {
+	case <-ctx.Done():
+	case <-node.Done():
+		if err := node.Failed(); err != nil {
+			return err
+		}
+		return errors.New("the node stopped by itself: its log says why")
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	if err := node.Shutdown(limited); err != nil {
+		return fmt.Errorf("the node did not stop cleanly, which loses nothing that was acknowledged: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/troupe-raft/troupe/cluster/simulation"
+)
+
+func simulateCommand() *command {
+	return &command{
+		name:    "simulate",
+		summary: "Run whole clusters under faults, each from a seed.",
+		text: `
+Every seed is a cluster of the shipping actors, with real Pebble on disks in memory, in one goroutine: the seed gives the order of
+everything, the faults and the workload. The rules of the Raft paper are checked after every message, and at the end the clients'
+history must be linearizable. A seed that fails is made smaller, and printed with the sentence that did not hold, the last events,
+and the command that replays it.
+--faults takes all, none, or a list such as loss=0.02,partition,power-loss: rates are per message for faults of the network, and
+per second of virtual time for all others.
+`,
+		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
+			o := simulateOptions{}
+			flags.IntVar(&o.seeds, "seeds", 100, "`number` of seeds to run")
+			flags.Uint64Var(&o.first, "seed", 1, "the first `seed`")
+			flags.IntVar(&o.nodes, "nodes", 0, "`number` of nodes, 1 to 7 (default 3 or 5, as the seed chooses)")
+			flags.IntVar(&o.groups, "groups", 1, "`number` of groups")
+			flags.IntVar(&o.clients, "clients", 6, "`number` of clients")
+			flags.IntVar(&o.steps, "steps", 20000, "messages to handle while faults happen, a `number`")
+			flags.StringVar(&o.faults, "faults", "all", "`list` of faults")
+			flags.BoolVar(&o.trace, "trace", false, "print every event (with one seed)")
+			flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "seeds to run at a time, a `number`")
+			return func(ctx context.Context, t *terminal, _ []string) error { return o.run(ctx, t) }
+		},
+	}
+}
+
+type simulateOptions struct {
+	seeds                         int
+	first                         uint64
+	nodes, groups, clients, steps int
+	faults                        string
+	trace                         bool
+	workers                       int
+}
+
+func (o *simulateOptions) options() (simulation.Options, error) {
+	faults, err := simulation.ParseFaults(o.faults)
+	switch {
+	case err != nil:
+		return simulation.Options{}, usagef("--faults: %v", err)
+	case o.nodes < 0 || o.nodes > 7:
+		return simulation.Options{}, usagef("--nodes must be from 1 to 7")
+	case o.seeds < 1 || o.groups < 1 || o.clients < 1 || o.steps < 1 || o.workers < 1:
+		return simulation.Options{}, usagef("--seeds, --groups, --clients, --steps and --workers must be at least 1")
+	case o.trace && o.seeds != 1:
+		return simulation.Options{}, usagef("--trace goes with --seeds 1")
+	}
+	return simulation.Options{Nodes: o.nodes, Groups: o.groups, Clients: o.clients, Steps: o.steps, Faults: faults}, nil
+}
+
+// tally is what all seeds together came to.
+type tally struct {
+	mu                      sync.Mutex
+	seeds, steps, committed int
+	completed               int
+	hits                    map[simulation.Fault]int
+	failure                 *simulation.Result
+}
+
+func (o *simulateOptions) run(ctx context.Context, t *terminal) error {
+	options, err := o.options()
+	if err != nil {
+		return err
+	}
+	if o.trace {
+		options.Events = t.out
+	}
+	all := &tally{hits: map[simulation.Fault]int{}}
+	s, start := newScreen(t), time.Now()
+	stop := s.progress(func(time.Duration) string { return all.progress(o.seeds, time.Since(start)) })
+	o.play(ctx, options, all)
+	stop()
+	all.print(s, time.Since(start))
+	if all.failure != nil {
+		return report(s, *all.failure)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("stopped after %d of %d seeds, all of which held", all.seeds, o.seeds)
+	}
+	return nil
+}
+
+// play runs the seeds until all are done or one fails.
+func (o *simulateOptions) play(ctx context.Context, options simulation.Options, all *tally) {
+	next := make(chan uint64)
+	var workers sync.WaitGroup
+	for range o.workers {
+		workers.Go(func() {
+			for seed := range next {
+				one := options
+				one.Seed = seed
+				all.add(simulation.Run(simulation.Registers(), one))
+			}
+		})
+	}
+	for i := range o.seeds {
+		if all.failed() || ctx.Err() != nil {
+			break
+		}
+		next <- o.first + uint64(i)
+	}
+	close(next)
+	workers.Wait()
+}
+
+func (a *tally) add(r simulation.Result) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.seeds++
+	a.steps += r.Steps
+	a.committed += r.Committed
+	a.completed += r.Completed
+	for f, n := range r.Hits {
+		a.hits[f] += n
+	}
+	if r.Failure != nil && (a.failure == nil || r.Options.Seed < a.failure.Options.Seed) {
+		a.failure = &r
+	}
+}
+
+func (a *tally) failed() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failure != nil
+}
+
+func (a *tally) progress(of int, took time.Duration) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	const width = 30
+	done := width * a.seeds / of
+	bar := strings.Repeat("#", done) + strings.Repeat(".", width-done)
+	return fmt.Sprintf("[%s] %d of %d seeds, %.0f steps/s", bar, a.seeds, of, float64(a.steps)/took.Seconds())
+}
+
+func (a *tally) print(s *screen, took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.print("%d seeds, %d steps (%.0f/s), %d entries committed, %d operations completed\n", a.seeds, a.steps,
+		float64(a.steps)/took.Seconds(), a.committed, a.completed)
+	for _, f := range slices.Sorted(maps.Keys(a.hits)) {
+		s.print("  %-15s %8d\n", f, a.hits[f])
+	}
+}
+
+// report makes a failing seed smaller and says all that is needed to replay it.
+func report(s *screen, failing simulation.Result) error {
+	s.print("\nseed %d fails; looking for a smaller run\n", failing.Options.Seed)
+	small := simulation.Minimise(simulation.Registers(), failing)
+	for _, line := range small.Failure.Last {
+		s.print("  %s\n", line)
+	}
+	o := small.Options
+	return fmt.Errorf("it does not hold that %s\n%s\nreplay it with: troupe simulate --seeds 1 --seed %d --nodes %d --groups %d --clients %d --steps %d --faults %s",
+		small.Failure.Sentence, small.Failure.Detail, o.Seed, o.Nodes, o.Groups, o.Clients, o.Steps, o.Faults)
+}

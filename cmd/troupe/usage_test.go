@@ -1,0 +1,126 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestHelp(t *testing.T) {
+	overview := here(t, nil, "help")
+	if overview.code != exitDone || overview.err != "" {
+		t.Fatalf("help: %v", overview)
+	}
+	for _, c := range commands() {
+		if !strings.Contains(overview.out, "\n  "+c.name) {
+			t.Errorf("the overview does not list %s", c.name)
+		}
+		for _, args := range [][]string{{"help", c.name}, {c.name, "--help"}, {c.name, "-h"}} {
+			o := here(t, nil, args...)
+			if o.code != exitDone || !strings.HasPrefix(o.out, c.summary) || !strings.Contains(o.out, "Usage:\n  troupe "+c.name) {
+				t.Errorf("%q: %v", args, o)
+			}
+			for line := range strings.Lines(o.out) {
+				if !strings.HasPrefix(line, "  --") && len(line) > 132 {
+					t.Errorf("%q has a line of %d characters: %s", args, len(line), line)
+				}
+			}
+			if strings.Contains(o.out, hidden) {
+				t.Errorf("%q shows a hidden flag", args)
+			}
+		}
+	}
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"help", "help"}} {
+		if o := here(t, nil, args...); o.code != exitDone || o.out != overview.out {
+			t.Errorf("%q: %v", args, o)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, arg := range []string{"version", "--version", "-v"} {
+		if o := here(t, nil, arg); o.code != exitDone || !strings.HasPrefix(o.out, "troupe ") {
+			t.Errorf("%s: %v", arg, o)
+		}
+	}
+}
+
+// Wrong usage is exit code 2, nothing on standard output, and one sentence on standard error that says what is wrong.
+func TestWrongUsage(t *testing.T) {
+	somewhere := map[string]string{"TROUPE_ENDPOINTS": "127.0.0.1:1"}
+	for line, want := range map[string]string{
+		"frob":                       `no command "frob"`,
+		"help frob":                  `no command "frob"`,
+		"put":                        "it takes KEY VALUE, but no argument is given",
+		"put k":                      "but 1 argument is given",
+		"put k v w":                  "but 3 arguments are given",
+		"get":                        "it takes KEY",
+		"version x":                  "it takes no arguments",
+		"put k -v":                   "no flag --v: write --",
+		"put k v --frob":             "no flag --frob",
+		"put k v --timeout":          "--timeout needs a value",
+		"put k v --timeout soon":     `"soon" is no value for --timeout`,
+		"put k v --timeout 0s":       "--timeout must be more than 0",
+		"get k --endpoints nonsense": `"nonsense" in --endpoints is not an address`,
+		"get k --endpoints :80":      "is not an address",
+		"cas k old":                  "it takes KEY OLD NEW",
+		"cas k a b --absent":         "with --absent it takes KEY NEW",
+		"status --json=maybe":        `"maybe" is no value for --json`,
+		"serve":                      "--id is missing",
+		"serve --id n1 --data-dir d --peer-addr a:1": "--client-addr is missing",
+		"serve --log-level loud":                     `"loud" is no value for --log-level`,
+		"bench --local 3 --op frob":                  `--op "frob" is not one of`,
+		"bench --local 3 --clients 0":                `--clients "0" is not a number`,
+		"bench --local 3 --clients 1,x":              `--clients "1,x" is not a number`,
+		"bench --local 99":                           "--local takes 1 to 9 nodes",
+		"bench --local 3 --endpoints 127.0.0.1:1":    "exclude each other",
+		"bench --local 3 --value-size -1":            "--value-size must not be negative",
+		"bench --local 3 --duration 0":               "--duration must be more than 0",
+		"bench --local 3 --warmup -1s":               "it must not be negative",
+		"demo --for 1s":                              "--for must be at least 3s",
+		"demo --writers 0":                           "--writers takes 1 to",
+		"serve --id n1 --data-dir d --peer-addr a:1 --client-addr a:2 --initial-cluster n1":                                "--initial-cluster: ",
+		"serve --id n1 --data-dir d --peer-addr a:1 --client-addr a:2 --initial-cluster n1=a:1 --heartbeat 300ms":          "at least twice --heartbeat",
+		"serve --id n1 --data-dir d --peer-addr a:1 --client-addr a:2 --initial-cluster n1=a:1 --peer-cert c --peer-key k": "needs all of --peer-cert",
+	} {
+		o := here(t, somewhere, strings.Fields(line)...)
+		if o.code != exitUsage || o.out != "" || !strings.Contains(o.err, want) || strings.Count(o.err, "\n") != 1 {
+			t.Errorf("%s: want %q\n%v", line, want, o)
+		}
+	}
+	if o := here(t, somewhere, "put", "", "v"); o.code != exitUsage || !strings.Contains(o.err, "the key is empty") {
+		t.Errorf("empty key: %v", o)
+	}
+	if o := here(t, nil); o.code != exitUsage || o.out != "" || !strings.Contains(o.err, "Commands:") {
+		t.Errorf("no command: %v", o)
+	}
+}
+
+func TestNoEndpoints(t *testing.T) {
+	for _, line := range []string{"put k v", "get k", "delete k", "cas k a b", "status", "bench"} {
+		o := here(t, nil, strings.Fields(line)...)
+		if o.code != exitUsage || !strings.Contains(o.err, "no endpoints are given") || !strings.Contains(o.err, "TROUPE_ENDPOINTS") {
+			t.Errorf("%s: %v", line, o)
+		}
+	}
+}
+
+func TestUnreachableEndpoints(t *testing.T) {
+	for _, line := range []string{"put k v", "get k", "delete k", "cas k a b", "status"} {
+		args := append(strings.Fields(line), "--timeout", "300ms", "--endpoints", "127.0.0.1:1,127.0.0.1:2")
+		o := here(t, nil, args...)
+		if o.code != exitFailed || o.out != "" || !strings.Contains(o.err, "nobody listens there") || !strings.Contains(o.err, "check the endpoints") {
+			t.Errorf("%s: %v", line, o)
+		}
+	}
+}
+
+func TestFlagsStandAnywhere(t *testing.T) {
+	for _, line := range []string{
+		"get --timeout 50ms k --endpoints 127.0.0.1:1", "get --endpoints=127.0.0.1:1 --timeout=50ms k", "get k -timeout 50ms -endpoints 127.0.0.1:1",
+		"get --timeout 50ms --endpoints http://127.0.0.1:1/ -- --k", "put --timeout 50ms --endpoints 127.0.0.1:1 -- k --v",
+	} {
+		if o := here(t, nil, strings.Fields(line)...); o.code != exitFailed || !strings.Contains(o.err, "nobody listens there") {
+			t.Errorf("%s: %v", line, o)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+// Command counter is a Proto.Actor application with a replicated counter. Its three nodes share a process only to be short.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster"
+)
+
+// counter is the state machine: every node applies the same commands in the same order. Here every command adds one.
+type counter int
+
+func (c *counter) Apply(entries []actors.Entry) []actors.Result {
+	*c += counter(len(entries))
+	return make([]actors.Result, len(entries))
+}
+
+func (c *counter) Query(context.Context, []byte) ([]byte, error) { return fmt.Append(nil, *c), nil }
+
+// visitor is an actor of the application. It adds a hundred, one plain message each, and then asks for the total.
+type visitor struct {
+	group   *actor.PID
+	replies int
+	total   chan string
+}
+
+func (v *visitor) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *actor.Started:
+		for range 100 {
+			c.Request(v.group, &cluster.Propose{Command: []byte("add one")})
+		}
+	case *cluster.Reply:
+		must(0, m.Err)
+		if v.replies++; v.replies == 100 {
+			c.Request(v.group, &cluster.Read{})
+		} else if v.replies > 100 {
+			v.total <- string(m.Value)
+		}
+	}
+}
+
+func main() {
+	ctx, quiet, dir := context.Background(), slog.New(slog.DiscardHandler), must(os.MkdirTemp("", "counter-"))
+	defer os.RemoveAll(dir)
+	members := must(cluster.ParseMembers("n1=127.0.0.1:18471,n2=127.0.0.1:18472,n3=127.0.0.1:18473"))
+	nodes, apps := map[*cluster.Group]*cluster.Node{}, map[*cluster.Group]*actor.ActorSystem{}
+	for _, m := range members {
+		app := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }))
+		config := cluster.Config{ID: m.ID, DataDir: dir + "/" + m.ID, PeerAddr: m.Address, Logger: quiet}
+		node := must(cluster.Start(ctx, config, cluster.WithActorSystem(app)))
+		group := must(node.StartGroup(ctx, "counter", members, new(counter)))
+		nodes[group], apps[group] = node, app
+	}
+	for ; len(nodes) > 1; time.Sleep(time.Millisecond) { // as long as there is a majority
+		for group, node := range nodes {
+			if group.Status().Ready { // this node leads
+				v := &visitor{group: group.PID(), total: make(chan string, 1)}
+				apps[group].Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return v }))
+				fmt.Printf("%s leads, and the total is %s\n", node.ID(), <-v.total)
+				must(0, node.Shutdown(ctx)) // the next visitor finds another leader, and the same total
+				delete(nodes, group)
+			}
+		}
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		log.Fatal(err)
+	}
+	return v
+}
