@@ -85,7 +85,7 @@ func (s *server) spawnMachine() *actor.PID {
 // neighbours; a replicator owns nothing durable and starts over.
 func (s *server) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
 	if child.Id != s.machine.Id {
-		s.c.Logger.Error("a replicator panicked and is restarted", "group", s.group, "actor", child.Id, "reason", reason)
+		s.c.Logger.Error("a replicator panicked and is restarted", "actor", child.Id, "reason", reason)
 		supervisor.RestartChildren(child)
 		return
 	}

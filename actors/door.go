@@ -29,7 +29,7 @@ type Door struct {
 	// machine is named by the server's path, so that stale reads reach it without the server.
 	machine *actor.PID
 	limits  Limits
-	status  atomic.Pointer[Status]
+	board   board
 
 	admittedBytes    atomic.Int64
 	admittedCommands atomic.Int64
@@ -58,7 +58,7 @@ type bell struct{}
 func (d *Door) PID() *actor.PID { return d.pid }
 
 // Status is as of the last message that the server handled.
-func (d *Door) Status() Status { return *d.status.Load() }
+func (d *Door) Status() Status { return d.board.status() }
 
 // Propose asks for a command to be replicated and applied. The command must not change until the caller has its answer.
 func (d *Door) Propose(command []byte, caller Caller) {

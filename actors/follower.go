@@ -41,12 +41,12 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 		return
 	}
 	if f.leader != "" && f.leader != m.Header.From {
-		s.c.Logger.Error("two leaders in one term: the second is ignored", "group", s.group, "term", s.currentTerm, "first", f.leader, "second", m.Header.From)
+		s.c.Logger.Error("two leaders in one term: the second is ignored", "term", s.currentTerm, "first", f.leader, "second", m.Header.From)
 		return
 	}
 	reply, verified, err := s.state.appendEntries(m)
 	if err != nil {
-		s.c.Logger.Warn("a damaged message is dropped", "group", s.group, "from", m.Header.From, "err", err)
+		s.c.Logger.Warn("a damaged message is dropped", "from", m.Header.From, "err", err)
 		return
 	}
 	f.leader, f.heard = m.Header.From, s.c.Clock.Now()

@@ -73,7 +73,7 @@ func (s *state) pin(p *peer, store uint64) {
 func (s *server) warn(p *peer, message string) {
 	if !p.warned {
 		p.warned = true
-		s.c.Logger.Warn(message, "group", s.group, "node", s.id, "member", p.ID, "address", p.Address)
+		s.c.Logger.Warn(message, "member", p.ID, "address", p.Address)
 	}
 }
 

@@ -1,7 +1,7 @@
 package actors
 
 import (
-	"log/slog"
+	"fmt"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -32,18 +32,18 @@ type (
 type journal struct {
 	store   Committer
 	run     Executor
-	log     *slog.Logger
 	queued  []*commit
 	writing []*commit
 	records []*persistence.Batch
 	err     error
 }
 
-// StartJournal spawns the journal of a node. Commits run on run; props are added to the actor's.
-func StartJournal(root *actor.RootContext, store Committer, run Executor, log *slog.Logger, props ...actor.PropsOption) (*actor.PID, error) {
-	j := &journal{store: store, run: run, log: log}
+// StartJournal spawns the journal of a node. Commits run on run. When the journal itself fails, broken is told, from any goroutine:
+// the servers of the node must be told with Door.StorageFailed. Props are added to the actor's.
+func StartJournal(root *actor.RootContext, store Committer, run Executor, broken func(error), props ...actor.PropsOption) (*actor.PID, error) {
+	j := &journal{store: store, run: run}
 	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(reason any) {
-		log.Error("the journal panicked: the node promises nothing until it is restarted", "reason", reason)
+		broken(fmt.Errorf("the journal panicked: %v", reason))
 	}})}, props...)
 	return root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return j }, options...), "journal")
 }
@@ -79,7 +79,6 @@ func (j *journal) write(ctx actor.Context) {
 func (j *journal) done(ctx actor.Context, err error) {
 	if err != nil && j.err == nil {
 		j.err = err
-		j.log.Error("the store refused a commit: the node promises nothing until it is restarted", "err", err)
 	}
 	for i, c := range j.writing {
 		if j.err == nil {

@@ -38,7 +38,7 @@ func (l *leader) enter(s *server) {
 	}
 	l.sent = s.log.last
 	l.firstOfTerm = l.sent + 1
-	s.c.Logger.Info("leads", "group", s.group, "node", s.id, "term", s.currentTerm, "from", l.firstOfTerm)
+	s.c.Logger.Info("leads", "term", s.currentTerm, "from", l.firstOfTerm)
 	l.begin(s)
 	for i := range s.members.voters {
 		if i != s.members.self {
@@ -88,7 +88,7 @@ func (l *leader) voteReply(*server, *messages.RequestVoteReply) {} // of a candi
 
 func (l *leader) appendEntries(s *server, m *messages.AppendEntries) {
 	if !s.refuseStale(m) {
-		s.c.Logger.Error("another leader in the same term is ignored", "group", s.group, "term", s.currentTerm, "other", m.Header.From)
+		s.c.Logger.Error("another leader in the same term is ignored", "term", s.currentTerm, "other", m.Header.From)
 	}
 }
 
@@ -121,10 +121,10 @@ func (l *leader) timeout(s *server) {
 	now := s.c.Clock.Now()
 	switch {
 	case !l.hearsMajority(s, now.Add(-s.c.Timing.Election)):
-		s.c.Logger.Warn("steps down: no majority was heard for an election timeout", "group", s.group, "node", s.id, "term", s.currentTerm)
+		s.c.Logger.Warn("steps down: no majority was heard for an election timeout", "term", s.currentTerm)
 		s.become(&follower{})
 	case s.outbox.stalled(now.Add(-s.c.Timing.DiskStall)):
-		s.c.Logger.Warn("steps down: the disk stands still", "group", s.group, "node", s.id, "term", s.currentTerm)
+		s.c.Logger.Warn("steps down: the disk stands still", "term", s.currentTerm)
 		s.become(&follower{})
 	default:
 		s.setAlarm(s.c.Timing.Heartbeat)

@@ -140,7 +140,7 @@ func (n *testNode) start(id string, members []Member) {
 		n.t.Fatal(err)
 	}
 	logger := slog.New(slog.NewTextHandler(testWriter{n.t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	n.journal, err = StartJournal(n.system.Root, n.store, func(work func()) { go work() }, logger)
+	n.journal, err = StartJournal(n.system.Root, n.store, func(work func()) { go work() }, func(err error) { n.t.Error(err) })
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func (r *replicator) resume(ctx actor.Context, m *fetched) {
 func (r *replicator) read(m *fetched) []messages.EncodedEntry {
 	prevTerm, entries, err := r.c.Store.Read(r.c.Number, m.prevIndex+1, m.last+1, r.c.Limits.MessageBytes)
 	if err != nil {
-		r.c.Logger.Error("entries for a follower could not be read from the store", "group", r.c.Group, "follower", r.to.ID, "from", m.prevIndex+1, "err", err)
+		r.c.Logger.Error("entries for a follower could not be read from the store", "follower", r.to.ID, "from", m.prevIndex+1, "err", err)
 		return nil
 	}
 	if prevTerm > r.term || len(entries) == 0 || lastTermOf(entries) > r.term {
@@ -200,7 +200,7 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 		// Replies are of the term they answer: this is not one to us.
 	case m.Error != "":
 		if m.Error != r.refused {
-			r.c.Logger.Warn("a follower can promise nothing", "group", r.c.Group, "follower", r.to.ID, "because", m.Error)
+			r.c.Logger.Warn("a follower can promise nothing", "follower", r.to.ID, "because", m.Error)
 			r.refused = m.Error
 		}
 	default:

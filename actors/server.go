@@ -135,7 +135,7 @@ func (s *server) stop() {
 	if status.Role != Failed {
 		status.Role, status.Err = Stopped, err
 	}
-	s.door.status.Store(&status)
+	s.door.board.show(status)
 }
 
 // become changes role.
@@ -144,7 +144,7 @@ func (s *server) become(r role) {
 		s.role.leave(s)
 	}
 	s.role = r
-	s.c.Logger.Debug("role", "group", s.group, "node", s.id, "role", r.kind(), "term", s.currentTerm)
+	s.c.Logger.Debug("role", "role", r.kind(), "term", s.currentTerm)
 	r.enter(s)
 }
 
@@ -247,7 +247,7 @@ func (s *server) synced(b *batch) {
 
 // fail ends this server's part for good: it promises nothing any more, and says why.
 func (s *server) fail(err error) {
-	s.c.Logger.Error("the group's server failed on this node", "group", s.group, "node", s.id, "err", err)
+	s.c.Logger.Error("the group's server failed on this node", "err", err)
 	s.dropWaiters(0, fmt.Errorf("%w (%w)", ErrOutcomeUnknown, err))
 	if l, ok := s.role.(*leader); ok {
 		l.reads.refuse(s.door, err)
@@ -273,7 +273,7 @@ func (s *server) notLeader() error {
 	return &NotLeaderError{}
 }
 
-// publish shows the state to the door when it changed.
+// publish shows the state at the door.
 func (s *server) publish() {
 	now := Status{
 		Role: s.role.kind(), Term: s.currentTerm, LeaderID: s.leaderID(), CommitIndex: s.commitIndex, AppliedIndex: s.lastApplied,
@@ -288,9 +288,7 @@ func (s *server) publish() {
 	case *failed:
 		now.Err = r.err
 	}
-	if now != *s.door.status.Load() {
-		s.door.status.Store(&now)
-	}
+	s.door.board.show(now)
 }
 
 // randomTimeout is drawn from [T, 2T] (section 5.2).

@@ -21,6 +21,7 @@ func Start(root *actor.RootContext, c Config) (*Door, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	c.Logger = c.Logger.With("node", c.ID, "group", c.Group)
 	recovered, err := c.Store.Recover(c.Number)
 	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", c.Group, err)
@@ -34,13 +35,13 @@ func Start(root *actor.RootContext, c Config) (*Door, error) {
 }
 
 func (s *server) spawn(root *actor.RootContext) error {
-	s.door.status.Store(&Status{Term: s.currentTerm, CommitIndex: s.commitIndex, LastIndex: s.log.last, DurableIndex: s.outbox.durable})
+	s.door.board.show(Status{Term: s.currentTerm, CommitIndex: s.commitIndex, LastIndex: s.log.last, DurableIndex: s.outbox.durable})
 	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(reason any) {
-		s.c.Logger.Error("the group's server panicked and is stopped", "group", s.group, "node", s.id, "reason", reason)
+		s.c.Logger.Error("the group's server panicked and is stopped", "reason", reason)
 		err := fmt.Errorf("%w: its server panicked: %v", ErrGroupFailed, reason)
 		status := s.door.Status()
 		status.Role, status.Err = Failed, err
-		s.door.status.Store(&status)
+		s.door.board.show(status)
 		s.door.close(err)
 	}})}, s.c.Props...)
 	name := actorName(s.group)

@@ -1,5 +1,7 @@
 package actors
 
+import "sync/atomic"
+
 // Role is what a server is in its term.
 type Role uint8
 
@@ -47,4 +49,30 @@ type Status struct {
 	Ready bool
 	// Err is why a Failed or Stopped server is so, otherwise nil.
 	Err error
+}
+
+// board shows a server's status to everyone. The indexes change with every message and are kept apart: a reader may see them a
+// message later than the rest.
+type board struct {
+	rest                           atomic.Pointer[Status] // without indexes
+	commit, applied, last, durable atomic.Uint64
+}
+
+// show is called by one goroutine at a time.
+func (b *board) show(s Status) {
+	b.commit.Store(s.CommitIndex)
+	b.applied.Store(s.AppliedIndex)
+	b.last.Store(s.LastIndex)
+	b.durable.Store(s.DurableIndex)
+	s.CommitIndex, s.AppliedIndex, s.LastIndex, s.DurableIndex = 0, 0, 0, 0
+	if shown := b.rest.Load(); shown == nil || *shown != s {
+		kept := s
+		b.rest.Store(&kept)
+	}
+}
+
+func (b *board) status() Status {
+	s := *b.rest.Load()
+	s.CommitIndex, s.AppliedIndex, s.LastIndex, s.DurableIndex = b.commit.Load(), b.applied.Load(), b.last.Load(), b.durable.Load()
+	return s
 }

@@ -90,7 +90,7 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 		t.Fatal(err)
 	}
 	same := actor.WithDispatcher(actor.NewSynchronizedDispatcher(1000))
-	journal, err := StartJournal(s.system.Root, store, func(work func()) { s.work = append(s.work, work) }, slog.New(slog.DiscardHandler), same)
+	journal, err := StartJournal(s.system.Root, store, func(work func()) { s.work = append(s.work, work) }, func(err error) { t.Error(err) }, same)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ type complaints struct{ s *stage }
 
 func (c complaints) Write(line []byte) (int, error) {
 	_, rest, _ := strings.Cut(string(line), "level=")
-	rest, _, _ = strings.Cut(rest, " group=")
+	rest, _, _ = strings.Cut(rest, " node=")
 	c.s.say("log: %s", strings.TrimSpace(rest))
 	return len(line), nil
 }

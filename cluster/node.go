@@ -110,7 +110,7 @@ func (n *Node) start() (err error) {
 	}
 	undo = append(undo, n.transport.Shutdown)
 
-	if n.journal, err = actors.StartJournal(n.system.Root, n.store, func(work func()) { go work() }, n.log); err != nil {
+	if n.journal, err = actors.StartJournal(n.system.Root, n.store, func(work func()) { go work() }, n.storageFailed); err != nil {
 		return err
 	}
 	if err = n.prober.spawn(n.system.Root); err != nil {

@@ -140,6 +140,15 @@ func (s *Store) stage(b *Batch) error {
 	if b.HardState.Commit > g.last {
 		return misuse(b, "its commit index %d is beyond the last entry %d", b.HardState.Commit, g.last)
 	}
+	if len(b.PinnedPeers) > 0 {
+		if err := s.pin(b); err != nil {
+			return err
+		}
+	}
+	return s.setHardState(b)
+}
+
+func (s *Store) pin(b *Batch) error {
 	for _, peer := range slices.Sorted(maps.Keys(b.PinnedPeers)) {
 		k := peerKey(b.Group, peer)
 		value := sealRecord(nil, k, binary.BigEndian.AppendUint64(nil, b.PinnedPeers[peer]))
@@ -147,7 +156,7 @@ func (s *Store) stage(b *Batch) error {
 			return err
 		}
 	}
-	return s.setHardState(b)
+	return nil
 }
 
 func misuse(b *Batch, format string, args ...any) error {

@@ -80,6 +80,9 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, errors.New("persistence.Open needs a node id")
 	}
 	s := newStore(dir, o)
+	if err := s.options.FS.MkdirAll(dir, 0o755); err != nil {
+		return nil, sayOf(ErrFailed, err, "%s cannot be a data directory: give the node another --data-dir", dir)
+	}
 	err := s.orFail(s.open)
 	if err == nil {
 		err = s.fence.arm(s.failed)

@@ -73,7 +73,7 @@ func (n *node) open() error {
 	}
 	n.store = store
 	props := []actor.PropsOption{actor.WithMailbox(n.newMailbox)}
-	n.journal, err = actors.StartJournal(n.system.Root, recorder{n}, n.execute, n.logger(), props...)
+	n.journal, err = actors.StartJournal(n.system.Root, recorder{n}, n.execute, func(err error) { n.w.fail("no actor panics", err.Error()) }, props...)
 	if err != nil {
 		return err
 	}
