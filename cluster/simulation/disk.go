@@ -3,6 +3,7 @@ package simulation
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,8 @@ type disk struct {
 type stored struct {
 	hard    persistence.HardState
 	entries []entryID // from index 1 on
+	// later hard states were written without a sync, since they promise nothing: a crash may keep any of them.
+	later []persistence.HardState
 }
 
 type failure int
@@ -113,15 +116,19 @@ func (r recorder) Commit(batches []*persistence.Batch) error {
 	if err := r.n.store.Commit(batches); err != nil {
 		return err
 	}
+	sync := slices.ContainsFunc(batches, func(b *persistence.Batch) bool { return b.Sync })
 	for _, b := range batches {
 		r.n.disk.record(b)
+	}
+	if sync {
+		r.n.disk.synced()
 	}
 	return nil
 }
 
 func (d *disk) record(b *persistence.Batch) {
 	s := &d.groups[d.groupOf[b.Group]]
-	s.hard = b.HardState
+	s.later = append(s.later, b.HardState)
 	if len(b.Entries) == 0 {
 		return
 	}
@@ -131,9 +138,22 @@ func (d *disk) record(b *persistence.Batch) {
 	}
 }
 
+// synced: a sync covers all that was written before it.
+func (d *disk) synced() {
+	for g := range d.groups {
+		if s := &d.groups[g]; len(s.later) > 0 {
+			s.hard, s.later = s.later[len(s.later)-1], s.later[:0]
+		}
+	}
+}
+
 // compare holds what a store recovered against the model.
 func (d *disk) compare(g int, got persistence.Recovered) error {
 	want := &d.groups[g]
+	if slices.Contains(want.later, got.HardState) {
+		want.hard = got.HardState
+	}
+	want.later = nil
 	if got.HardState != want.hard || got.Last != uint64(len(want.entries)) {
 		return fmt.Errorf("group %d has %+v and %d entries, but %+v and %d were synced", g, got.HardState, got.Last, want.hard, len(want.entries))
 	}

@@ -154,7 +154,7 @@ func (n *node) crash() {
 	n.up = false
 	n.incarnation++
 	n.boxes = nil
-	after := n.disk.fs.CrashClone(vfs.CrashCloneCfg{})
+	after := n.disk.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.w.options.Unsynced, RNG: n.w.rng})
 	if n.store != nil {
 		_ = n.store.Close()
 		n.store = nil

@@ -77,3 +77,16 @@ func TestASeedReplays(t *testing.T) {
 		}
 	}
 }
+
+// A crash may keep any part of what was not synced. These runs cannot be replayed exactly, but what they recover is checked all the
+// same.
+func TestUnsyncedDataMaySurvive(t *testing.T) {
+	for _, percent := range []int{30, 70, 100} {
+		for seed := range uint64(10) {
+			o := Options{Seed: seed, Steps: 8000, Faults: Faults{PowerLoss: 2, SlowDisk: 0.3}, Unsynced: percent}
+			if r := Run(Registers(), o); r.Failure != nil {
+				t.Fatalf("seed %d, %d %%: %v\n%s", seed, percent, r.Failure, strings.Join(r.Failure.Last, "\n"))
+			}
+		}
+	}
+}

@@ -24,8 +24,11 @@ type Options struct {
 	// Steps is the number of messages handled while faults happen; default 20000.
 	Steps  int
 	Faults Faults
-	Timing actors.Timing
-	Limits actors.Limits
+	// Unsynced is the percentage of unsynced data that a crash keeps; default 0. Which data that is depends on the timing of
+	// Pebble's own goroutines: other values make runs that cannot be replayed exactly.
+	Unsynced int
+	Timing   actors.Timing
+	Limits   actors.Limits
 	// Trace keeps this many of the last events in readable form; default 60.
 	Trace int
 	// Events gets every event in readable form; nil: nobody.

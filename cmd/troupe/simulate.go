@@ -35,6 +35,7 @@ per second of virtual time for all others.
 			flags.IntVar(&o.clients, "clients", 6, "`number` of clients")
 			flags.IntVar(&o.steps, "steps", 20000, "messages to handle while faults happen, a `number`")
 			flags.StringVar(&o.faults, "faults", "all", "`list` of faults")
+			flags.IntVar(&o.unsynced, "unsynced", 0, "`percent` of unsynced data that a power loss keeps; if not 0, runs cannot be replayed exactly")
 			flags.BoolVar(&o.trace, "trace", false, "print every event (with one seed)")
 			flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "seeds to run at a time, a `number`")
 			return func(ctx context.Context, t *terminal, _ []string) error { return o.run(ctx, t) }
@@ -47,6 +48,7 @@ type simulateOptions struct {
 	first                         uint64
 	nodes, groups, clients, steps int
 	faults                        string
+	unsynced                      int
 	trace                         bool
 	workers                       int
 }
@@ -60,10 +62,12 @@ func (o *simulateOptions) options() (simulation.Options, error) {
 		return simulation.Options{}, usagef("--nodes must be from 1 to 7")
 	case o.seeds < 1 || o.groups < 1 || o.clients < 1 || o.steps < 1 || o.workers < 1:
 		return simulation.Options{}, usagef("--seeds, --groups, --clients, --steps and --workers must be at least 1")
+	case o.unsynced < 0 || o.unsynced > 100:
+		return simulation.Options{}, usagef("--unsynced must be from 0 to 100")
 	case o.trace && o.seeds != 1:
 		return simulation.Options{}, usagef("--trace goes with --seeds 1")
 	}
-	return simulation.Options{Nodes: o.nodes, Groups: o.groups, Clients: o.clients, Steps: o.steps, Faults: faults}, nil
+	return simulation.Options{Nodes: o.nodes, Groups: o.groups, Clients: o.clients, Steps: o.steps, Faults: faults, Unsynced: o.unsynced}, nil
 }
 
 // tally is what all seeds together came to.
