@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -19,7 +20,7 @@ import (
 type disk struct {
 	fs     *vfs.MemFS
 	slow   time.Duration // a commit takes up to this much longer
-	fail   failure
+	fail   atomic.Int32 // the failure that is due; Pebble's own goroutines look, too
 	panics bool          // the state machine panics at its next batch
 	failed chan struct{} // closed when the store gave up
 	// writing is the journal's commit that has not reached the disk.
@@ -37,7 +38,7 @@ type stored struct {
 	later []persistence.HardState
 }
 
-type failure int
+type failure int32
 
 const (
 	none failure = iota
@@ -48,9 +49,12 @@ const (
 
 var faultOf = map[failure]Fault{onWrite: WriteError, onSync: SyncError, whenFull: DiskFull}
 
-func newDisk(groups int) disk {
-	return disk{fs: vfs.NewCrashableMem(), groups: make([]stored, groups), groupOf: map[persistence.GroupID]int{}}
+func newDisk(groups int) *disk {
+	return &disk{fs: vfs.NewCrashableMem(), groups: make([]stored, groups), groupOf: map[persistence.GroupID]int{}}
 }
+
+// breaks lets the disk fail in this way at its next occasion, or not at all.
+func (d *disk) breaks(f failure) { d.fail.Store(int32(f)) }
 
 var errInjected = errors.New("input/output error (simulated)")
 
@@ -61,11 +65,12 @@ func (d *disk) faulty() vfs.FS {
 		if !strings.HasSuffix(op.Path, ".log") {
 			return nil
 		}
+		due := failure(d.fail.Load())
 		switch kind := op.Kind; {
-		case d.fail == onWrite && kind == errorfs.OpFileWrite, d.fail == whenFull && kind == errorfs.OpFileWrite,
-			d.fail == onSync && (kind == errorfs.OpFileSync || kind == errorfs.OpFileSyncData || kind == errorfs.OpFileSyncTo):
-			if d.fail != whenFull {
-				d.fail = none
+		case kind == errorfs.OpFileWrite && (due == onWrite || due == whenFull),
+			due == onSync && (kind == errorfs.OpFileSync || kind == errorfs.OpFileSyncData || kind == errorfs.OpFileSyncTo):
+			if due != whenFull {
+				d.breaks(none)
 			}
 			return errInjected
 		}
@@ -92,7 +97,7 @@ func (n *node) execute(work func()) {
 func (d *disk) write(n *node) {
 	work := d.writing
 	d.writing = nil
-	failing := d.fail
+	failing := failure(d.fail.Load())
 	done := make(chan struct{})
 	go func() {
 		work()

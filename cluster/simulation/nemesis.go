@@ -215,7 +215,7 @@ func (w *World) breakDisk(f failure) {
 	if !n.up {
 		return
 	}
-	n.disk.fail = f
+	n.disk.breaks(f)
 	incarnation := n.incarnation
 	w.after(w.between(time.Second, 4*time.Second), func() {
 		if n.incarnation == incarnation {
@@ -234,7 +234,7 @@ func (w *World) heal() {
 		if n.paused {
 			n.resume()
 		}
-		if n.up && (n.disk.fail != none || n.failed()) {
+		if n.up && (failure(n.disk.fail.Load()) != none || n.failed()) {
 			n.crash()
 		}
 		n.restart()

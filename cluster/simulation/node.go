@@ -39,7 +39,7 @@ type node struct {
 	seen    []seen // by group
 	boxes   []*mailbox
 
-	disk disk
+	disk *disk
 }
 
 const directory = "data"
@@ -61,7 +61,8 @@ func (n *node) start() {
 }
 
 func (n *node) open() error {
-	n.disk.fail, n.disk.failed = none, make(chan struct{})
+	n.disk.breaks(none)
+	n.disk.failed = make(chan struct{})
 	failed := n.disk.failed
 	store, err := persistence.Open(directory, persistence.Options{
 		FS: n.disk.faulty(), NodeID: n.id, Cluster: "simulation", StoreID: n.w.rng.Uint64() | 1, MemTableSize: 64 << 10,
