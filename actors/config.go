@@ -38,8 +38,6 @@ type Config struct {
 	Seed uint64
 	// Props are added to every actor of the group; a simulator puts its mailbox and dispatcher here.
 	Props []actor.PropsOption
-	// Invariants makes the server check itself after every message; a broken one stops the group.
-	Invariants bool
 	// Observe, if set, sees the server after every message. It must not block.
 	Observe func(View)
 	Logger  *slog.Logger

@@ -14,7 +14,8 @@ type snapshot struct {
 	knownClusterID uint64
 }
 
-// checkInvariants panics with the sentence that does not hold. It runs after every message and touches nothing that grows.
+// checkInvariants panics with the sentence that does not hold, which stops the group on this node: better none than a wrong one. It
+// runs after every message, everywhere, and touches nothing that grows.
 func (s *server) checkInvariants() {
 	b, o := &s.before, &s.outbox
 	s.must(s.currentTerm >= b.term, "currentTerm never falls")

@@ -150,7 +150,7 @@ func (n *testNode) start(id string, members []Member) {
 	n.net.mu.Unlock()
 	n.door, err = Start(n.system.Root, Config{
 		Group: "g", ID: id, Members: members, Machine: n.machine, Store: n.store, Number: persistence.GroupID(record.Number),
-		Journal: n.journal, Clock: realClock{n.system.Root}, Seed: uint64(len(id)) + hash(id), Invariants: true, Logger: logger,
+		Journal: n.journal, Clock: realClock{n.system.Root}, Seed: uint64(len(id)) + hash(id), Logger: logger,
 	})
 	if err != nil {
 		n.t.Fatal(err)

@@ -105,9 +105,7 @@ func (s *server) finish() {
 		s.ctx.Send(s.ctx.Self(), flush{})
 	}
 	s.apply()
-	if s.c.Invariants {
-		s.checkInvariants()
-	}
+	s.checkInvariants()
 	s.publish()
 	s.observe()
 }

@@ -35,7 +35,7 @@ func TestThreeNodesInOneProcess(t *testing.T) {
 		app := actor.NewActorSystem(actor.WithLoggerFactory(actorLogger(t)))
 		t.Cleanup(app.Shutdown)
 		spec.Config.Logger, spec.Config.Timing = testLogger(t), fastTiming()
-		node, err := cluster.Start(t.Context(), spec.Config, cluster.WithActorSystem(app), cluster.WithInvariants())
+		node, err := cluster.Start(t.Context(), spec.Config, cluster.WithActorSystem(app))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,6 @@ type Option func(*options)
 type options struct {
 	app        *actor.ActorSystem
 	fs         vfs.FS
-	invariants bool
 }
 
 // WithActorSystem gives every group of the node an actor in the application's actor system, at [Group.PID]. The node keeps
@@ -22,6 +21,3 @@ func WithActorSystem(app *actor.ActorSystem) Option {
 
 // WithFS stores on another file system than the machine's; tests make it fail.
 func WithFS(fs vfs.FS) Option { return func(o *options) { o.fs = fs } }
-
-// WithInvariants makes every server check itself after each message and stop when it finds itself broken; for tests.
-func WithInvariants() Option { return func(o *options) { o.invariants = true } }

@@ -102,7 +102,7 @@ func startSpec(spec nodeSpec) (*cluster.Node, error) {
 		spec.Config.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	var failing atomic.Bool
-	options := []cluster.Option{cluster.WithInvariants()}
+	var options []cluster.Option
 	if spec.FailDisk {
 		options = append(options, cluster.WithFS(failingFS(&failing)))
 	}

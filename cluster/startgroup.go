@@ -118,7 +118,7 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.Sta
 	g.door, err = actors.Start(n.system.Root, actors.Config{
 		Group: g.name, ID: n.config.ID, Members: g.members, ClientAddress: n.ClientAddr(), Machine: machine,
 		Store: n.store, Number: persistence.GroupID(record.GetNumber()), Journal: n.journal,
-		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Invariants: n.options.invariants, Logger: n.config.Logger,
+		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Logger: n.config.Logger,
 		Timing: n.config.Timing, Limits: n.config.Limits,
 	})
 	if err != nil {
