@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -118,7 +119,24 @@ func (n *Node) start() (err error) {
 	}
 	n.expiry = newExpiry()
 	n.port.serve()
+	go n.syncSequence()
 	return nil
+}
+
+// syncSequence makes the store's sequence number durable when the node has become idle; under load, commits do.
+func (n *Node) syncSequence() {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-n.done:
+			return
+		case <-ticker.C:
+			if n.store.SyncSequence() != nil {
+				return // it failed or was closed, and says so elsewhere
+			}
+		}
+	}
 }
 
 // ID is the node's id.

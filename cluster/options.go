@@ -9,8 +9,8 @@ import (
 type Option func(*options)
 
 type options struct {
-	app        *actor.ActorSystem
-	fs         vfs.FS
+	app *actor.ActorSystem
+	fs  vfs.FS
 }
 
 // WithActorSystem gives every group of the node an actor in the application's actor system, at [Group.PID]. The node keeps
