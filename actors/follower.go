@@ -27,8 +27,9 @@ type acknowledgement struct {
 
 func (f *follower) kind() Role { return Follower }
 
-func (f *follower) enter(s *server) { s.resetElectionTimer() }
-func (f *follower) leave(*server)   {}
+// enter leaves the election timer as it is: a candidate that is refused must not hold up the others by raising their terms.
+func (f *follower) enter(*server) {}
+func (f *follower) leave(*server) {}
 
 func (f *follower) hearsLeader(s *server) bool {
 	return f.leader != "" && s.c.Clock.Now().Sub(f.heard) < s.c.Timing.Election

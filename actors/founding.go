@@ -7,9 +7,9 @@ import (
 )
 
 // A server without a log is either new, or its disk was wiped and it has forgotten what it promised; nobody can tell which. So a
-// group is founded unanimously: while its log is empty, a candidate needs the votes of all members, and a server whose log is
-// empty votes for nobody who has one. The first entry then names every member's data directory, and from another one a member
-// does not count. So a wiped disk can cost availability, but never what a majority acknowledged.
+// group is founded unanimously: while its log is empty, a candidate needs the votes of all members. The first entry then names every
+// member's data directory, so that whoever has a log knows them all, and what a member says from another one does not count. A wiped
+// disk can cost availability, but never what a majority acknowledged.
 
 // electorate is how many votes make a leader (section 5.2).
 func (s *state) electorate() int {
@@ -45,8 +45,8 @@ func (s *state) adoptFounding(first messages.EntryView) {
 	}
 	s.founding = f.ClusterId
 	for _, v := range f.Voters {
-		if p := s.peers.of(v.Id); p != nil && v.Id != s.id && p.store == 0 {
-			s.pin(p, v.StoreId)
+		if p := s.peers.of(v.Id); p != nil && v.Id != s.id && p.store != v.StoreId {
+			s.pin(p, v.StoreId) // also when the peer was heard from another one before: that one is not in the group
 		}
 	}
 }

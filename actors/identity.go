@@ -65,9 +65,9 @@ func (s *server) admits(h *messages.Header) bool {
 
 // pin remembers the peer's data directory for good; it counts when that is durable.
 func (s *state) pin(p *peer, store uint64) {
-	p.store = store
+	p.store, p.pinned = store, false
 	s.outbox.pin(p.ID, store)
-	s.outbox.hold(func() { p.pinned = true })
+	s.outbox.hold(func() { p.pinned = p.pinned || p.store == store })
 }
 
 func (s *server) warn(p *peer, message string) {

@@ -63,7 +63,7 @@ func (l *leader) spawnReplicator(s *server, place int) *actor.PID {
 	to := s.members.voters[place]
 	s.spawned++
 	first := replicator{
-		c: s.c, peer: place, to: to, target: s.peers.all[place].pid, header: s.header(to.ID), term: s.currentTerm,
+		c: s.c, peer: place, to: to, target: s.peers.all[place].pid, header: s.header(to.ID), term: s.currentTerm, store: s.peers.all[place].store,
 		nextIndex: l.sent + 1, prevTerm: s.log.term(l.sent), last: l.sent, commit: s.commitIndex,
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { r := first; return &r }, s.c.Props...)
@@ -81,6 +81,7 @@ func (l *leader) leave(s *server) {
 	}
 	l.reads.refuse(s.door, s.notLeader())
 	s.dropWaiters(s.commitIndex, ErrOutcomeUnknown)
+	s.resetElectionTimer()
 }
 
 func (l *leader) hearsLeader(*server) bool                      { return true }
@@ -166,7 +167,7 @@ func (l *leader) mail(s *server, m any) {
 }
 
 func (l *leader) contact(s *server, m *contact) {
-	if m.header.Term != s.currentTerm || !s.admits(m.header) || !s.counts(m.header.From) {
+	if !s.admits(m.header) || m.header.Term != s.currentTerm || !s.counts(m.header.From) {
 		return
 	}
 	if m.round > l.rounds[m.peer] {

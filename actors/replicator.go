@@ -19,6 +19,8 @@ type replicator struct {
 	target *actor.PID
 	header *messages.Header
 	term   uint64
+	// store is the data directory that the follower answers from; 0: not heard yet.
+	store uint64
 
 	// nextIndex is the index of the next entry to send; prevTerm is the term of the entry before it.
 	nextIndex, prevTerm uint64
@@ -192,6 +194,11 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 	if !m.Intact() || !r.concerns(m.Header) {
 		return
 	}
+	if !r.admits(m.Header) {
+		ctx.Send(ctx.Parent(), &contact{peer: r.peer, header: m.Header}) // to be warned of; nothing of it counts here
+		return
+	}
+	r.store = m.Header.StoreId
 	switch {
 	case m.Header.Term > r.term:
 		r.permitted = time.Time{}
@@ -216,6 +223,12 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 
 func (r *replicator) concerns(h *messages.Header) bool {
 	return h != nil && h.Group == r.c.Group && h.From == r.to.ID && h.To == r.c.ID
+}
+
+// admits: see server. What another cluster or data directory answers must not be mixed with what the follower does.
+func (r *replicator) admits(h *messages.Header) bool {
+	sameCluster := h.ClusterId == 0 || r.header.ClusterId == 0 || h.ClusterId == r.header.ClusterId
+	return sameCluster && h.StoreId != 0 && (r.store == 0 || h.StoreId == r.store) && h.Term <= maxIndex
 }
 
 // report tells the server what is new to it.

@@ -27,12 +27,8 @@ func (s *state) preVote(m *messages.RequestVote) *messages.RequestVoteReply {
 	return reply
 }
 
-// upToDate compares the candidate's log with this server's: the later last term wins, then the longer log (section 5.4.1). A server
-// without a log may have lost one, and knows nothing of any other: see founding.go.
+// upToDate compares the candidate's log with this server's: the later last term wins, then the longer log (section 5.4.1).
 func (s *state) upToDate(m *messages.RequestVote) bool {
-	if s.log.last == 0 && m.LastLogIndex > 0 {
-		return false
-	}
 	if m.LastLogTerm != s.log.lastTerm() {
 		return m.LastLogTerm > s.log.lastTerm()
 	}

@@ -113,6 +113,7 @@ func (s *server) finish() {
 func (s *server) start() {
 	s.machine = s.spawnMachine()
 	s.become(&follower{})
+	s.resetElectionTimer()
 }
 
 // stop ends all that wait for this server; its children end with it.
