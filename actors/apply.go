@@ -83,10 +83,9 @@ func (s *server) spawnMachine() *actor.PID {
 
 // HandleFailure supervises the server's children. A machine that panicked takes its group down on this node, and not its
 // neighbours; a replicator owns nothing durable and starts over.
-func (s *server) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+func (s *server) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, failures *actor.RestartStatistics, reason, _ any) {
 	if child.Id != s.machine.Id {
-		s.c.Logger.Error("a replicator panicked and is restarted", "actor", child.Id, "reason", reason)
-		supervisor.RestartChildren(child)
+		s.superviseReplicator(supervisor, child, failures, reason)
 		return
 	}
 	supervisor.StopChildren(child)
@@ -94,4 +93,16 @@ func (s *server) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor
 		s.fail(fmt.Errorf("%w: the state machine panicked: %v", ErrGroupFailed, reason))
 		s.publish()
 	}
+}
+
+// superviseReplicator gives up a replicator that panics again and again: its follower hears nothing more of this leadership.
+func (s *server) superviseReplicator(supervisor actor.Supervisor, child *actor.PID, failures *actor.RestartStatistics, reason any) {
+	const enough = 10
+	s.c.Logger.Error("a replicator panicked", "actor", child.Id, "reason", reason)
+	failures.Fail()
+	if failures.FailureCount() > enough {
+		supervisor.StopChildren(child)
+		return
+	}
+	supervisor.RestartChildren(child)
 }

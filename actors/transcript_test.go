@@ -28,6 +28,7 @@ import (
 //	voted from=n2 [term=2] [refused] [pre] [round=..]   its reply; the round of the last request, unless given
 //	ack from=n2 match=3 [round=..] [term=..]            an AppendEntriesReply to the replicator of n2
 //	refuse from=n2 conflict=3@1 [term=..]
+//	contact from=n2 match=3 [round=..] [term=..]        what the replicator of n2 mails to its server, however late
 //	propose x y | query                                 callers at the door
 //	sync                                                the disk finishes all that was written
 //	wait 100ms | pause 3s                               time passes; pause: and nothing is handled meanwhile
@@ -280,6 +281,10 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 			Header: c.header(s.server.currentTerm), Success: d.Cmd == "ack", MatchIndex: c.number("match", 0),
 			Round: c.number("round", s.appendRound), ConflictIndex: index, ConflictTerm: term,
 		}))
+	case "contact":
+		header := c.header(s.server.currentTerm)
+		place := slices.IndexFunc(s.server.members.voters, func(m Member) bool { return m.ID == header.From })
+		root.Send(server, &contact{peer: place, header: header, round: c.number("round", s.appendRound), match: c.number("match", 0)})
 	case "propose":
 		for _, arg := range d.CmdArgs {
 			s.door.Propose([]byte(arg.Key), witness{s, "propose " + arg.Key})

@@ -19,6 +19,8 @@ type history struct {
 	completed  int
 	last       time.Duration // when an operation was last completed
 	open       map[*asked]bool
+	// unanswered is whom the actors still owe an answer, whether or not the client waits for it.
+	unanswered map[*asked]bool
 	quiet      bool // clients begin nothing any more
 }
 
@@ -47,9 +49,11 @@ func (w *World) startClients() {
 
 // asked is one operation under way; it is the caller at the door.
 type asked struct {
-	c      *client
-	op     Operation
-	called time.Duration
+	c           *client
+	n           *node
+	incarnation int
+	op          Operation
+	called      time.Duration
 }
 
 // end is true once: for the answer, or for giving up.
@@ -69,9 +73,9 @@ func (c *client) next() {
 		c.elsewhere(nil)
 		return
 	}
-	a := &asked{c: c, op: w.machine.Next(w.rng, w.history.started), called: w.now}
+	a := &asked{c: c, n: n, incarnation: n.incarnation, op: w.machine.Next(w.rng, w.history.started), called: w.now}
 	w.history.started++
-	w.history.open[a] = true
+	w.history.open[a], w.history.unanswered[a] = true, true
 	w.after(patience, a.giveUp)
 	if a.op.Read {
 		n.doors[c.group].Query(a.op.Input, a)
@@ -97,6 +101,7 @@ func (c *client) elsewhere(hint error) {
 
 // Answer is called by the actors.
 func (a *asked) Answer(answer actors.Answer) {
+	delete(a.c.w.history.unanswered, a)
 	if !a.end() {
 		return
 	}
@@ -113,6 +118,16 @@ func (a *asked) Answer(answer actors.Answer) {
 	default: // it did not and will not take effect
 		a.c.elsewhere(answer.Err)
 	}
+}
+
+// forgotten names a caller whom a running server has not answered.
+func (h *history) forgotten() string {
+	for a := range h.unanswered {
+		if a.n.incarnation == a.incarnation && a.n.up {
+			return fmt.Sprintf("%s owes an answer to %q, asked at %v", a.n.id, a.op.Input, a.called)
+		}
+	}
+	return ""
 }
 
 // giveUp leaves an operation open: it may still take effect.

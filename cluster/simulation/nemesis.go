@@ -315,6 +315,9 @@ func (w *World) quieten() {
 	if what := w.unsettled(terms); w.failure == nil && what != "" {
 		w.fail("new leaders commit all that they have, and tell the others", what+w.describe())
 	}
+	if forgotten := w.history.forgotten(); w.failure == nil && forgotten != "" {
+		w.fail("every caller is answered", forgotten)
+	}
 }
 
 // unsettled names a group that has no new leader since those terms, or a server that has not applied the whole of its log.
