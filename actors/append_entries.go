@@ -19,6 +19,11 @@ func (s *state) appendEntries(m *messages.AppendEntries) (reply *messages.Append
 	if err := checkEntries(m); err != nil {
 		return nil, 0, err
 	}
+	if m.PrevLogIndex == 0 && len(m.Entries) > 0 {
+		if err := s.foundedByOthers(m.Entries[0]); err != nil {
+			return nil, 0, err
+		}
+	}
 	// What is committed here is in the leader's log too (Leader Completeness, section 5.4): a late message changes nothing in it.
 	prev, entries := m.PrevLogIndex, m.Entries
 	if prev < s.commitIndex {

@@ -1,6 +1,11 @@
 package actors
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/troupe-raft/troupe/messages"
@@ -37,11 +42,35 @@ func (s *state) found(clusterID uint64) {
 	s.append(s.currentTerm, messages.Entry_KIND_FOUNDING, data)
 }
 
+// foundedByOthers says why a first entry is none of this group's: its members are others than this server was configured with.
+func (s *state) foundedByOthers(first messages.EncodedEntry) error {
+	e, err := messages.DecodeEntry(first)
+	if err != nil {
+		return err
+	}
+	var f messages.Founding
+	if e.Kind != messages.Entry_KIND_FOUNDING || proto.Unmarshal(e.Data, &f) != nil {
+		return errors.New("the log does not begin with the founding of a group")
+	}
+	var founders, configured []string
+	for _, v := range f.Voters {
+		founders = append(founders, v.Id)
+	}
+	for _, m := range s.members.voters {
+		configured = append(configured, m.ID)
+	}
+	if !slices.Equal(founders, configured) {
+		return fmt.Errorf("the group was founded by %s, not by %s: start the node with the members that it was founded with",
+			strings.Join(founders, ", "), strings.Join(configured, ", "))
+	}
+	return nil
+}
+
 // adoptFounding learns from the group's first entry who its members are.
 func (s *state) adoptFounding(first messages.EntryView) {
 	var f messages.Founding
 	if first.Kind != messages.Entry_KIND_FOUNDING || proto.Unmarshal(first.Data, &f) != nil {
-		return
+		return // it was checked before
 	}
 	s.founding = f.ClusterId
 	for _, v := range f.Voters {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/troupe-raft/troupe/messages"
@@ -59,8 +60,9 @@ func drawLogs(t *rapid.T, most uint64) (odd, even []uint64) {
 
 func stateWith(terms []uint64, currentTerm uint64) *state {
 	s := &state{id: "n2", group: "g", members: newMembership("n2", testMembers(3)), currentTerm: currentTerm, log: newLog(persistence.Recovered{})}
-	for _, term := range terms {
-		s.append(term, messages.Entry_KIND_NOOP, nil)
+	s.peers = newPeers(&Config{Group: "g"}, s.members, nil)
+	for i, term := range terms {
+		s.appendEncoded(term, entryAt(uint64(i)+1, term))
 	}
 	s.outbox = outbox{durable: s.log.last}
 	return s
@@ -79,10 +81,23 @@ func appendOf(leader []uint64, prev, n int, term, commit uint64) *messages.Appen
 	if prev > 0 {
 		m.PrevLogTerm = leader[prev-1]
 	}
-	for _, entryTerm := range leader[prev : prev+n] {
-		m.Entries = append(m.Entries, messages.EncodeEntry(entryTerm, messages.Entry_KIND_NOOP, nil))
+	for i, entryTerm := range leader[prev : prev+n] {
+		m.Entries = append(m.Entries, entryAt(uint64(prev+i)+1, entryTerm))
 	}
 	return m
+}
+
+// entryAt is a no-op, or the founding of a group of three.
+func entryAt(index, term uint64) messages.EncodedEntry {
+	if index > 1 {
+		return messages.EncodeEntry(term, messages.Entry_KIND_NOOP, nil)
+	}
+	f := &messages.Founding{ClusterId: 1, Voters: []*messages.Founding_Voter{{Id: "n1", StoreId: 1}, {Id: "n2", StoreId: 2}, {Id: "n3", StoreId: 3}}}
+	data, err := proto.Marshal(f)
+	if err != nil {
+		panic(err)
+	}
+	return messages.EncodeEntry(term, messages.Entry_KIND_FOUNDING, data)
 }
 
 // Any leader's log brings any follower's log to its own, by hints alone, in about a round per term, while old messages of the

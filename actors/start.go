@@ -54,13 +54,16 @@ func (s *server) spawn(root *actor.RootContext) error {
 	return nil
 }
 
-// recoverFounding finds the cluster id in the log's first entry, when the hard state does not have it yet.
+// recoverFounding reads the log's first entry: who founded the group, and its cluster id, which the hard state may not have yet.
 func (s *server) recoverFounding() error {
-	if s.clusterID != 0 || s.log.last == 0 || s.log.compacted > 0 {
+	if s.log.last == 0 || s.log.compacted > 0 {
 		return nil
 	}
 	_, entries, err := s.c.Store.Read(s.c.Number, 1, 2, 1)
 	if err != nil {
+		return err
+	}
+	if err := s.foundedByOthers(entries[0]); err != nil {
 		return err
 	}
 	first, err := messages.DecodeEntry(entries[0])

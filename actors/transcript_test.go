@@ -58,6 +58,7 @@ func TestTranscripts(t *testing.T) {
 
 // stage is one server whose surroundings are scripted. Everything runs on the test's goroutine.
 type stage struct {
+	of     int
 	system *actor.ActorSystem
 	clock  *manualClock
 	server *server
@@ -71,7 +72,8 @@ type stage struct {
 }
 
 func newStage(t *testing.T, d *datadriven.TestData) *stage {
-	s := &stage{replicators: map[string]*actor.PID{}}
+	of := int(script{t, d, 0}.number("of", 1))
+	s := &stage{of: of, replicators: map[string]*actor.PID{}}
 	s.system = actor.NewActorSystemWithConfig(actor.Configure(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) })))
 	s.system.ProcessRegistry.Address = "n1:1"
 	s.system.ProcessRegistry.RegisterAddressResolver(func(*actor.PID) (actor.Process, bool) { return listener{s}, true })
@@ -87,7 +89,7 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 		t.Fatal(err)
 	}
 	number := persistence.GroupID(record.Number)
-	if err := store.Commit([]*persistence.Batch{script{t, d}.disk(number)}); err != nil {
+	if err := store.Commit([]*persistence.Batch{script{t, d, of}.disk(number)}); err != nil {
 		t.Fatal(err)
 	}
 	same := actor.WithDispatcher(actor.NewSynchronizedDispatcher(1000))
@@ -95,8 +97,7 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := int(script{t, d}.number("of", 1))
-	stall, err := time.ParseDuration(script{t, d}.text("stall", "10s"))
+	stall, err := time.ParseDuration(script{t, d, of}.text("stall", "10s"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +266,7 @@ func (w witness) Answer(a Answer) {
 }
 
 func (s *stage) play(t *testing.T, d *datadriven.TestData) {
-	c := script{t, d}
+	c := script{t, d, s.of}
 	root, server := s.system.Root, s.door.PID()
 	switch d.Cmd {
 	case "append":
@@ -323,8 +324,9 @@ func sealed[M rpc](m M) M {
 
 // script reads the arguments of one command.
 type script struct {
-	t *testing.T
-	d *datadriven.TestData
+	t  *testing.T
+	d  *datadriven.TestData
+	of int // members of the group
 }
 
 func (c script) has(key string) bool { return c.d.HasArg(key) }
@@ -369,7 +371,7 @@ func (c script) entries(key string) (first uint64, entries []messages.EncodedEnt
 		}
 		kind, data := messages.Entry_KIND_COMMAND, []byte("c"+before)
 		if index == 1 {
-			kind, data = messages.Entry_KIND_FOUNDING, foundingOf77(c.t)
+			kind, data = messages.Entry_KIND_FOUNDING, foundingOf77(c.t, c.of)
 		}
 		entries = append(entries, messages.EncodeEntry(c.parse(after), kind, data))
 	}
@@ -377,9 +379,9 @@ func (c script) entries(key string) (first uint64, entries []messages.EncodedEnt
 }
 
 // foundingOf77 founds cluster 77, in which the data directory of n2 is 12, and so on.
-func foundingOf77(t *testing.T) []byte {
+func foundingOf77(t *testing.T, of int) []byte {
 	f := &messages.Founding{ClusterId: 77}
-	for i := range uint64(5) {
+	for i := range uint64(of) {
 		f.Voters = append(f.Voters, &messages.Founding_Voter{Id: fmt.Sprintf("n%d", i+1), StoreId: 11 + i})
 	}
 	data, err := proto.Marshal(f)

@@ -76,7 +76,11 @@ func TestO08InitialisedTwice(t *testing.T) {
 		t.Fatal(w.describe())
 	}
 	s.crash(s.nodes[0], true)
-	s.restart(s.nodes[0])
+	s.nodes[0].broken = "it was founded alone, and refuses three members"
+	s.nodes[0].start()
+	if s.nodes[0].up {
+		t.Fatal("n1 has a log of another group, and starts")
+	}
 	s.during(10*time.Second, "nobody leads", func() bool { return s.leader() == nil })
 	for _, n := range s.nodes {
 		s.crash(n, true)
