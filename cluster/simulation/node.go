@@ -109,7 +109,7 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 		Group: groupName(g), ID: n.id, Members: n.w.members, ClientAddress: n.id,
 		Machine: &witness{StateMachine: n.w.machine.New(), n: n, g: g},
 		Store:   n.store, Number: number, Journal: n.journal, Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Props: props,
-		Timing: n.w.options.Timing, Limits: n.w.options.Limits, Logger: n.logger(),
+		Timing: n.w.options.Timing, Limits: n.w.limits, Logger: n.logger(),
 		Observe: func(v actors.View) {
 			if n.incarnation == incarnation {
 				n.w.observe(n, g, v)

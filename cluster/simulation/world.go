@@ -35,7 +35,9 @@ type Options struct {
 	Events io.Writer
 }
 
-func (o *Options) setDefaults(rng *rand.Rand) {
+// setDefaults draws what is left open from a source of its own, so that a run is the same when it is given.
+func (o *Options) setDefaults() {
+	rng := rand.New(rand.NewPCG(o.Seed, 0xdefa))
 	if o.Nodes == 0 {
 		o.Nodes = []int{3, 3, 3, 3, 5, 5, 5, 4, 2, 1, 6, 7}[rng.IntN(12)]
 	}
@@ -54,6 +56,14 @@ func (o *Options) setDefaults(rng *rand.Rand) {
 	if o.Timing.Election == 0 {
 		o.Timing.Election = 500 * time.Millisecond
 	}
+}
+
+// drawnLimits are the ones given, or, for every second seed, such small ones that all bounds matter.
+func (o *Options) drawnLimits() actors.Limits {
+	if o.Limits != (actors.Limits{}) || o.Seed%2 == 0 {
+		return o.Limits
+	}
+	return actors.Limits{MessageBytes: 32, InflightMessages: 3, TailBytes: 256, ApplyEntries: 3, ApplyBytes: 64, UncommittedCommands: 4}
 }
 
 // Result of a run.
@@ -86,6 +96,7 @@ func (f *Failure) Error() string {
 type World struct {
 	schedule
 	options   Options
+	limits    actors.Limits
 	machine   Machine
 	members   []actors.Member
 	nodes     []*node
@@ -112,7 +123,8 @@ func Run(m Machine, o Options) Result {
 func newWorld(m Machine, o Options) *World {
 	w := &World{machine: m, arrives: map[link]time.Duration{}, cut: map[link]*outage{}, hits_: map[Fault]int{}}
 	w.rng = rand.New(rand.NewPCG(o.Seed, 0x7ea7))
-	o.setDefaults(w.rng)
+	o.setDefaults()
+	w.limits = o.drawnLimits()
 	w.options = o
 	w.truth = newTruth(o.Groups)
 	w.history.open, w.history.unanswered = map[*asked]bool{}, map[*asked]bool{}
