@@ -14,8 +14,8 @@ func (c *candidate) kind() Role { return Candidate }
 
 func (c *candidate) enter(s *server) {
 	s.resetElectionTimer()
-	if s.outbox.stalled(s.c.Clock.Now().Add(-s.c.Timing.DiskStall)) {
-		return // a server whose disk stands still would not lead either
+	if s.stalled() {
+		return // it would not lead either
 	}
 	s.round++
 	c.round, c.votes = s.round, map[string]bool{}

@@ -18,7 +18,8 @@ type follower struct {
 
 // acknowledgement is what the follower owes its leader: a claim of what is durable, each time that more is.
 type acknowledgement struct {
-	to *actor.PID
+	to     *actor.PID
+	leader string
 	// verified is the last index known to equal the leader's log, claimed the last one that the leader was told is durable.
 	verified, claimed uint64
 	// round is the leader's last, answered the last one that it had an answer to.
@@ -62,7 +63,8 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 // this message. Otherwise the reply follows the sync.
 func (f *follower) acknowledge(s *server, reply *messages.AppendEntriesReply, verified uint64) {
 	a := &f.ack
-	a.to, a.verified, a.round = s.ctx.Sender(), max(a.verified, verified), max(a.round, reply.Round)
+	a.to, a.leader = s.ctx.Sender(), reply.Header.To
+	a.verified, a.round = max(a.verified, verified), max(a.round, reply.Round)
 	if reply.Success && reply.MatchIndex < verified && reply.Round <= a.answered {
 		return
 	}
@@ -79,7 +81,7 @@ func (f *follower) synced(s *server) {
 		return
 	}
 	a.claimed, a.answered = match, a.round
-	s.send(a.to, &messages.AppendEntriesReply{Header: s.header(f.leader), Success: true, MatchIndex: match, Round: a.round})
+	s.send(a.to, &messages.AppendEntriesReply{Header: s.header(a.leader), Success: true, MatchIndex: match, Round: a.round})
 }
 
 func (f *follower) callers(s *server, proposals []proposal, queries []query) {

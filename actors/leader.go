@@ -124,7 +124,7 @@ func (l *leader) timeout(s *server) {
 	case !l.hearsMajority(s, now.Add(-s.c.Timing.Election)):
 		s.c.Logger.Warn("steps down: no majority was heard for an election timeout", "term", s.currentTerm)
 		s.become(&follower{})
-	case s.outbox.stalled(now.Add(-s.c.Timing.DiskStall)):
+	case s.stalled():
 		s.c.Logger.Warn("steps down: the disk stands still", "term", s.currentTerm)
 		s.become(&follower{})
 	default:

@@ -168,7 +168,9 @@ func (s *server) requestVote(m *messages.RequestVote) {
 		return
 	}
 	if m.PreVote {
-		s.send(from, s.state.preVote(m))
+		reply := s.state.preVote(m)
+		reply.Granted = reply.Granted && !s.stalled() // a vote would not leave in time
+		s.send(from, reply)
 		return
 	}
 	s.sees(m.Header.Term)
@@ -184,6 +186,9 @@ func (s *server) requestVote(m *messages.RequestVote) {
 		}
 	})
 }
+
+// stalled says whether this server's disk stands still: it does not campaign, and promises nobody its vote.
+func (s *server) stalled() bool { return s.outbox.stalled(s.c.Clock.Now().Add(-s.c.Timing.DiskStall)) }
 
 func (s *server) voteReply(m *messages.RequestVoteReply) {
 	if m.Intact() && s.admits(m.Header) {

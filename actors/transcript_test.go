@@ -183,7 +183,7 @@ func (l listener) SendUserMessage(pid *actor.PID, message any) {
 		case m.Error != "":
 			l.s.say("%s <- AppendEntriesReply term=%d error=%q", to, m.Header.Term, m.Error)
 		case m.Success:
-			l.s.say("%s <- AppendEntriesReply term=%d success match=%d round=%d", to, m.Header.Term, m.MatchIndex, m.Round)
+			l.s.say("%s <- AppendEntriesReply term=%d success match=%d round=%d", m.Header.To, m.Header.Term, m.MatchIndex, m.Round)
 		default:
 			l.s.say("%s <- AppendEntriesReply term=%d refused conflict=%d@%d", to, m.Header.Term, m.ConflictIndex, m.ConflictTerm)
 		}

@@ -65,6 +65,10 @@ func (w *World) observe(n *node, g int, v actors.View) {
 			w.fail("what a server calls durable is on its disk", fmt.Sprintf("%s: index %d", n.id, durable))
 		}
 	}
+	if led := before.status.Role == actors.Leader && before.status.Term == now.Term; led && now.Role == actors.Leader &&
+		now.CommitIndex > before.status.CommitIndex && before.entries[now.CommitIndex-1].term != now.Term {
+		w.fail("a leader commits only entries of its own term by counting (section 5.4.2)", fmt.Sprintf("%s in term %d commits %d", n.id, now.Term, now.CommitIndex))
+	}
 	for i := before.status.CommitIndex + 1; i <= now.CommitIndex; i++ {
 		w.commit(n, g, now.Term, i, before.entries[i-1])
 	}
