@@ -47,7 +47,7 @@ type seen struct {
 }
 
 // observe checks the five properties of the paper's figure 3 after every message.
-func (w *World) observe(n *node, g int, v actors.View) {
+func (w *world) observe(n *node, g int, v actors.View) {
 	t, before, now := &w.truth[g], &n.seen[g], v.Status()
 	if now.Term < before.status.Term || now.CommitIndex < before.status.CommitIndex || now.AppliedIndex < before.status.AppliedIndex {
 		w.fail("term, commit and applied never fall within an incarnation", fmt.Sprintf("%s: %+v, then %+v", n.id, before.status, now))
@@ -76,7 +76,7 @@ func (w *World) observe(n *node, g int, v actors.View) {
 }
 
 // matchLogs: if two logs contain an entry with the same index and term, then the logs are identical in all entries up through it.
-func (w *World) matchLogs(n *node, g int, v actors.View) {
+func (w *world) matchLogs(n *node, g int, v actors.View) {
 	from, last := v.ChangedFrom(), v.Status().LastIndex
 	if from == 0 {
 		return
@@ -99,7 +99,7 @@ func (w *World) matchLogs(n *node, g int, v actors.View) {
 	}
 }
 
-func (w *World) checkLeader(n *node, t *truth, now actors.Status, before *seen) {
+func (w *world) checkLeader(n *node, t *truth, now actors.Status, before *seen) {
 	if other, known := t.leaders[now.Term]; known && other != n.id {
 		w.fail("at most one leader is elected in a term (Election Safety)", fmt.Sprintf("%s and %s in term %d", other, n.id, now.Term))
 		return
@@ -121,7 +121,7 @@ func (w *World) checkLeader(n *node, t *truth, now actors.Status, before *seen) 
 }
 
 // commit takes note of one committed entry. The first to say so must have a majority of disks behind it.
-func (w *World) commit(n *node, g int, term, index uint64, id entryID) {
+func (w *world) commit(n *node, g int, term, index uint64, id entryID) {
 	t := &w.truth[g]
 	if index <= uint64(len(t.committed)) {
 		if t.committed[index-1] != id {
@@ -145,7 +145,7 @@ func (w *World) commit(n *node, g int, term, index uint64, id entryID) {
 }
 
 // promised looks at every message that leaves a node: votes are promises for good.
-func (w *World) promised(n *node, m proto.Message) {
+func (w *world) promised(n *node, m proto.Message) {
 	switch m := m.(type) {
 	case *messages.RequestVoteReply:
 		if m.Granted && !m.PreVote {
@@ -158,7 +158,7 @@ func (w *World) promised(n *node, m proto.Message) {
 	}
 }
 
-func (w *World) voted(n *node, h *messages.Header, candidate string) {
+func (w *world) voted(n *node, h *messages.Header, candidate string) {
 	g := groupNumber(h.Group)
 	t, b := &w.truth[g], ballot{h.StoreId, h.Term}
 	if other, known := t.votes[b]; known && other != candidate {

@@ -33,14 +33,14 @@ type outcome struct {
 
 // client does one operation at a time at the node that it takes for the leader.
 type client struct {
-	w     *World
+	w     *world
 	place int // of the node it asks
 	group int
 }
 
 const patience = 2 * time.Second
 
-func (w *World) startClients() {
+func (w *world) startClients() {
 	for i := range w.options.Clients {
 		c := &client{w: w, place: w.rng.IntN(len(w.nodes)), group: i % w.options.Groups}
 		w.after(w.between(0, 100*time.Millisecond), c.next)
@@ -159,7 +159,7 @@ type grouped struct {
 }
 
 // checkHistory: the operations took effect one at a time, each between its call and its answer.
-func (w *World) checkHistory() {
+func (w *world) checkHistory() {
 	if w.failure != nil {
 		return
 	}
@@ -194,7 +194,7 @@ func describe(operations []porcupine.Operation) string {
 	return b.String()
 }
 
-func (w *World) model() porcupine.Model {
+func (w *world) model() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return "" },
 		Step: func(state, input, output any) (bool, any) {

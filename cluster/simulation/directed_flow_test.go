@@ -103,7 +103,7 @@ func longestMailbox(n *node) int {
 }
 
 // mustAll makes sure that the load was one.
-func (w *World) mustAll(t *testing.T, puts int) {
+func (w *world) mustAll(t *testing.T, puts int) {
 	t.Helper()
 	if got := len(w.truth[0].committed); got < puts || puts < 1000 {
 		t.Fatalf("%d of %d puts are committed", got, puts)

@@ -193,7 +193,7 @@ func contents(kind messages.Entry_Kind, data []byte) uint64 {
 }
 
 // rot flips one bit in the store, where the seed says.
-func (d *disk) rot(w *World) error {
+func (d *disk) rot(w *world) error {
 	db, err := pebble.Open(directory, &pebble.Options{FS: d.fs, Logger: quiet{}, FormatMajorVersion: pebble.FormatNewest, DisableAutomaticCompactions: true})
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ type outage struct {
 }
 
 // hits draws one of the network's faults, and counts it.
-func (w *World) hits(f Fault) bool {
+func (w *world) hits(f Fault) bool {
 	if !w.chaos || !w.chance(w.options.Faults[f]) {
 		return false
 	}
@@ -24,10 +24,10 @@ func (w *World) hits(f Fault) bool {
 	return true
 }
 
-func (w *World) hit(f Fault) { w.hits_[f]++ }
+func (w *world) hit(f Fault) { w.hits_[f]++ }
 
 // startFaults lets every other fault come again and again, at its rate.
-func (w *World) startFaults() {
+func (w *world) startFaults() {
 	for _, name := range faultNames() {
 		f := Fault(name)
 		if do := happenings[f]; do != nil && w.options.Faults[f] > 0 {
@@ -36,7 +36,7 @@ func (w *World) startFaults() {
 	}
 }
 
-func (w *World) recur(f Fault, do func(*World)) {
+func (w *world) recur(f Fault, do func(*world)) {
 	wait := time.Duration(-math.Log(1-w.rng.Float64()) / w.options.Faults[f] * float64(time.Second))
 	w.after(wait, func() {
 		if w.chaos {
@@ -46,29 +46,29 @@ func (w *World) recur(f Fault, do func(*World)) {
 	})
 }
 
-var happenings = map[Fault]func(*World){
-	Partition: func(w *World) {
+var happenings = map[Fault]func(*world){
+	Partition: func(w *world) {
 		side := w.rng.Uint64()
 		w.disconnect(Partition, func(from, to int) bool { return side>>from&1 != side>>to&1 })
 	},
-	OneWay: func(w *World) {
+	OneWay: func(w *world) {
 		a, b := w.rng.IntN(len(w.nodes)), w.rng.IntN(len(w.nodes))
 		w.disconnect(OneWay, func(from, to int) bool { return from == a && to == b })
 	},
-	Bridge: func(w *World) {
+	Bridge: func(w *world) {
 		bridge, side := w.rng.IntN(len(w.nodes)), w.rng.Uint64()
 		w.disconnect(Bridge, func(from, to int) bool {
 			return from != bridge && to != bridge && side>>from&1 != side>>to&1
 		})
 	},
-	IsolateLead: func(w *World) {
+	IsolateLead: func(w *world) {
 		if l := w.leader(); l >= 0 {
 			w.disconnect(IsolateLead, func(from, to int) bool { return from == l || to == l })
 		}
 	},
-	Kill:      func(w *World) { w.crash(Kill, w.someone()) },
-	PowerLoss: func(w *World) { w.crashAll() },
-	Pause: func(w *World) {
+	Kill:      func(w *world) { w.crash(Kill, w.someone()) },
+	PowerLoss: func(w *world) { w.crashAll() },
+	Pause: func(w *world) {
 		if n := w.someone(); n.up && !n.paused {
 			w.hit(Pause)
 			w.note("%s is paused", n.id)
@@ -76,17 +76,17 @@ var happenings = map[Fault]func(*World){
 			w.after(w.between(100*time.Millisecond, 3*time.Second), n.resume)
 		}
 	},
-	SlowDisk: func(w *World) {
+	SlowDisk: func(w *world) {
 		n := w.someone()
 		w.hit(SlowDisk)
 		w.note("the disk of %s is slow", n.id)
 		n.disk.slow = w.between(50*time.Millisecond, 3*time.Second)
 		w.after(w.between(time.Second, 4*time.Second), func() { n.disk.slow = 0 })
 	},
-	WriteError: func(w *World) { w.breakDisk(onWrite) },
-	SyncError:  func(w *World) { w.breakDisk(onSync) },
-	DiskFull:   func(w *World) { w.breakDisk(whenFull) },
-	BitRot: func(w *World) {
+	WriteError: func(w *world) { w.breakDisk(onWrite) },
+	SyncError:  func(w *world) { w.breakDisk(onSync) },
+	DiskFull:   func(w *world) { w.breakDisk(whenFull) },
+	BitRot: func(w *world) {
 		if n := w.damage(); n != nil {
 			w.hit(BitRot)
 			n.crash()
@@ -101,7 +101,7 @@ var happenings = map[Fault]func(*World){
 			}
 		}
 	},
-	Wipe: func(w *World) {
+	Wipe: func(w *world) {
 		if n := w.damage(); n != nil {
 			w.hit(Wipe)
 			w.note("the disk of %s is wiped", n.id)
@@ -111,23 +111,23 @@ var happenings = map[Fault]func(*World){
 			n.wiped = true
 		}
 	},
-	ClockJump: func(w *World) {
+	ClockJump: func(w *world) {
 		n := w.someone()
 		w.hit(ClockJump)
 		n.jumped += w.between(50*time.Millisecond, 2*time.Second)
 		w.note("the clock of %s jumps", n.id)
 	},
-	Panic: func(w *World) {
+	Panic: func(w *world) {
 		n := w.someone()
 		n.disk.panics = true
 		w.after(3*time.Second, func() { w.crash(Kill, n) })
 	},
 }
 
-func (w *World) someone() *node { return w.nodes[w.rng.IntN(len(w.nodes))] }
+func (w *world) someone() *node { return w.nodes[w.rng.IntN(len(w.nodes))] }
 
 // leader is the place of a node that leads the first group, or -1.
-func (w *World) leader() int {
+func (w *world) leader() int {
 	for i, n := range w.nodes {
 		if n.up && len(n.doors) > 0 && n.doors[0].Status().Role == actors.Leader {
 			return i
@@ -137,7 +137,7 @@ func (w *World) leader() int {
 }
 
 // damage picks a node whose disk may be lost: a majority stays intact. Before a group is founded, it needs everyone.
-func (w *World) damage() *node {
+func (w *world) damage() *node {
 	for _, t := range w.truth {
 		if len(t.committed) == 0 {
 			return nil
@@ -156,7 +156,7 @@ func (w *World) damage() *node {
 	return n
 }
 
-func (w *World) disconnect(f Fault, cut func(from, to int) bool) {
+func (w *world) disconnect(f Fault, cut func(from, to int) bool) {
 	o := &outage{fault: f}
 	w.note("%s", f)
 	for from := range w.nodes {
@@ -169,7 +169,7 @@ func (w *World) disconnect(f Fault, cut func(from, to int) bool) {
 	w.after(w.between(200*time.Millisecond, 4*time.Second), func() { w.reconnect(o) })
 }
 
-func (w *World) reconnect(o *outage) {
+func (w *world) reconnect(o *outage) {
 	for l, other := range w.cut {
 		if other == o {
 			delete(w.cut, l)
@@ -178,7 +178,7 @@ func (w *World) reconnect(o *outage) {
 }
 
 // blocked says whether a link carries nothing, and counts the outage when it first matters.
-func (w *World) blocked(l link) bool {
+func (w *world) blocked(l link) bool {
 	o := w.cut[l]
 	if o == nil {
 		return false
@@ -190,7 +190,7 @@ func (w *World) blocked(l link) bool {
 	return true
 }
 
-func (w *World) crash(f Fault, n *node) {
+func (w *world) crash(f Fault, n *node) {
 	if !n.up {
 		return
 	}
@@ -201,7 +201,7 @@ func (w *World) crash(f Fault, n *node) {
 }
 
 // crashAll: a power loss of one, some or all.
-func (w *World) crashAll() {
+func (w *world) crashAll() {
 	some := w.rng.Uint64()
 	for i, n := range w.nodes {
 		if some>>i&1 == 1 {
@@ -210,7 +210,7 @@ func (w *World) crashAll() {
 	}
 }
 
-func (w *World) breakDisk(f failure) {
+func (w *world) breakDisk(f failure) {
 	n := w.someone()
 	if !n.up {
 		return
@@ -225,7 +225,7 @@ func (w *World) breakDisk(f failure) {
 }
 
 // heal ends all faults.
-func (w *World) heal() {
+func (w *world) heal() {
 	w.chaos = false
 	w.note("all faults end")
 	clear(w.cut)
@@ -251,7 +251,7 @@ func (n *node) failed() bool {
 }
 
 // settle: a healed cluster makes progress within 20 election timeouts, and then all that is left agrees.
-func (w *World) settle() {
+func (w *world) settle() {
 	if w.failure != nil {
 		return
 	}
@@ -281,7 +281,7 @@ func (w *World) settle() {
 }
 
 // lagging names an intact server that has not applied what was committed when the faults ended.
-func (w *World) lagging(committed []int) string {
+func (w *world) lagging(committed []int) string {
 	for _, n := range w.nodes {
 		for g, d := range n.doors {
 			if s := d.Status(); n.up && !n.wiped && s.AppliedIndex < uint64(committed[g]) {
@@ -294,7 +294,7 @@ func (w *World) lagging(committed []int) string {
 
 // quieten ends the clients' work and takes the leaders away: the next ones commit all that they have, with nobody asking, and the
 // others hear of it. Without the no-op of a new term (section 8) they would not.
-func (w *World) quieten() {
+func (w *world) quieten() {
 	if w.failure != nil {
 		return
 	}
@@ -321,7 +321,7 @@ func (w *World) quieten() {
 }
 
 // unsettled names a group that has no new leader since those terms, or a server that has not applied the whole of its log.
-func (w *World) unsettled(terms []uint64) string {
+func (w *world) unsettled(terms []uint64) string {
 	for g, term := range terms {
 		led := false
 		for _, n := range w.nodes {
@@ -342,7 +342,7 @@ func (w *World) unsettled(terms []uint64) string {
 }
 
 // describe says how every server is.
-func (w *World) describe() string {
+func (w *world) describe() string {
 	var all []string
 	for _, n := range w.nodes {
 		for g, d := range n.doors {

@@ -46,7 +46,7 @@ type packet struct {
 }
 
 // carry decides what becomes of a packet.
-func (w *World) carry(p packet) {
+func (w *world) carry(p packet) {
 	if p.to == nil {
 		return
 	}
@@ -83,7 +83,7 @@ func (w *World) carry(p packet) {
 	}
 }
 
-func (w *World) deliver(p packet) {
+func (w *world) deliver(p packet) {
 	if p.original != nil {
 		again, err := deterministic.Marshal(p.original)
 		if err != nil || !bytes.Equal(again, p.encoded) {

@@ -19,7 +19,7 @@ func init() { cmap.SHARD_COUNT = 1 }
 
 // node is one member: what is left of it over restarts, and its present incarnation.
 type node struct {
-	w       *World
+	w       *world
 	place   int
 	id      string
 	address string

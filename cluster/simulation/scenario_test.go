@@ -18,7 +18,7 @@ import (
 // the world stay on; a sentence that does not hold fails the test.
 type scenario struct {
 	t     *testing.T
-	w     *World
+	w     *world
 	nodes []*node
 	holds []*hold
 }

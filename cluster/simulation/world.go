@@ -92,8 +92,8 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("it does not hold that %s: %s", f.Sentence, f.Detail)
 }
 
-// World is one run: its nodes, its network, its clients, and what is known of all of them.
-type World struct {
+// world is one run: its nodes, its network, its clients, and what is known of all of them.
+type world struct {
 	schedule
 	options   Options
 	limits    actors.Limits
@@ -120,8 +120,8 @@ func Run(m Machine, o Options) Result {
 	return w.result()
 }
 
-func newWorld(m Machine, o Options) *World {
-	w := &World{machine: m, arrives: map[link]time.Duration{}, cut: map[link]*outage{}, hits_: map[Fault]int{}}
+func newWorld(m Machine, o Options) *world {
+	w := &world{machine: m, arrives: map[link]time.Duration{}, cut: map[link]*outage{}, hits_: map[Fault]int{}}
 	w.rng = rand.New(rand.NewPCG(o.Seed, 0x7ea7))
 	o.setDefaults()
 	w.limits = o.drawnLimits()
@@ -142,7 +142,7 @@ func newWorld(m Machine, o Options) *World {
 	return w
 }
 
-func (w *World) play() {
+func (w *world) play() {
 	for _, n := range w.nodes {
 		n.start()
 	}
@@ -160,13 +160,13 @@ func (w *World) play() {
 }
 
 // run steps until it is enough, or something failed.
-func (w *World) run(enough func() bool) {
+func (w *world) run(enough func() bool) {
 	for w.failure == nil && !enough() && w.step() {
 		w.steps++
 	}
 }
 
-func (w *World) at(address string) *node {
+func (w *world) at(address string) *node {
 	for _, n := range w.nodes {
 		if n.address == address {
 			return n
@@ -176,7 +176,7 @@ func (w *World) at(address string) *node {
 }
 
 // handled notes each message in the trace, before it is handled.
-func (w *World) handled(t *trace, m *mailbox, message any) {
+func (w *world) handled(t *trace, m *mailbox, message any) {
 	name := typeOf(message)
 	t.number(uint64(w.now))
 	t.number(m.number)
@@ -200,7 +200,7 @@ func (e traced) String() string {
 	return fmt.Sprintf("%12v  %s/%d handles %s", e.at, e.node, e.mailbox, e.what)
 }
 
-func (w *World) keep(e traced) {
+func (w *world) keep(e traced) {
 	if w.options.Events != nil {
 		fmt.Fprintln(w.options.Events, e)
 	}
@@ -213,11 +213,11 @@ func (w *World) keep(e traced) {
 }
 
 // note puts a sentence into the trace.
-func (w *World) note(format string, args ...any) {
+func (w *world) note(format string, args ...any) {
 	w.keep(traced{at: w.now, note: fmt.Sprintf(format, args...)})
 }
 
-func (w *World) fail(sentence, detail string) {
+func (w *world) fail(sentence, detail string) {
 	if w.failure == nil {
 		f := &Failure{Sentence: sentence, Detail: detail}
 		for i := range w.trace.kept {
@@ -227,7 +227,7 @@ func (w *World) fail(sentence, detail string) {
 	}
 }
 
-func (w *World) result() Result {
+func (w *world) result() Result {
 	r := Result{Options: w.options, Steps: w.steps, Virtual: w.now, Completed: w.history.completed, Hits: w.hits_, Hash: w.trace.hash, Failure: w.failure}
 	for i := range w.truth {
 		r.Committed += len(w.truth[i].committed)
