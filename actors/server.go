@@ -42,7 +42,7 @@ type role interface {
 	kind() Role
 	enter(*server)
 	leave(*server)
-	// requestVote says whether a leader is known to be alive, so that candidates are refused (thesis 4.2.3).
+	// hearsLeader says whether a leader is known to be alive, so that candidates are refused (thesis 4.2.3).
 	hearsLeader(*server) bool
 	voteReply(*server, *messages.RequestVoteReply)
 	appendEntries(*server, *messages.AppendEntries)

@@ -64,6 +64,16 @@ func (g *Group) Propose(ctx context.Context, command []byte) (Result, error) {
 // leader can; elsewhere the error is a [*actors.NotLeaderError]. Without a deadline in ctx the call waits about five seconds.
 // The query must never be changed afterwards.
 func (g *Group) Read(ctx context.Context, query []byte) ([]byte, error) {
+	return g.ask(ctx, query, g.door.Query)
+}
+
+// ReadStale asks the state machine of this node, whether it leads or not, and even when its storage failed: the answer reflects
+// what this node has applied, however old that is.
+func (g *Group) ReadStale(ctx context.Context, query []byte) ([]byte, error) {
+	return g.ask(ctx, query, g.door.QueryStale)
+}
+
+func (g *Group) ask(ctx context.Context, query []byte, door func([]byte, actors.Caller)) ([]byte, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -71,7 +81,7 @@ func (g *Group) Read(ctx context.Context, query []byte) ([]byte, error) {
 		return nil, err
 	}
 	w := waiters.Get().(*waiter)
-	g.door.Query(query, w)
+	door(query, w)
 	a, err := w.wait(ctx, g.node.expiry)
 	if err != nil {
 		return nil, err

@@ -230,6 +230,13 @@ func TestShutdownLeavesNothing(t *testing.T) {
 	settles(t, before)
 }
 
+// stale reads what the node has applied.
+type stale struct{ *cluster.Group }
+
+func (s stale) Read(ctx context.Context, query []byte) ([]byte, error) {
+	return s.ReadStale(ctx, query)
+}
+
 // TestFailingDisk: the process lives, says so, and ends in time; nothing is acknowledged after the failure.
 func TestFailingDisk(t *testing.T) {
 	if !alone(t) {
@@ -250,6 +257,12 @@ func TestFailingDisk(t *testing.T) {
 	eventually(t, "the group knows", func() bool { return group.Status().Role == actors.Failed })
 	if _, err := store.Put(t.Context(), "k", []byte("after")); !errors.Is(err, actors.ErrStorageFailed) {
 		t.Fatal(err)
+	}
+	if _, _, _, err := store.Get(t.Context(), "k"); !errors.Is(err, actors.ErrStorageFailed) {
+		t.Fatal(err)
+	}
+	if value, _, _, err := kv.Open(stale{group}).Get(t.Context(), "k"); err != nil || string(value) != "before" {
+		t.Fatalf("what was applied before the failure cannot be read: %q, %v", value, err)
 	}
 	self := []actors.Member{{ID: "n1", Address: node.PeerAddr()}}
 	_, err := node.StartGroup(t.Context(), "late", self, kv.NewMap())
