@@ -3,6 +3,7 @@ package simulation
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -218,6 +219,29 @@ func (d *disk) rot(w *world) error {
 		return err
 	}
 	return db.Close()
+}
+
+// rollBack puts an older database back. The side file stays: when it is older, too, nothing on the disk tells.
+func (d *disk) rollBack(older *vfs.MemFS) error {
+	side := directory + "/SEQUENCE"
+	from, err := d.fs.Open(side)
+	if err != nil {
+		return err
+	}
+	content, err := io.ReadAll(from)
+	if err != nil {
+		return errors.Join(err, from.Close())
+	}
+	to, err := older.Create(side, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = to.Write(content)
+	if err := errors.Join(err, to.Sync(), to.Close(), from.Close()); err != nil {
+		return err
+	}
+	d.fs = older
+	return nil
 }
 
 type quiet struct{}

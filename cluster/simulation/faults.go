@@ -32,6 +32,7 @@ const (
 	DiskFull    Fault = "disk-full"
 	BitRot      Fault = "bit-rot" // in the store, while the node is down
 	Wipe        Fault = "wipe"
+	Rollback    Fault = "rollback" // of the database, not of the side file that says how far it must go
 	ClockJump   Fault = "clock-jump"
 	Drift       Fault = "drift"
 	Panic       Fault = "panic" // in a state machine
@@ -46,7 +47,7 @@ func AllFaults() Faults {
 		Loss: 0.01, Delay: 0.002, Reorder: 0.01, Duplicate: 0.01, Corrupt: 0.002, Misroute: 0.001,
 		Partition: 0.15, OneWay: 0.1, Bridge: 0.05, IsolateLead: 0.1,
 		Kill: 0.1, PowerLoss: 0.15, Pause: 0.15, SlowDisk: 0.1, WriteError: 0.02, SyncError: 0.02, DiskFull: 0.02,
-		BitRot: 0.01, Wipe: 0.01, ClockJump: 0.1, Drift: 1, Panic: 0.01,
+		BitRot: 0.01, Wipe: 0.01, Rollback: 0.01, ClockJump: 0.1, Drift: 1, Panic: 0.01,
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/troupe-raft/troupe/actors"
 )
 
@@ -89,16 +91,7 @@ var happenings = map[Fault]func(*world){
 	BitRot: func(w *world) {
 		if n := w.damage(); n != nil {
 			w.hit(BitRot)
-			n.crash()
-			n.broken = ""
-			if err := n.disk.rot(w); err != nil {
-				w.fail("a closed store can be opened", err.Error())
-			}
-			n.broken = "a bit was flipped in its store"
-			n.start() // it must refuse, or be none the worse
-			if n.up {
-				n.broken = ""
-			}
+			n.harm("a bit was flipped in its store", func() error { return n.disk.rot(w) })
 		}
 	},
 	Wipe: func(w *world) {
@@ -110,6 +103,19 @@ var happenings = map[Fault]func(*world){
 			n.start()
 			n.wiped = true
 		}
+	},
+	Rollback: func(w *world) {
+		n := w.damage()
+		if n == nil {
+			return
+		}
+		disk, older := n.disk, n.disk.fs.CrashClone(vfs.CrashCloneCfg{RNG: w.rng})
+		w.after(w.between(100*time.Millisecond, 2*time.Second), func() {
+			if w.chaos && w.expendable(n) && n.disk == disk {
+				w.hit(Rollback)
+				n.harm("older files were put back", func() error { return n.disk.rollBack(older) })
+			}
+		})
 	},
 	ClockJump: func(w *world) {
 		n := w.someone()
@@ -136,11 +142,19 @@ func (w *world) leader() int {
 	return -1
 }
 
-// damage picks a node whose disk may be lost: a majority stays intact. Before a group is founded, it needs everyone.
+// damage picks a node whose disk may be lost.
 func (w *world) damage() *node {
+	if n := w.someone(); w.expendable(n) {
+		return n
+	}
+	return nil
+}
+
+// expendable: without the disk of n a majority stays intact. Before a group is founded, it needs everyone.
+func (w *world) expendable(n *node) bool {
 	for _, t := range w.truth {
 		if len(t.committed) == 0 {
-			return nil
+			return false
 		}
 	}
 	damaged := 0
@@ -149,11 +163,20 @@ func (w *world) damage() *node {
 			damaged++
 		}
 	}
-	n := w.someone()
-	if damaged >= (len(w.nodes)-1)/2 || n.broken != "" || n.wiped {
-		return nil
+	return damaged < (len(w.nodes)-1)/2 && n.broken == "" && !n.wiped
+}
+
+// harm changes what is on the disk of n while it is down. Then it must refuse to start, or be none the worse.
+func (n *node) harm(what string, change func() error) {
+	n.crash()
+	if err := change(); err != nil {
+		n.w.fail("a closed store can be opened", err.Error())
 	}
-	return n
+	n.broken = what
+	n.start()
+	if n.up {
+		n.broken = ""
+	}
 }
 
 func (w *world) disconnect(f Fault, cut func(from, to int) bool) {

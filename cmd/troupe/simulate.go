@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -36,6 +38,7 @@ per second of virtual time for all others.
 			flags.IntVar(&o.steps, "steps", 20000, "messages to handle while faults happen, a `number`")
 			flags.StringVar(&o.faults, "faults", "all", "`list` of faults")
 			flags.IntVar(&o.unsynced, "unsynced", 0, "`percent` of unsynced data that a power loss keeps; if not 0, runs cannot be replayed exactly")
+			flags.BoolVar(&o.json, "json", false, "print one JSON object for each seed, and nothing else")
 			flags.BoolVar(&o.trace, "trace", false, "print every event (with one seed)")
 			flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "seeds to run at a time, a `number`")
 			return func(ctx context.Context, t *terminal, _ []string) error { return o.run(ctx, t) }
@@ -49,7 +52,7 @@ type simulateOptions struct {
 	nodes, groups, clients, steps int
 	faults                        string
 	unsynced                      int
-	trace                         bool
+	json, trace                   bool
 	workers                       int
 }
 
@@ -64,8 +67,8 @@ func (o *simulateOptions) options() (simulation.Options, error) {
 		return simulation.Options{}, usagef("--seeds, --groups, --clients, --steps and --workers must be at least 1")
 	case o.unsynced < 0 || o.unsynced > 100:
 		return simulation.Options{}, usagef("--unsynced must be from 0 to 100")
-	case o.trace && o.seeds != 1:
-		return simulation.Options{}, usagef("--trace goes with --seeds 1")
+	case o.trace && (o.seeds != 1 || o.json):
+		return simulation.Options{}, usagef("--trace goes with --seeds 1, and without --json")
 	}
 	return simulation.Options{Nodes: o.nodes, Groups: o.groups, Clients: o.clients, Steps: o.steps, Faults: faults, Unsynced: o.unsynced}, nil
 }
@@ -87,42 +90,63 @@ func (o *simulateOptions) run(ctx context.Context, t *terminal) error {
 	if o.trace {
 		options.Events = t.out
 	}
+	if o.json {
+		return o.printJSON(ctx, t, options)
+	}
 	all := &tally{hits: map[simulation.Fault]int{}}
 	s, start := newScreen(t), time.Now()
 	stop := s.progress(func(time.Duration) string { return all.progress(o.seeds, time.Since(start)) })
-	o.play(ctx, options, all)
+	err = o.play(ctx, options, all)
 	stop()
 	all.print(s, time.Since(start))
-	if all.failure != nil {
+	switch {
+	case all.failure != nil:
 		return report(s, *all.failure)
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return fmt.Errorf("stopped after %d of %d seeds, all of which held", all.seeds, o.seeds)
 	}
-	return nil
+	return err
+}
+
+func (o *simulateOptions) printJSON(ctx context.Context, t *terminal, options simulation.Options) error {
+	var failed error
+	out := json.NewEncoder(t.out)
+	err := o.inProcess(ctx, options, o.first, o.seeds, func(r simulation.Result) {
+		if err := out.Encode(r); err != nil {
+			failed = err
+		} else if r.Failure != nil {
+			failed = r.Failure
+		}
+	})
+	return errors.Join(err, failed)
 }
 
 // play runs the seeds until all are done or one fails.
-func (o *simulateOptions) play(ctx context.Context, options simulation.Options, all *tally) {
-	next := make(chan uint64)
+func (o *simulateOptions) play(ctx context.Context, options simulation.Options, all *tally) error {
+	portion, run := 1, o.inProcess
+	if o.seeds > seedsPerProcess {
+		portion, run = seedsPerProcess, o.asProcess
+	}
+	next := make(chan int)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var workers sync.WaitGroup
 	for range o.workers {
 		workers.Go(func() {
-			for seed := range next {
-				one := options
-				one.Seed = seed
-				all.add(simulation.Run(simulation.Registers(), one))
+			for done := range next {
+				seeds := min(portion, o.seeds-done)
+				if err := run(ctx, options, o.first+uint64(done), seeds, all.add); err != nil {
+					cancel(err)
+				}
 			}
 		})
 	}
-	for i := range o.seeds {
-		if all.failed() || ctx.Err() != nil {
-			break
-		}
-		next <- o.first + uint64(i)
+	for done := 0; done < o.seeds && !all.failed() && ctx.Err() == nil; done += portion {
+		next <- done
 	}
 	close(next)
 	workers.Wait()
+	return context.Cause(ctx)
 }
 
 func (a *tally) add(r simulation.Result) {

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/troupe-raft/troupe/cluster/simulation"
+)
+
+// seedsPerProcess bounds what a process holds: a store whose disk failed is never freed (persistence.Store.Close), some megabytes
+// each.
+const seedsPerProcess = 200
+
+// inProcess plays the seeds in this process, and passes each result on.
+func (o *simulateOptions) inProcess(ctx context.Context, options simulation.Options, first uint64, seeds int, add func(simulation.Result)) error {
+	for i := range seeds {
+		options.Seed = first + uint64(i)
+		r := simulation.Run(simulation.Registers(), options)
+		if add(r); r.Failure != nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return nil
+}
+
+// asProcess plays them in a process of their own.
+func (o *simulateOptions) asProcess(ctx context.Context, _ simulation.Options, first uint64, seeds int, add func(simulation.Result)) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("cannot find the program itself, to run the seeds in processes of their own: %w", err)
+	}
+	number := strconv.Itoa
+	cmd := exec.CommandContext(ctx, self, "simulate", "--json", "--workers", "1", "--seed", strconv.FormatUint(first, 10),
+		"--seeds", number(seeds), "--nodes", number(o.nodes), "--groups", number(o.groups), "--clients", number(o.clients),
+		"--steps", number(o.steps), "--faults", o.faults, "--unsynced", number(o.unsynced))
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("cannot start a process for the seeds: %w", err)
+	}
+	failed, err := decodeResults(out, add)
+	err = errors.Join(err, cmd.Wait())
+	if err == nil || failed || ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("the process with the seeds from %d on ended early: %w\n%s", first, err, complaints.String())
+}
+
+// decodeResults reads what --json prints, and says whether a seed failed.
+func decodeResults(from io.Reader, add func(simulation.Result)) (failed bool, err error) {
+	for results := json.NewDecoder(from); ; {
+		var r simulation.Result
+		if err := results.Decode(&r); err != nil {
+			if errors.Is(err, io.EOF) {
+				return failed, nil
+			}
+			return failed, err
+		}
+		failed = failed || r.Failure != nil
+		add(r)
+	}
+}
