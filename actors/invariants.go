@@ -32,7 +32,7 @@ func (s *server) checkInvariants() {
 	s.must(s.log.tailFirst+uint64(len(s.log.tail)) == s.log.last+1, "the tail ends at the last entry")
 	s.must(s.log.lastTerm() <= s.currentTerm, "no entry is of a later term than currentTerm")
 	claim := o.durable
-	for _, p := range o.pending {
+	if p := o.writing; p != nil {
 		s.must(p.claim <= s.log.last, "no pending batch claims a truncated entry")
 		claim = max(claim, p.claim)
 	}

@@ -7,13 +7,14 @@ import (
 )
 
 // outbox is where promises wait. What a message changes is staged in the open batch; whatever promises that the change is
-// durable is held under that batch. A flush hands the batch to the journal; when it is synced, what it held leaves.
+// durable is held under that batch. A flush hands the batch to the journal; when it is synced, what it held leaves. One batch
+// is with the journal at a time, the next gathers: that is the group commit.
 //
 //	stage ──> open batch ──flush──> journal ──synced──> durable rises, held leaves
 type outbox struct {
 	group   persistence.GroupID
 	open    *batch
-	pending []*batch // with the journal, oldest first
+	writing *batch // with the journal
 	// durable is the last index such that the log as it is now is in synced batches. Only truncation lowers it.
 	durable uint64
 }
@@ -68,20 +69,22 @@ func (o *outbox) hold(f func()) {
 // truncated caps what is claimed: the entries from index on are no longer those that were or will be synced.
 func (o *outbox) truncated(from uint64) {
 	o.durable = min(o.durable, from-1)
-	for _, b := range o.pending {
-		b.claim = min(b.claim, from-1)
+	if o.writing != nil {
+		o.writing.claim = min(o.writing.claim, from-1)
 	}
 	if o.open != nil && o.open.first > from {
 		o.open.first = from
 	}
 }
 
+// ready says whether a batch waits that may go to the journal.
+func (o *outbox) ready() bool { return o.open != nil && o.writing == nil }
+
 // seal closes the open batch for the journal: the log's entries from the lowest staged one on, and the hard state.
 func (s *state) seal(now time.Time) *batch {
 	o := &s.outbox
 	b := o.open
-	o.open = nil
-	o.pending = append(o.pending, b)
+	o.open, o.writing = nil, b
 	b.claim, b.since = s.log.last, now
 	b.records.Group, b.records.HardState = o.group, s.hardState()
 	if b.first != 0 {
@@ -90,21 +93,18 @@ func (s *state) seal(now time.Time) *batch {
 	return b
 }
 
-// synced takes note that the oldest pending batch is durable, and lets go what it held. Completions are matched by batch,
+// synced takes note that what was with the journal is durable, and lets go what it held. Completions are matched by batch,
 // never by index: an index may have been truncated and filled again since.
 func (o *outbox) synced(b *batch) {
-	if len(o.pending) == 0 || o.pending[0] != b {
-		panic("the journal synced a batch out of order")
+	if o.writing != b {
+		panic("the journal synced a batch that it was not given")
 	}
-	o.pending[0] = nil
-	o.pending = o.pending[1:]
+	o.writing = nil
 	o.durable = max(o.durable, b.claim)
 	for _, leave := range b.held {
 		leave()
 	}
 }
 
-// stalled says whether the oldest batch has been waiting for its sync since before then.
-func (o *outbox) stalled(then time.Time) bool {
-	return len(o.pending) > 0 && o.pending[0].since.Before(then)
-}
+// stalled says whether a batch has been waiting for its sync since before then.
+func (o *outbox) stalled(then time.Time) bool { return o.writing != nil && o.writing.since.Before(then) }

@@ -206,13 +206,12 @@ func TestDurableIsWhatTheDiskHas(t *testing.T) {
 				}
 			},
 			"flush": func(*rapid.T) {
-				if s.outbox.open != nil {
+				if s.outbox.ready() {
 					s.seal(time.Time{})
 				}
 			},
 			"sync": func(*rapid.T) {
-				if len(s.outbox.pending) > 0 {
-					b := s.outbox.pending[0]
+				if b := s.outbox.writing; b != nil {
 					if b.first != 0 {
 						disk = disk[:b.records.First-1]
 						for _, e := range b.records.Entries {
@@ -231,7 +230,7 @@ func TestDurableIsWhatTheDiskHas(t *testing.T) {
 						t.Fatalf("durable %d, but entry %d is another on disk", s.outbox.durable, i)
 					}
 				}
-				if len(s.outbox.pending) == 0 && s.outbox.open == nil && s.outbox.durable != s.log.last {
+				if s.outbox.writing == nil && s.outbox.open == nil && s.outbox.durable != s.log.last {
 					t.Fatalf("all is synced, but durable is %d of %d", s.outbox.durable, s.log.last)
 				}
 			},

@@ -100,7 +100,7 @@ func (s *server) finish() {
 		s.publish()
 		return
 	}
-	if s.outbox.open != nil && !s.flushing {
+	if s.outbox.ready() && !s.flushing {
 		s.flushing = true
 		s.ctx.Send(s.ctx.Self(), flush{})
 	}
@@ -233,7 +233,7 @@ func (s *server) answerDoor() {
 // flush hands what was staged to the journal.
 func (s *server) flush() {
 	s.flushing = false
-	if s.outbox.open == nil {
+	if !s.outbox.ready() {
 		return
 	}
 	if l, ok := s.role.(*leader); ok {
