@@ -107,4 +107,6 @@ func (o *outbox) synced(b *batch) {
 }
 
 // stalled says whether a batch has been waiting for its sync since before then.
-func (o *outbox) stalled(then time.Time) bool { return o.writing != nil && o.writing.since.Before(then) }
+func (o *outbox) stalled(then time.Time) bool {
+	return o.writing != nil && o.writing.since.Before(then)
+}

@@ -34,6 +34,7 @@ type Node struct {
 	port      *clientPort
 	prober    *prober
 	expiry    *expiry
+	workers   workers
 
 	mu       sync.Mutex
 	groups   map[string]*Group
@@ -104,14 +105,14 @@ func (n *Node) start() (err error) {
 	undo = append(undo, func() { _ = n.store.Close() })
 
 	n.system = transport.NewSystem(n.log)
-	undo = append(undo, n.system.Shutdown)
+	undo = append(undo, n.system.Shutdown, n.workers.close)
 	n.prober = newProber(n)
 	if n.transport, err = startTransport(n); err != nil {
 		return err
 	}
 	undo = append(undo, n.transport.Shutdown)
 
-	if n.journal, err = actors.StartJournal(n.system.Root, n.store, func(work func()) { go work() }, n.storageFailed); err != nil {
+	if n.journal, err = actors.StartJournal(n.system.Root, n.store, n.workers.Schedule, n.storageFailed, n.props()...); err != nil {
 		return err
 	}
 	if err = n.prober.spawn(n.system.Root); err != nil {
@@ -121,6 +122,11 @@ func (n *Node) start() (err error) {
 	n.port.serve()
 	go n.syncSequence()
 	return nil
+}
+
+// props are those of all of Raft's actors on this node.
+func (n *Node) props() []actor.PropsOption {
+	return []actor.PropsOption{actor.WithDispatcher(&n.workers)}
 }
 
 // syncSequence makes the store's sequence number durable when the node has become idle; under load, commits do.

@@ -52,6 +52,7 @@ func (n *Node) stop() {
 	n.within("the node's actor", partTime, func() { stopActor(n.system.Root, n.prober.pid) })
 	n.within("the peer port", partTime, n.transport.Shutdown)
 	n.system.Shutdown()
+	n.workers.close()
 	n.stopErr = n.closeStore()
 	n.log.Info("the node is stopped")
 }

@@ -119,7 +119,7 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.Sta
 		Group: g.name, ID: n.config.ID, Members: g.members, ClientAddress: n.ClientAddr(), Machine: machine,
 		Store: n.store, Number: persistence.GroupID(record.GetNumber()), Journal: n.journal,
 		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Logger: n.config.Logger,
-		Timing: n.config.Timing, Limits: n.config.Limits,
+		Timing: n.config.Timing, Limits: n.config.Limits, Props: n.props(),
 	})
 	if err != nil {
 		return err
