@@ -27,8 +27,8 @@ type (
 	committed struct{ err error }
 )
 
-// journal is the one writer of a node's store. It merges what all groups have queued into one commit, waits for the sync
-// outside of its mailbox, and tells every server; meanwhile the next commit gathers.
+// journal is the one writer of a node's store. It merges what all groups have queued into one commit, which waits for the sync
+// outside of its mailbox and tells every server; meanwhile the next commit gathers.
 type journal struct {
 	store   Committer
 	run     Executor
@@ -54,7 +54,7 @@ func (j *journal) Receive(ctx actor.Context) {
 		j.queued = append(j.queued, m)
 		j.write(ctx)
 	case *committed:
-		j.done(ctx, m.err)
+		j.done(m.err)
 		j.write(ctx)
 	}
 }
@@ -73,21 +73,27 @@ func (j *journal) write(ctx actor.Context) {
 		j.records = append(j.records, &c.batch.records)
 	}
 	self, root := ctx.Self(), ctx.ActorSystem().Root
-	j.run(func() { root.Send(self, &committed{j.store.Commit(j.records)}) })
+	j.run(func() { j.commit(root, self) })
 }
 
-func (j *journal) done(ctx actor.Context, err error) {
-	if err != nil && j.err == nil {
+// commit runs on the executor, which has the commits being written for itself until it says that they are committed.
+func (j *journal) commit(root *actor.RootContext, self *actor.PID) {
+	err := j.store.Commit(j.records)
+	for _, c := range j.writing {
+		if err == nil {
+			root.Send(c.server, &synced{c.batch})
+		} else {
+			root.Send(c.server, &storageFailed{err})
+		}
+	}
+	root.Send(self, &committed{err})
+}
+
+func (j *journal) done(err error) {
+	if j.err == nil {
 		j.err = err
 	}
-	for i, c := range j.writing {
-		if j.err == nil {
-			ctx.Send(c.server, &synced{c.batch})
-		} else {
-			ctx.Send(c.server, &storageFailed{j.err})
-		}
-		j.writing[i] = nil
-	}
+	clear(j.writing)
 	j.writing = j.writing[:0]
 }
 
