@@ -1,10 +1,14 @@
 package simulation
 
 import (
+	"fmt"
 	"reflect"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
+
+// mailboxBound is some times what waits for a node that was paused for seconds under the default clients.
+const mailboxBound = 1000
 
 // mailbox runs one message when the schedule says so.
 type mailbox struct {
@@ -21,6 +25,9 @@ type mailbox struct {
 
 func (m *mailbox) PostUserMessage(message any) {
 	m.user = append(m.user, message)
+	if len(m.user) > mailboxBound {
+		m.n.w.fail("no mailbox grows beyond what can be on its way", fmt.Sprintf("%d messages wait for %s, the last is a %s", len(m.user), m.n.id, typeOf(message)))
+	}
 	m.s.enqueue(m)
 }
 

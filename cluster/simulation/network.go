@@ -3,6 +3,7 @@ package simulation
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -58,6 +59,9 @@ func (w *world) carry(p packet) {
 	}
 	if w.hits(Misroute) {
 		p.to = w.nodes[w.rng.IntN(len(w.nodes))]
+		if w.chance(0.5) && strings.Count(p.target, "/") == 1 { // a server, not its children
+			p.target = "raft/" + groupName(w.rng.IntN(w.options.Groups))
+		}
 	}
 	if w.hits(Corrupt) {
 		p.encoded = bytes.Clone(p.encoded)

@@ -17,7 +17,7 @@ type Options struct {
 	Seed uint64
 	// Nodes of the cluster, 1 to 7; by default the seed chooses, mostly 3 or 5.
 	Nodes int
-	// Groups, each with a member on every node; default 1.
+	// Groups, each with a member on every node; by default the seed chooses, mostly 1.
 	Groups int
 	// Clients that propose and read, one operation at a time each; default 6.
 	Clients int
@@ -38,11 +38,12 @@ type Options struct {
 // setDefaults draws what is left open from a source of its own, so that a run is the same when it is given.
 func (o *Options) setDefaults() {
 	rng := rand.New(rand.NewPCG(o.Seed, 0xdefa))
+	nodes, groups := []int{3, 3, 3, 3, 5, 5, 5, 4, 2, 1, 6, 7}[rng.IntN(12)], []int{1, 1, 1, 1, 1, 1, 2, 3}[rng.IntN(8)]
 	if o.Nodes == 0 {
-		o.Nodes = []int{3, 3, 3, 3, 5, 5, 5, 4, 2, 1, 6, 7}[rng.IntN(12)]
+		o.Nodes = nodes
 	}
 	if o.Groups == 0 {
-		o.Groups = 1
+		o.Groups = groups
 	}
 	if o.Clients == 0 {
 		o.Clients = 6

@@ -33,7 +33,7 @@ per second of virtual time for all others.
 			flags.IntVar(&o.seeds, "seeds", 100, "`number` of seeds to run")
 			flags.Uint64Var(&o.first, "seed", 1, "the first `seed`")
 			flags.IntVar(&o.nodes, "nodes", 0, "`number` of nodes, 1 to 7 (default 3 or 5, as the seed chooses)")
-			flags.IntVar(&o.groups, "groups", 1, "`number` of groups")
+			flags.IntVar(&o.groups, "groups", 0, "`number` of groups (default mostly 1, as the seed chooses)")
 			flags.IntVar(&o.clients, "clients", 6, "`number` of clients")
 			flags.IntVar(&o.steps, "steps", 20000, "messages to handle while faults happen, a `number`")
 			flags.StringVar(&o.faults, "faults", "all", "`list` of faults")
@@ -63,8 +63,10 @@ func (o *simulateOptions) options() (simulation.Options, error) {
 		return simulation.Options{}, usagef("--faults: %v", err)
 	case o.nodes < 0 || o.nodes > 7:
 		return simulation.Options{}, usagef("--nodes must be from 1 to 7")
-	case o.seeds < 1 || o.groups < 1 || o.clients < 1 || o.steps < 1 || o.workers < 1:
-		return simulation.Options{}, usagef("--seeds, --groups, --clients, --steps and --workers must be at least 1")
+	case o.groups < 0:
+		return simulation.Options{}, usagef("--groups must not be negative")
+	case o.seeds < 1 || o.clients < 1 || o.steps < 1 || o.workers < 1:
+		return simulation.Options{}, usagef("--seeds, --clients, --steps and --workers must be at least 1")
 	case o.unsynced < 0 || o.unsynced > 100:
 		return simulation.Options{}, usagef("--unsynced must be from 0 to 100")
 	case o.trace && (o.seeds != 1 || o.json):
