@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"strconv"
@@ -19,19 +20,36 @@ func benchCommand() *command {
 --local N starts N nodes in this process, with loopback sockets and every write synced to disk, and calls the leader through the
 Go API. --endpoints measures a running cluster over its client ports; it writes keys named 00000000 to 00004095.
 Each client starts its next operation when the last one has ended. Reads are linearizable; mixed is 90 % reads.
-With --json: {"ops_per_second","p50_us","p99_us","p999_us","errors","seconds"}, one line for each number of clients.
+
+With --local:
+--groups G starts G replicated maps on every node, and spreads the clients over them.
+--op idle measures what the groups cost when nobody asks: CPU, wake-ups, memory, goroutines.
+--rate R starts R operations a second, whether earlier ones have ended or not, in place of --clients; latency counts from when an
+operation should have started. At most 200000 are under way. It says whether elections happened and followers heard their leader.
+--follower stopped stops a node that does not lead after a quarter of the measured time; --follower late starts it only then, and
+says how long it took to apply what the leader had committed by that time.
+--recover N writes N values of 16 bytes, stops, starts again, and says how long that took.
+
+--rate works with --endpoints too.
+With --json: {"ops_per_second","p50_us","p99_us","p999_us","errors","seconds"}, one line for each number of clients; --op idle,
+--rate and --recover have fields of their own.
 --peerbench prints the JSON lines of the peerbench tool, and takes its flags -op -clients -value -seconds -warmup -dir.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			o := benchOptions{duration: seconds(10 * time.Second), warmup: seconds(time.Second)}
 			o.register(flags)
-			return func(ctx context.Context, t *terminal, _ []string) error { return o.run(ctx, t) }
+			return func(ctx context.Context, t *terminal, _ []string) error {
+				o.given = map[string]bool{}
+				flags.Visit(func(f *flag.Flag) { o.given[f.Name] = true })
+				return o.run(ctx, t)
+			}
 		},
 	}
 }
 
 type benchOptions struct {
 	local       int
+	groups      int
 	remote      remote
 	op, clients string
 	valueSize   int
@@ -42,12 +60,26 @@ type benchOptions struct {
 	peerbench   bool
 	cpuProfile  string
 	memProfile  string
+
+	rate     float64
+	arrivals string
+	seed     uint64
+	follower string
+	recover  int
+
+	given map[string]bool // the flags that were given
 }
 
 func (o *benchOptions) register(flags *flag.FlagSet) {
 	o.remote.register(flags)
 	flags.IntVar(&o.local, "local", 0, "start this `number` of nodes here and measure them")
-	flags.StringVar(&o.op, "op", "put", "the `operation`: put, get or mixed")
+	flags.StringVar(&o.op, "op", "put", "the `operation`: put, get, mixed or idle")
+	flags.IntVar(&o.groups, "groups", 1, "`number` of replicated maps on every node of --local")
+	flags.Float64Var(&o.rate, "rate", 0, "start this `number` of operations per second, in place of --clients")
+	flags.StringVar(&o.arrivals, "arrivals", arrivalsEven, "how those of --rate are `spaced`: even or poisson")
+	flags.Uint64Var(&o.seed, "seed", 1, "the random `number` behind --rate")
+	flags.StringVar(&o.follower, "follower", "", "a follower that is `stopped` or late")
+	flags.IntVar(&o.recover, "recover", 0, "write this `number` of entries, and measure the start after that")
 	flags.StringVar(&o.clients, "clients", "256", "`number` of clients, or several: 1,64,256")
 	flags.IntVar(&o.valueSize, "value-size", 128, "`bytes` in a value")
 	flags.IntVar(&o.valueSize, "value", 128, hidden)
@@ -76,24 +108,6 @@ func (o *benchOptions) counts() ([]int, error) {
 	return counts, nil
 }
 
-func (o *benchOptions) check() error {
-	switch {
-	case o.local < 0 || o.local > 9:
-		return usagef("--local takes 1 to 9 nodes")
-	case o.local > 0 && o.remote.endpoints != "":
-		return usagef("--local and --endpoints exclude each other")
-	case o.valueSize < 0:
-		return usagef("--value-size must not be negative")
-	case o.duration <= 0:
-		return usagef("--duration must be more than 0")
-	case o.remote.timeout <= 0:
-		return usagef("--timeout must be more than 0, such as 5s")
-	case operations[o.op] == nil:
-		return usagef("--op %q is not one of put, get, mixed", o.op)
-	}
-	return nil
-}
-
 func (o *benchOptions) run(ctx context.Context, t *terminal) error {
 	if err := o.check(); err != nil {
 		return err
@@ -107,35 +121,67 @@ func (o *benchOptions) run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer stop()
+	if o.recover > 0 {
+		return o.runRecover(ctx, t)
+	}
 
 	system, err := o.open(ctx, t)
 	if err != nil {
 		return err
 	}
 	defer system.close()
+	if o.groups > 1 {
+		o.progress(t, "%d groups on %d nodes started in %.1f s and had leaders after %.1f s: %s",
+			o.groups, o.local, system.started.Seconds(), system.led.Seconds(), system.spread())
+	}
+	if o.op == opIdle {
+		return o.runIdle(ctx, t, system)
+	}
 	if err := preload(ctx, system); err != nil {
 		return fmt.Errorf("cannot write the keys: %w", err)
 	}
+	f, err := o.newFollower(ctx, system)
+	if err != nil {
+		return err
+	}
+	if o.rate > 0 {
+		return o.runOpen(ctx, t, system, f)
+	}
 	for _, count := range counts {
-		if !o.json && !o.peerbench {
-			fmt.Fprintf(t.err, "measuring %s with %d clients for %v\n", o.op, count, time.Duration(o.duration))
-		}
-		before := system.leader()
-		plan := load.Plan{Warmup: time.Duration(o.warmup), Measure: time.Duration(o.duration), Dir: system.dir}
-		report := load.Run(ctx, plan, benchClients(system, operations[o.op], count, o.valueSize))
-		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted")
-		}
-		note := ""
-		if system.leader() != before {
-			note = "the leader changed"
-		}
-		if err := o.print(t.out, report, note); err != nil {
+		if err := o.runClients(ctx, t, system, f, count); err != nil {
 			return err
-		}
-		if report.Ops == 0 {
-			return fmt.Errorf("no operation succeeded: %w", report.FirstError)
 		}
 	}
 	return nil
+}
+
+// runClients measures clients in a closed loop.
+func (o *benchOptions) runClients(ctx context.Context, t *terminal, s *system, f *follower, count int) error {
+	o.progress(t, "measuring %s with %d clients for %v", o.op, count, time.Duration(o.duration))
+	before := s.leaders()
+	plan := load.Plan{Warmup: time.Duration(o.warmup), Measure: time.Duration(o.duration), Dir: s.dir, Begin: func() { f.begin(ctx) }}
+	report := load.Run(ctx, plan, benchClients(s, operations[o.op], count, o.valueSize))
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	fate, err := f.result()
+	if err != nil {
+		return err
+	}
+	if err := o.print(t.out, report, fate, s.leadersChanged(before)); err != nil {
+		return err
+	}
+	if report.Ops == 0 {
+		return fmt.Errorf("no operation succeeded: %w", report.FirstError)
+	}
+	return nil
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// progress tells people what goes on; programs read only the results.
+func (o *benchOptions) progress(t *terminal, format string, args ...any) {
+	if !o.json && !o.peerbench {
+		fmt.Fprintf(t.err, format+"\n", args...)
+	}
 }

@@ -19,6 +19,9 @@ type benchJSON struct {
 	P999         float64 `json:"p999_us"`
 	Errors       uint64  `json:"errors"`
 	Seconds      float64 `json:"seconds"`
+
+	Groups   int           `json:"groups,omitempty"` // when more than one
+	Follower *followerJSON `json:"follower,omitempty"`
 }
 
 // peerbenchJSON is a line of the peerbench tool, whose README says what its fields mean.
@@ -45,15 +48,19 @@ type peerbenchJSON struct {
 	FirstError string  `json:"first_error,omitempty"`
 }
 
-func (o *benchOptions) print(w io.Writer, r *load.Report, note string) error {
+func (o *benchOptions) print(w io.Writer, r *load.Report, fate *followerJSON, note string) error {
 	switch {
 	case o.peerbench:
 		return json.NewEncoder(w).Encode(o.peerbenchLine(r, note))
 	case o.json:
-		return json.NewEncoder(w).Encode(benchJSON{
+		line := benchJSON{
 			OpsPerSecond: perSecond(r, r.Ops), P50: quantile(r, 0.5), P99: quantile(r, 0.99), P999: quantile(r, 0.999),
-			Errors: r.Errors, Seconds: r.Elapsed.Seconds(),
-		})
+			Errors: r.Errors, Seconds: r.Elapsed.Seconds(), Follower: fate,
+		}
+		if o.groups > 1 {
+			line.Groups = o.groups
+		}
+		return json.NewEncoder(w).Encode(line)
 	}
 	_, err := fmt.Fprintf(w, "%d clients: %.0f %s/s, p50 %v, p99 %v, p99.9 %v, %d errors in %.1f s\n",
 		r.Clients, perSecond(r, r.Ops), o.op, rounded(r, 0.5), rounded(r, 0.99), rounded(r, 0.999), r.Errors, r.Elapsed.Seconds())
@@ -62,6 +69,9 @@ func (o *benchOptions) print(w io.Writer, r *load.Report, note string) error {
 	}
 	if err == nil && note != "" {
 		_, err = fmt.Fprintln(w, note)
+	}
+	if err == nil {
+		_, err = io.WriteString(w, fate.sentence())
 	}
 	return err
 }

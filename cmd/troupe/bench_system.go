@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster/client"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
 )
@@ -26,121 +23,80 @@ var benchKeys = func() (keys [keyCount]string) {
 	return keys
 }()
 
+// target is one replicated map under measurement.
+type target interface {
+	put(ctx context.Context, key string, value []byte) error
+	get(ctx context.Context, key string) error
+	leader() string
+}
+
 // system is a cluster under measurement.
 type system struct {
-	dir    string // where its data is, if here
-	put    func(ctx context.Context, key string, value []byte) error
-	get    func(ctx context.Context, key string) error
-	leader func() string
-	close  func()
+	targets []target // one for each group
+	close   func()
+
+	// The rest is known of clusters in this process only: where the data is, how long the start took, and until all groups had
+	// a leader.
+	cluster      *host.Local
+	dir          string
+	started, led time.Duration
 }
 
 func (o *benchOptions) open(ctx context.Context, t *terminal) (*system, error) {
 	if o.local > 0 {
-		return openLocal(ctx, o.local, o.dir)
+		return openLocal(ctx, o.local, o.groups, o.dir)
 	}
 	list, err := o.remote.list(t)
 	if err != nil {
 		return nil, fmt.Errorf("%w, or start nodes here with --local 3", err)
 	}
-	return openRemote(list, o.remote.timeout), nil
+	c := client.New(list)
+	return &system{targets: []target{&remoteTarget{c, o.remote.timeout}}, close: c.Close}, nil
 }
 
-func openRemote(endpoints []string, timeout time.Duration) *system {
-	c := client.New(endpoints)
-	return &system{
-		put: func(ctx context.Context, key string, value []byte) error {
-			ctx, cancel := context.WithTimeout(ctx, timeout)
-			defer cancel()
-			_, err := c.Put(ctx, key, value)
-			return err
-		},
-		get: func(ctx context.Context, key string) error {
-			ctx, cancel := context.WithTimeout(ctx, timeout)
-			defer cancel()
-			_, _, _, err := c.Get(ctx, key)
-			return err
-		},
-		leader: func() string {
-			ctx, cancel := context.WithTimeout(context.Background(), timeout)
-			defer cancel()
-			status, _ := c.Status(ctx) // nil when unknown, which says ""
-			return status.GetLeader()
-		},
-		close: c.Close,
-	}
+// remoteTarget calls a running cluster over its client ports.
+type remoteTarget struct {
+	client  *client.Client
+	timeout time.Duration
 }
 
-func openLocal(ctx context.Context, nodes int, parent string) (*system, error) {
-	dir, remove, err := host.MakeDataDir(parent, "bench")
-	if err != nil {
-		return nil, err
-	}
-	cluster, err := host.StartLocal(ctx, nodes, dir, slog.New(slog.DiscardHandler))
-	if err != nil {
-		remove()
-		return nil, err
-	}
-	ends := func() {
-		limited, cancel := context.WithTimeout(context.Background(), shutdownTime)
-		defer cancel()
-		_ = cluster.Close(limited) // the data is removed anyway
-		remove()
-	}
-	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+func (r *remoteTarget) put(ctx context.Context, key string, value []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	if _, _, err := cluster.AwaitLeader(limited); err != nil {
-		ends()
-		return nil, err
-	}
-	l := &localTarget{cluster: cluster}
-	l.find()
-	return &system{dir: dir, put: l.put, get: l.get, leader: l.leader, close: ends}, nil
-}
-
-// localTarget calls the node that leads, through the Go API.
-type localTarget struct {
-	cluster *host.Local
-	node    atomic.Pointer[host.Node]
-}
-
-func (l *localTarget) find() {
-	if n, _ := l.cluster.Leader(); n != nil {
-		l.node.Store(n)
-	}
-}
-
-func (l *localTarget) leader() string { return l.node.Load().ID() }
-
-func (l *localTarget) put(ctx context.Context, key string, value []byte) error {
-	_, err := l.node.Load().Map.Put(ctx, key, value)
-	return l.follow(err)
-}
-
-func (l *localTarget) get(ctx context.Context, key string) error {
-	_, _, _, err := l.node.Load().Map.Get(ctx, key)
-	return l.follow(err)
-}
-
-func (l *localTarget) follow(err error) error {
-	if errors.Is(err, actors.ErrNotLeader) {
-		l.find()
-	}
+	_, err := r.client.Put(ctx, key, value)
 	return err
 }
 
-// preload writes every key once, so that reads find something.
+func (r *remoteTarget) get(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	_, _, _, err := r.client.Get(ctx, key)
+	return err
+}
+
+func (r *remoteTarget) leader() string {
+	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
+	defer cancel()
+	status, _ := r.client.Status(ctx) // nil when unknown, which says ""
+	return status.GetLeader()
+}
+
+// keysOf is how many keys each group has: fewer when there are many groups, so that the first writes do not take minutes.
+func keysOf(groups int) int { return max(keyCount/groups, 4) }
+
+// preload writes every key of every group once, so that reads find something.
 func preload(ctx context.Context, s *system) error {
-	const writers, limit = 64, 30 * time.Second
+	const writers, limit = 64, 60 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	keys := keysOf(len(s.targets))
 	errs := make([]error, writers)
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
-			for i := w; i < keyCount; i += writers {
+			for i := w; i < keys*len(s.targets); i += writers {
 				for {
-					if errs[w] = s.put(ctx, benchKeys[i], make([]byte, 128)); errs[w] == nil {
+					if errs[w] = s.targets[i%len(s.targets)].put(ctx, benchKeys[i/len(s.targets)], make([]byte, 128)); errs[w] == nil {
 						break
 					}
 					if ctx.Err() != nil || errors.Is(errs[w], client.ErrUnavailable) || errors.Is(errs[w], client.ErrInvalid) {
@@ -160,36 +116,53 @@ func preload(ctx context.Context, s *system) error {
 	return nil
 }
 
+// call is what an operation is given: a map, how many of its keys exist, and a value to write.
+type call struct {
+	target target
+	keys   uint64
+	random *rand.Rand
+	value  []byte
+}
+
 // operation is one call of a client.
-type operation func(ctx context.Context, s *system, random *rand.Rand, value []byte) error
+type operation func(context.Context, call) error
 
 // operations by their names, and by those that peerbench gives them.
 var operations = map[string]operation{"put": benchPut, "write": benchPut, "get": benchGet, "read": benchGet, "mixed": benchMixed}
 
-func benchPut(ctx context.Context, s *system, random *rand.Rand, value []byte) error {
-	return s.put(ctx, benchKeys[random.Uint64N(keyCount)], value)
+func benchPut(ctx context.Context, c call) error {
+	return c.target.put(ctx, benchKeys[c.random.Uint64N(c.keys)], c.value)
 }
 
-func benchGet(ctx context.Context, s *system, random *rand.Rand, _ []byte) error {
-	return s.get(ctx, benchKeys[random.Uint64N(keyCount)])
+func benchGet(ctx context.Context, c call) error {
+	return c.target.get(ctx, benchKeys[c.random.Uint64N(c.keys)])
 }
 
-func benchMixed(ctx context.Context, s *system, random *rand.Rand, value []byte) error {
-	if random.Uint64N(10) < 9 {
-		return benchGet(ctx, s, random, value)
+func benchMixed(ctx context.Context, c call) error {
+	if c.random.Uint64N(10) < 9 {
+		return benchGet(ctx, c)
 	}
-	return benchPut(ctx, s, random, value)
+	return benchPut(ctx, c)
 }
 
+// benchClients spreads the clients evenly over the groups.
 func benchClients(s *system, do operation, count, valueSize int) []func(context.Context) error {
 	clients := make([]func(context.Context) error, count)
 	for i := range clients {
-		random := rand.New(rand.NewPCG(uint64(i), 7))
-		value := make([]byte, valueSize)
-		for j := range value {
-			value[j] = byte(random.Uint32())
+		c := call{
+			target: s.targets[i%len(s.targets)], keys: uint64(keysOf(len(s.targets))),
+			random: rand.New(rand.NewPCG(uint64(i), 7)),
 		}
-		clients[i] = func(ctx context.Context) error { return do(ctx, s, random, value) }
+		c.value = randomValue(c.random, valueSize)
+		clients[i] = func(ctx context.Context) error { return do(ctx, c) }
 	}
 	return clients
+}
+
+func randomValue(random *rand.Rand, size int) []byte {
+	value := make([]byte, size)
+	for i := range value {
+		value[i] = byte(random.Uint32())
+	}
+	return value
 }

@@ -4,6 +4,7 @@ package host
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
@@ -13,11 +14,19 @@ import (
 // Group is the name of the map's group.
 const Group = "kv"
 
+// Part is a node's part of one group, and the map that the group replicates.
+type Part struct {
+	Group *cluster.Group
+	Map   *kv.KV
+}
+
 // Node is a running node that serves the map.
 type Node struct {
 	*cluster.Node
 	Group *cluster.Group
 	Map   *kv.KV
+	// Parts are all its groups; the first is the one above, and the only one that clients reach.
+	Parts []Part
 }
 
 // Start starts a node, the map's group on it, and the map's service on its client port if it has one.
@@ -26,16 +35,34 @@ func Start(ctx context.Context, c cluster.Config, members []actors.Member) (*Nod
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Node: node}
-	if n.Group, err = node.StartGroup(ctx, Group, members, kv.NewMap()); err == nil {
-		n.Map = kv.Open(n.Group)
-		if c.ClientAddr != "" {
-			err = kv.Mount(node, n.Group)
+	return startGroups(ctx, node, c, members, 1)
+}
+
+// startGroups starts the node's groups, or shuts it down.
+func startGroups(ctx context.Context, node *cluster.Node, c cluster.Config, members []actors.Member, groups int) (*Node, error) {
+	n := &Node{Node: node, Parts: make([]Part, groups)}
+	err := error(nil)
+	for i := range n.Parts {
+		p := &n.Parts[i]
+		if p.Group, err = node.StartGroup(ctx, groupName(i), members, kv.NewMap()); err != nil {
+			break
 		}
+		p.Map = kv.Open(p.Group)
+	}
+	n.Group, n.Map = n.Parts[0].Group, n.Parts[0].Map
+	if err == nil && c.ClientAddr != "" {
+		err = kv.Mount(node, n.Group)
 	}
 	if err != nil {
 		_ = node.Shutdown(ctx) // the first error says more
 		return nil, err
 	}
 	return n, nil
+}
+
+func groupName(i int) string {
+	if i == 0 {
+		return Group
+	}
+	return fmt.Sprintf("%s-%d", Group, i+1)
 }

@@ -21,6 +21,7 @@ import (
 type Local struct {
 	members []actors.Member
 	configs []cluster.Config
+	groups  int
 
 	mu    sync.Mutex
 	nodes []*Node // nil: stopped
@@ -28,11 +29,16 @@ type Local struct {
 
 // StartLocal starts size nodes, n1 and so on, with their data below dir.
 func StartLocal(ctx context.Context, size int, dir string, logger *slog.Logger) (*Local, error) {
+	return StartLocalGroups(ctx, size, 1, dir, logger)
+}
+
+// StartLocalGroups starts size nodes that have that many groups each.
+func StartLocalGroups(ctx context.Context, size, groups int, dir string, logger *slog.Logger) (*Local, error) {
 	addresses, err := FreeAddresses(2 * size)
 	if err != nil {
 		return nil, err
 	}
-	l := &Local{nodes: make([]*Node, size)}
+	l := &Local{nodes: make([]*Node, size), groups: groups}
 	for i := range size {
 		id := fmt.Sprintf("n%d", i+1)
 		l.members = append(l.members, actors.Member{ID: id, Address: addresses[2*i]})
@@ -40,25 +46,59 @@ func StartLocal(ctx context.Context, size int, dir string, logger *slog.Logger) 
 			ID: id, DataDir: filepath.Join(dir, id), PeerAddr: addresses[2*i], ClientAddr: addresses[2*i+1], Logger: logger,
 		})
 	}
-	for i := range size {
-		if err := l.Start(ctx, i); err != nil {
-			return nil, errors.Join(err, l.Close(ctx))
-		}
+	if err := l.StartAll(ctx); err != nil {
+		return nil, err
 	}
 	return l, nil
 }
 
+// StartAll starts every node, none of which may run, or none. The groups of all nodes start at the same time: until all members
+// of a group run, the others hold elections that nobody can win.
+func (l *Local) StartAll(ctx context.Context) error {
+	errs := make([]error, len(l.configs))
+	var wg sync.WaitGroup
+	for i := range l.configs {
+		node, err := cluster.Start(ctx, l.configs[i])
+		if err != nil {
+			errs[i] = l.cannotStart(i, err)
+			break
+		}
+		wg.Go(func() { errs[i] = l.join(ctx, i, node) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return errors.Join(err, l.Close(ctx))
+	}
+	return nil
+}
+
 // Start starts the node with that number, from 0, from its directory.
 func (l *Local) Start(ctx context.Context, i int) error {
-	n, err := Start(ctx, l.configs[i], l.members)
+	node, err := cluster.Start(ctx, l.configs[i])
 	if err != nil {
-		return fmt.Errorf("cannot start node %s: %w", l.configs[i].ID, err)
+		return l.cannotStart(i, err)
+	}
+	return l.join(ctx, i, node)
+}
+
+func (l *Local) join(ctx context.Context, i int, node *cluster.Node) error {
+	n, err := startGroups(ctx, node, l.configs[i], l.members, l.groups)
+	if err != nil {
+		return l.cannotStart(i, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.nodes[i] = n
 	return nil
 }
+
+func (l *Local) cannotStart(i int, err error) error {
+	return fmt.Errorf("cannot start node %s: %w", l.configs[i].ID, err)
+}
+
+// Size is the number of nodes, running or not; Groups that of the groups on each.
+func (l *Local) Size() int   { return len(l.configs) }
+func (l *Local) Groups() int { return l.groups }
 
 // Take removes a running node from the cluster, for the caller to stop; nil when it was not running.
 func (l *Local) Take(i int) *Node {
@@ -86,7 +126,10 @@ func (l *Local) ClientAddresses() []string {
 }
 
 // Leader returns a node that leads and is ready to serve, and its number; nil and -1 when there is none now.
-func (l *Local) Leader() (*Node, int) {
+func (l *Local) Leader() (*Node, int) { return l.LeaderOf(0) }
+
+// LeaderOf is Leader for the group with that number, from 0.
+func (l *Local) LeaderOf(group int) (*Node, int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	best, number := (*Node)(nil), -1
@@ -96,7 +139,7 @@ func (l *Local) Leader() (*Node, int) {
 			continue
 		}
 		// After a partition an old leader may not know yet that it is one no more: the highest term counts.
-		if s := n.Group.Status(); s.Role == actors.Leader && s.Ready && s.Term > term {
+		if s := n.Parts[group].Group.Status(); s.Role == actors.Leader && s.Ready && s.Term > term {
 			best, number, term = n, i, s.Term
 		}
 	}
@@ -105,14 +148,41 @@ func (l *Local) Leader() (*Node, int) {
 
 // AwaitLeader waits until a node leads and is ready to serve.
 func (l *Local) AwaitLeader(ctx context.Context) (*Node, int, error) {
+	n, i, err := l.await(ctx, 0)
+	if err != nil {
+		return nil, -1, fmt.Errorf("no leader was elected: %w", err)
+	}
+	return n, i, nil
+}
+
+// AwaitLeaders waits until every group has a leader that is ready to serve.
+func (l *Local) AwaitLeaders(ctx context.Context) error {
+	for group := range l.groups {
+		if _, _, err := l.await(ctx, group); err != nil {
+			return fmt.Errorf("%d of %d groups have no leader: %w", l.leaderless(), l.groups, err)
+		}
+	}
+	return nil
+}
+
+func (l *Local) leaderless() (count int) {
+	for group := range l.groups {
+		if n, _ := l.LeaderOf(group); n == nil {
+			count++
+		}
+	}
+	return count
+}
+
+func (l *Local) await(ctx context.Context, group int) (*Node, int, error) {
 	for {
-		if n, i := l.Leader(); n != nil {
+		if n, i := l.LeaderOf(group); n != nil {
 			return n, i, nil
 		}
 		select {
 		case <-time.After(2 * time.Millisecond):
 		case <-ctx.Done():
-			return nil, -1, fmt.Errorf("no leader was elected: %w", ctx.Err())
+			return nil, -1, ctx.Err()
 		}
 	}
 }

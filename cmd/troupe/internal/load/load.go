@@ -1,4 +1,5 @@
-// Package load is the load generator of troupe bench: closed-loop clients, their latencies, and what the process used meanwhile.
+// Package load is the load generator of troupe bench: clients in a closed or an open loop, their latencies, and what the process
+// used meanwhile.
 package load
 
 import (
@@ -15,6 +16,20 @@ type Plan struct {
 	Warmup, Measure time.Duration
 	// Dir lies on the disk whose flushes are counted; empty: none are.
 	Dir string
+	// Begin and End, if set, are called when the measured time begins and ends; they must not block.
+	Begin, End func()
+}
+
+func (p Plan) begin() {
+	if p.Begin != nil {
+		p.Begin()
+	}
+}
+
+func (p Plan) end() {
+	if p.End != nil {
+		p.End()
+	}
 }
 
 // Report is one measurement. Times and counts are of the measured window only, and of the whole process: whatever runs in it.
@@ -77,8 +92,10 @@ func Run(ctx context.Context, plan Plan, clients []func(context.Context) error) 
 	sleep(ctx, plan.Warmup)
 	from := readUsage(disk)
 	phase.Store(measuring)
+	plan.begin()
 	sleep(ctx, plan.Measure)
 	phase.Store(over)
+	plan.end()
 	to := readUsage(disk)
 	running.Wait()
 

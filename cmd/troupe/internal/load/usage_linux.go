@@ -17,6 +17,15 @@ func processCPU() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
+// contextSwitches counts how often a thread of this process gave the processor up, or lost it.
+func contextSwitches() uint64 {
+	var r syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {
+		return 0
+	}
+	return uint64(r.Nvcsw + r.Nivcsw)
+}
+
 // machineCPU adds up the first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal in hundredths of a
 // second; what follows is counted in user already.
 func machineCPU() time.Duration {

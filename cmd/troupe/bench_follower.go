@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
+)
+
+// What --follower takes.
+const (
+	followerStopped = "stopped"
+	followerLate    = "late"
+)
+
+// catchUpTime is how long a late follower may take after the measured time.
+const catchUpTime = 60 * time.Second
+
+// followerJSON is what became of the follower.
+type followerJSON struct {
+	ID      string  `json:"id"`
+	Stopped float64 `json:"shutdown_s,omitempty"`
+	// Of a late one: how many entries the leader had committed that it had not, and how long it took to apply them.
+	Behind  uint64  `json:"entries_behind,omitempty"`
+	CaughtS float64 `json:"caught_up_s,omitempty"`
+}
+
+// follower is the node that stops, or comes late.
+type follower struct {
+	cluster *host.Local
+	mode    string
+	number  int
+	applied uint64 // when it stopped
+	length  time.Duration
+	done    chan error
+	followerJSON
+}
+
+// newFollower chooses a node that does not lead. A late one is stopped now: the group cannot be founded without it.
+func (o *benchOptions) newFollower(ctx context.Context, s *system) (*follower, error) {
+	if o.follower == "" {
+		return nil, nil
+	}
+	_, leader := s.cluster.Leader()
+	f := &follower{cluster: s.cluster, mode: o.follower, length: time.Duration(o.duration), done: make(chan error, 1)}
+	f.number = (leader + 1) % s.cluster.Size()
+	f.ID = s.cluster.Node(f.number).ID()
+	if f.mode == followerLate {
+		return f, f.stop(ctx)
+	}
+	return f, nil
+}
+
+// begin is called when the measured time begins. A nil follower stays as it is.
+func (f *follower) begin(ctx context.Context) {
+	if f == nil {
+		return
+	}
+	go func() {
+		if sleepFor(ctx, f.length/4) != nil {
+			f.done <- errInterrupted
+		} else if f.mode == followerStopped {
+			f.done <- f.stop(ctx)
+		} else {
+			f.done <- f.start(ctx)
+		}
+	}()
+}
+
+// result waits for the follower's end, or for it to catch up.
+func (f *follower) result() (*followerJSON, error) {
+	if f == nil {
+		return nil, nil
+	}
+	err := <-f.done
+	return &f.followerJSON, err
+}
+
+func (f *follower) stop(ctx context.Context) error {
+	n := f.cluster.Take(f.number)
+	f.applied = n.Group.Status().AppliedIndex
+	begin := time.Now()
+	limited, cancel := context.WithTimeout(ctx, shutdownTime)
+	defer cancel()
+	err := n.Shutdown(limited)
+	f.Stopped = time.Since(begin).Seconds()
+	return err
+}
+
+func (f *follower) start(ctx context.Context) error {
+	leader, _ := f.cluster.Leader()
+	if leader == nil {
+		return fmt.Errorf("no leader when %s was to start: try again with less load", f.ID)
+	}
+	target := leader.Group.Status().CommitIndex
+	f.Behind = target - min(f.applied, target)
+	begin := time.Now()
+	if err := f.cluster.Start(ctx, f.number); err != nil {
+		return err
+	}
+	n := f.cluster.Node(f.number)
+	for n.Group.Status().AppliedIndex < target {
+		if time.Since(begin) > f.length+catchUpTime {
+			return fmt.Errorf("%s is still behind %v after its start: at %d of %d", f.ID, time.Since(begin), n.Group.Status().AppliedIndex, target)
+		}
+		if err := sleepFor(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+	f.CaughtS = time.Since(begin).Seconds()
+	return nil
+}
+
+// sentence is for people; a nil follower has none.
+func (f *followerJSON) sentence() string {
+	switch {
+	case f == nil:
+		return ""
+	case f.CaughtS > 0:
+		return fmt.Sprintf("%s came late, with %d entries to catch up: that took %.2f s\n", f.ID, f.Behind, f.CaughtS)
+	}
+	return fmt.Sprintf("%s was stopped after a quarter of the time; its shutdown took %.2f s\n", f.ID, f.Stopped)
+}
+
+func sleepFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return errInterrupted
+	}
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/load"
+)
+
+const (
+	recoverValueSize = 16
+	recoverWriters   = 2048
+	// recordBytes is more than an entry needs on disk besides its value, for the check of free space: the log files are kept
+	// beside the tables that are made of them.
+	recordBytes = 150
+)
+
+// recoverJSON is what --recover --json prints.
+type recoverJSON struct {
+	Entries   uint64 `json:"entries"`
+	Nodes     int    `json:"nodes"`
+	ValueSize int    `json:"value_size"`
+
+	WriteS       float64 `json:"write_s"`
+	WritesPerS   float64 `json:"writes_per_second"`
+	DiskBytes    uint64  `json:"disk_bytes"`      // of all nodes
+	DiskPerEntry float64 `json:"bytes_per_entry"` // of one node
+
+	// Since the start after the writes: until the groups' starts returned, until one led, until all had applied everything.
+	OpenS        float64 `json:"open_s"`
+	LedS         float64 `json:"led_s"`
+	AppliedS     float64 `json:"applied_s"`
+	EntriesPerS  float64 `json:"entries_per_second"`
+	PeakResident uint64  `json:"peak_resident_bytes"` // during the start
+}
+
+// runRecover writes, stops, starts again, and measures that start.
+func (o *benchOptions) runRecover(ctx context.Context, t *terminal) error {
+	size := recoverValueSize
+	if o.given["value-size"] || o.given["value"] {
+		size = o.valueSize
+	}
+	dir, remove, err := host.MakeDataDir(o.dir, "bench")
+	if err != nil {
+		return err
+	}
+	defer remove()
+	if err := checkSpace(dir, uint64(o.recover)*uint64(o.local)*uint64(size+recordBytes)); err != nil {
+		return err
+	}
+	cluster, err := host.StartLocal(ctx, o.local, dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer func() { closeLocal(cluster) }()
+	line := &recoverJSON{Nodes: o.local, ValueSize: size}
+	o.progress(t, "writing %d entries of %d bytes to %d nodes", o.recover, size, o.local)
+	if err := line.write(ctx, cluster, o.recover, size); err != nil {
+		return err
+	}
+	closeLocal(cluster)
+	line.DiskBytes = bytesBelow(dir)
+	line.DiskPerEntry = float64(line.DiskBytes) / float64(line.Entries) / float64(o.local)
+	debug.FreeOSMemory() // what writing took is no part of the start
+	load.ResetPeak()
+	o.progress(t, "starting again")
+	if err := line.start(ctx, cluster); err != nil {
+		return err
+	}
+	if o.json {
+		return json.NewEncoder(t.out).Encode(line)
+	}
+	return line.print(t.out)
+}
+
+func checkSpace(dir string, need uint64) error {
+	if free := load.FreeDisk(dir); free > 0 && need > free {
+		return fmt.Errorf("--recover may need %.1f GiB below %s, where %.1f GiB are free: name another disk with --dir, or write fewer entries",
+			gibibytes(need), dir, gibibytes(free))
+	}
+	return nil
+}
+
+func gibibytes(n uint64) float64 { return mebibytes(n) / (1 << 10) }
+
+// write puts count values, with as many writers as the group admits easily, and waits until every node has them.
+func (l *recoverJSON) write(ctx context.Context, cluster *host.Local, count, size int) error {
+	limited, cancel := context.WithTimeout(ctx, leaderTime(1))
+	defer cancel()
+	if _, _, err := cluster.AwaitLeader(limited); err != nil {
+		return err
+	}
+	to := &localTarget{cluster: cluster}
+	to.find()
+	value := randomValue(rand.New(rand.NewPCG(1, 7)), size)
+	begin := time.Now()
+	var next atomic.Int64
+	var writers sync.WaitGroup
+	var failed atomic.Pointer[error]
+	for range min(recoverWriters, count) {
+		writers.Go(func() {
+			for i := next.Add(1); i <= int64(count) && failed.Load() == nil; i = next.Add(1) {
+				if err := insist(ctx, func() error { return to.put(ctx, benchKeys[i%keyCount], value) }); err != nil {
+					failed.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	if err := failed.Load(); err != nil {
+		return fmt.Errorf("cannot write the entries: %w", *err)
+	}
+	l.WriteS = time.Since(begin).Seconds()
+	l.WritesPerS = float64(count) / l.WriteS
+	l.Entries = to.node.Load().Group.Status().AppliedIndex
+	_, err := awaitApplied(ctx, cluster, l.Entries)
+	return err
+}
+
+// insist repeats a write that an election interrupts; a second entry for the same key does no harm here.
+func insist(ctx context.Context, do func() error) error {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		err := do()
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
+		again := errors.Is(err, actors.ErrNotLeader) || errors.Is(err, actors.ErrOutcomeUnknown) || errors.Is(err, actors.ErrOverloaded)
+		if !again || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// start measures the nodes' second start.
+func (l *recoverJSON) start(ctx context.Context, cluster *host.Local) error {
+	begin := time.Now()
+	if err := cluster.StartAll(ctx); err != nil {
+		return err
+	}
+	l.OpenS = time.Since(begin).Seconds()
+	led, err := awaitApplied(ctx, cluster, l.Entries)
+	if err != nil {
+		return err
+	}
+	l.AppliedS = time.Since(begin).Seconds()
+	l.LedS = led.Sub(begin).Seconds()
+	l.EntriesPerS = float64(l.Entries) / l.AppliedS
+	l.PeakResident = load.PeakResident()
+	return nil
+}
+
+// awaitApplied waits until a node leads and every node has applied the entry with that index; it tells since when one led.
+func awaitApplied(ctx context.Context, cluster *host.Local, index uint64) (led time.Time, err error) {
+	limit := time.Minute + time.Duration(index)*100*time.Microsecond
+	for end := time.Now().Add(limit); ; {
+		if n, _ := cluster.Leader(); n != nil && led.IsZero() {
+			led = time.Now()
+		}
+		behind := ""
+		for i := range cluster.Size() {
+			if s := cluster.Node(i).Group.Status(); s.AppliedIndex < index {
+				behind = fmt.Sprintf("%s has applied %d of %d entries", cluster.Node(i).ID(), s.AppliedIndex, index)
+			}
+		}
+		switch {
+		case behind == "" && !led.IsZero():
+			return led, nil
+		case time.Now().After(end):
+			return led, fmt.Errorf("the nodes are not ready after %v: %s", limit, behind)
+		}
+		if err := sleepFor(ctx, time.Millisecond); err != nil {
+			return led, err
+		}
+	}
+}
+
+func bytesBelow(dir string) (sum uint64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if info, err := d.Info(); err == nil {
+				sum += uint64(info.Size())
+			}
+		}
+		return nil
+	})
+	return sum
+}
+
+func (l *recoverJSON) print(w io.Writer) error {
+	_, err := fmt.Fprintf(w, `wrote %d entries of %d bytes to %d nodes in %.1f s: %.0f/s; %.1f MiB on disk, %.0f bytes per entry and node
+started again: open after %.2f s, led after %.2f s, all applied after %.2f s: %.0f entries/s; at most %.0f MiB resident
+`, l.Entries, l.ValueSize, l.Nodes, l.WriteS, l.WritesPerS, mebibytes(l.DiskBytes), l.DiskPerEntry,
+		l.OpenS, l.LedS, l.AppliedS, l.EntriesPerS, mebibytes(l.PeakResident))
+	return err
+}
