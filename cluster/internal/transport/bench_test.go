@@ -34,6 +34,7 @@ func BenchmarkAppendEntries(b *testing.B) {
 			target := actor.NewPID(other, "raft/g")
 			total := shape.entries * shape.size
 			b.SetBytes(int64(total))
+			b.ReportAllocs()
 			narrower := 0 // slots taken so that the window holds no more than 4 MiB
 			for ; total > 0 && (cap(window)-narrower)*total > 4<<20; narrower++ {
 				window <- struct{}{}
@@ -69,6 +70,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.ReportAllocs()
 	for b.Loop() {
 		system.Root.RequestWithCustomSender(actor.NewPID(other, "raft/g"), &messages.RequestVote{}, me)
 		<-back

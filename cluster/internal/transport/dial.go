@@ -43,7 +43,8 @@ func (t *Transport) dialOptions(creds credentials.TransportCredentials) []grpc.D
 		grpc.WithContextDialer(t.dialTCP),
 		grpc.WithResolvers(plainResolver{resolver.Get("passthrough")}),
 		grpc.WithStreamInterceptor(t.openStream),
-		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(t.config.MaxMessageBytes), grpc.MaxCallRecvMsgSize(answerBytes)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(t.config.MaxMessageBytes), grpc.MaxCallRecvMsgSize(answerBytes),
+			grpc.ForceCodecV2(newLetterCodec())),
 		grpc.WithMaxHeaderListSize(headerBytes),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
@@ -151,7 +152,7 @@ func (t *Transport) openStream(_ context.Context, desc *grpc.StreamDesc, conn *g
 		ctx, cancel := context.WithCancel(life.ctx)
 		stream, response, err := t.greet(ctx, cancel, func() (grpc.ClientStream, error) { return streamer(ctx, desc, conn, method, opts...) })
 		if err == nil {
-			l := &link{ClientStream: stream, peer: p, conn: conn, cancel: cancel, response: response}
+			l := &link{ClientStream: stream, peer: p, conn: conn, cancel: cancel, response: response, queue: newQueue()}
 			l.begin()
 			if life.ctx.Err() != nil { // ended meanwhile, perhaps before anybody could see the link
 				l.end(errNoPeer)

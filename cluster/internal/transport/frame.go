@@ -18,31 +18,60 @@ import (
 // a part of two bytes, such as an empty entry, becomes 24 and more in memory.
 const (
 	maxEnvelopes = 256
-	maxNames     = 256 // targets, senders and type names, each
-	maxName      = 512 // bytes of an id, an address or a type name
+	maxNames     = 256  // targets, senders and type names, each
+	maxName      = 512  // bytes of an id, an address or a type name
+	maxPIDs      = 4096 // that are remembered, targets and senders each
 	maxParts     = 1 << 18
 	maxGreeting  = 4 << 10 // bytes of a ConnectRequest
 )
 
 // A frame is a RemoteMessage while the guard has it: decoded strictly, bounded before anything is allocated for it. The
-// message data stays in the receive buffer, and the envelopes are reused: all of it is valid until the next frame is read,
-// as Proto.Actor's reader has finished with a frame by then. Only the ids and sender PIDs outlive it; they are fresh.
+// message data stays in the receive buffer, and the envelopes are reused: all of it is valid until it is released. Only the
+// PIDs outlive it; they are kept for the frames that follow, which have the same.
 type frame struct {
 	greeting *remote.ConnectRequest // or
 	batch    *remote.MessageBatch
 	refused  *refusal // why neither; gRPC keeps only the text of a codec's error
 
-	buffer    mem.Buffer
+	types   []*wireType  // those of batch.TypeNames
+	targets []*actor.PID // those of batch.Targets
+
+	buffer    mem.Buffer // a pool's, or nil
+	data      []byte
 	envelopes []remote.MessageEnvelope
 	reused    remote.MessageBatch
+
+	address                    string // of the targets: this node's
+	knownTargets, knownSenders pidCache
 }
 
 // release gives the receive buffer back.
 func (f *frame) release() {
+	for i := range f.reused.Envelopes {
+		f.reused.Envelopes[i].MessageData = nil
+	}
+	f.data = nil
 	if f.buffer != nil {
 		f.buffer.Free()
 		f.buffer = nil
 	}
+}
+
+// owns says that messages may go on using their part of the frame: the buffer is no pool's, and most of it is theirs.
+func (f *frame) owns(part []byte) bool { return f.buffer == nil && 2*len(part) >= len(f.data) }
+
+// A pidCache has the PIDs that a stream has brought, by their encoding.
+type pidCache map[string]*actor.PID
+
+// add forgets all others when there are many: a peer has few, unless it is hostile.
+func (c *pidCache) add(encoded []byte, pid *actor.PID) {
+	if len(encoded) > 2*maxName {
+		return
+	}
+	if *c == nil || len(*c) >= maxPIDs {
+		*c = pidCache{}
+	}
+	(*c)[string(encoded)] = pid
 }
 
 // A refusal is why the guard closes a stream.
@@ -77,10 +106,21 @@ func (c frameCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	f.release()
 	f.greeting, f.batch, f.refused = nil, nil, nil
-	f.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
-	err := f.decode(f.buffer.ReadOnlyData(), c.types)
+	f.take(data)
+	err := f.decode(f.data, c.types)
 	errors.As(err, &f.refused)
 	return err
+}
+
+// take borrows a short frame, which is one buffer of gRPC's pool, and copies a long one, which comes in many, to where its log
+// entries can stay.
+func (f *frame) take(data mem.BufferSlice) {
+	if len(data) == 1 {
+		data[0].Ref()
+		f.buffer, f.data = data[0], data[0].ReadOnlyData()
+		return
+	}
+	f.data = data.Materialize()
 }
 
 // decode reads a RemoteMessage: exactly one ConnectRequest or one MessageBatch.
@@ -161,21 +201,22 @@ func (f *frame) decodeBatch(b []byte, types typeSet) error {
 	batch := &f.reused
 	batch.Envelopes, batch.TypeNames = batch.Envelopes[:0], batch.TypeNames[:0]
 	batch.Targets, batch.Senders = batch.Targets[:0], batch.Senders[:0]
+	f.types, f.targets = f.types[:0], f.targets[:0]
 	parts := 0
 	err := eachField(b, func(number protowire.Number, typ protowire.Type, data []byte, _ uint64) error {
 		switch number {
 		case 1:
-			known, ok := types.names[string(data)]
+			known, ok := types.byName[string(data)]
 			if !ok {
 				return refuse(RefusedType, "messages of type %.80q", data)
 			}
-			batch.TypeNames = append(batch.TypeNames, known)
+			batch.TypeNames, f.types = append(batch.TypeNames, known.name), append(f.types, known)
 		case 2:
-			target, err := name(typ, data)
+			target, err := f.decodeTarget(typ, data)
 			if err != nil {
 				return err
 			}
-			batch.Targets = append(batch.Targets, target)
+			batch.Targets, f.targets = append(batch.Targets, target.Id), append(f.targets, target)
 		case 3:
 			e := &f.envelopes[len(batch.Envelopes)]
 			if err := decodeEnvelope(e, data, &parts); err != nil {
@@ -183,7 +224,7 @@ func (f *frame) decodeBatch(b []byte, types typeSet) error {
 			}
 			batch.Envelopes = append(batch.Envelopes, e)
 		case 4:
-			sender, err := decodeSender(data)
+			sender, err := f.decodeSender(data)
 			if err != nil {
 				return err
 			}
@@ -239,7 +280,23 @@ func decodeEnvelope(e *remote.MessageEnvelope, b []byte, parts *int) error {
 	})
 }
 
-func decodeSender(b []byte) (*actor.PID, error) {
+func (f *frame) decodeTarget(typ protowire.Type, b []byte) (*actor.PID, error) {
+	if pid := f.knownTargets[string(b)]; pid != nil {
+		return pid, nil
+	}
+	id, err := name(typ, b)
+	if err != nil {
+		return nil, err
+	}
+	pid := actor.NewPID(f.address, id)
+	f.knownTargets.add(b, pid)
+	return pid, nil
+}
+
+func (f *frame) decodeSender(b []byte) (*actor.PID, error) {
+	if pid := f.knownSenders[string(b)]; pid != nil {
+		return pid, nil
+	}
 	pid := new(actor.PID)
 	err := eachField(b, func(number protowire.Number, typ protowire.Type, data []byte, value uint64) error {
 		var err error
@@ -255,7 +312,11 @@ func decodeSender(b []byte) (*actor.PID, error) {
 		}
 		return err
 	})
-	return pid, err
+	if err != nil {
+		return nil, err
+	}
+	f.knownSenders.add(b, pid)
+	return pid, nil
 }
 
 // countParts counts the outermost fields of a message, whatever its type.

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -53,7 +54,7 @@ func TestDecodingEqualsProtobuf(t *testing.T) {
 	}
 }
 
-// The receive buffer lives exactly until the next frame.
+// A borrowed receive buffer lives until the frame is released, or the next one is read.
 func TestTheBufferOutlivesTheBatch(t *testing.T) {
 	var k counters
 	codec := newFrameCodec(newTypeSet(testTypes), &k)
@@ -77,6 +78,83 @@ func TestTheBufferOutlivesTheBatch(t *testing.T) {
 	f.release()
 	if pool.puts != 3 {
 		t.Errorf("%d buffers were given back, want 3", pool.puts)
+	}
+}
+
+// Entries outlive the receive buffer, and keep no more than about twice their own size.
+func TestEntriesOutliveTheFrame(t *testing.T) {
+	entry := func(n int) []byte { return bytes.Repeat([]byte{byte(n)}, n) }
+	for what, test := range map[string]struct {
+		sizes  []int // of the entries, each in a message
+		pieces int   // in which the frame comes
+		owned  bool
+	}{
+		"one borrowed buffer":             {sizes: []int{4000}, pieces: 1},
+		"several buffers, one message":    {sizes: []int{60_000}, pieces: 4, owned: true},
+		"several buffers, small messages": {sizes: []int{9000, 9000, 9000}, pieces: 2},
+		"no entries":                      {sizes: []int{}, pieces: 1},
+	} {
+		b := &remote.MessageBatch{TypeNames: []string{"troupe.raft.v1.AppendEntries"}, Targets: []string{"raft/g"}}
+		for _, n := range test.sizes {
+			data := encode(&messages.AppendEntries{Entries: [][]byte{entry(n), {}}})
+			b.Envelopes = append(b.Envelopes, &remote.MessageEnvelope{MessageData: data})
+		}
+		whole, pool := batch(b), new(wipingPool)
+		var data mem.BufferSlice
+		for i := range test.pieces {
+			piece := bytes.Clone(whole[i*len(whole)/test.pieces : (i+1)*len(whole)/test.pieces])
+			data = append(data, mem.NewBuffer(&piece, pool))
+		}
+		var k counters
+		f := frame{address: "a:1"}
+		if err := newFrameCodec(newTypeSet(testTypes), &k).Unmarshal(data, &f); err != nil {
+			t.Fatal(err)
+		}
+		data.Free() // as gRPC does
+		var got []*messages.AppendEntries
+		for _, e := range f.batch.Envelopes {
+			m, err := f.message(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.owns(e.MessageData) != test.owned {
+				t.Errorf("%s: owned is %v", what, !test.owned)
+			}
+			got = append(got, m.(*messages.AppendEntries))
+		}
+		f.release()
+		for i, n := range test.sizes {
+			if !bytes.Equal(got[i].Entries[0], entry(n)) || len(got[i].Entries[1]) != 0 {
+				t.Errorf("%s: an entry was damaged", what)
+			}
+		}
+	}
+}
+
+// However many PIDs a peer invents, few are remembered.
+func TestRememberedPIDsAreBounded(t *testing.T) {
+	types := newTypeSet(testTypes)
+	f := frame{address: "b:1"}
+	for n := range 3 * maxPIDs / maxNames {
+		b := &remote.MessageBatch{}
+		for i := range maxNames {
+			name := fmt.Sprint("raft/", n*maxNames+i)
+			b.Targets, b.Senders = append(b.Targets, name), append(b.Senders, &actor.PID{Address: "a:1", Id: name})
+		}
+		if err := f.decode(batch(b), types); err != nil {
+			t.Fatal(err)
+		}
+		if !proto.Equal(f.batch, b) || f.targets[0].Id != b.Targets[0] || f.targets[0].Address != "b:1" {
+			t.Fatalf("decoded %v", f.batch)
+		}
+		if len(f.knownTargets) > maxPIDs || len(f.knownSenders) > maxPIDs {
+			t.Fatalf("%d targets and %d senders are remembered", len(f.knownTargets), len(f.knownSenders))
+		}
+	}
+	padded := bytes.Repeat([]byte{0x0a, 1, 'a'}, 2*maxName) // one short address, given many times
+	before := len(f.knownSenders)
+	if pid, err := f.decodeSender(padded); err != nil || pid.Address != "a" || len(f.knownSenders) != before {
+		t.Errorf("a padded sender: %v, %v; %d remembered, %d before", pid, err, len(f.knownSenders), before)
 	}
 }
 

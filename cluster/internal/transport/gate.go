@@ -9,11 +9,10 @@ import (
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/troupe-raft/troupe/messages"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
-
-// envelopeBytes is what one message costs in a frame besides its own bytes, rounded up.
-const envelopeBytes = 64
 
 // A peer is the gate to one address: the Process that Proto.Actor finds behind every PID there. It is never replaced, because
 // PIDs cache it; what changes is whether the address is a known peer's (life) and whether it is connected (link).
@@ -39,50 +38,60 @@ type life struct {
 
 var _ actor.Process = (*peer)(nil)
 
-// SendUserMessage forwards or drops; it never waits.
+// SendUserMessage forwards or drops; it never waits. The path of a message that is sent allocates nothing.
 func (p *peer) SendUserMessage(pid *actor.PID, message any) {
-	if body, sender, ok := p.admit(message); ok {
-		p.transport.remote.SendMessage(pid, nil, body, sender, 0)
-	}
-}
-
-// admit decides on a message, and counts it. The path of one that is sent takes no lock and allocates nothing.
-func (p *peer) admit(message any) (body any, sender *actor.PID, ok bool) {
 	t := p.transport
 	l := p.link.Load()
 	if l == nil {
-		if p.known() {
-			t.counters.drop(DropNotConnected)
-		} else {
-			t.counters.drop(DropUnknownPeer)
-		}
-		return nil, nil, false
+		t.counters.drop(p.unconnected())
+		return
 	}
+	m, why, ok := t.admit(pid, message)
+	if !ok {
+		t.counters.drop(why)
+		return
+	}
+	if !l.reserve(m.cost()) {
+		t.counters.drop(DropQueueFull)
+		return
+	}
+	if !l.send(m) {
+		t.counters.drop(p.unconnected())
+		return
+	}
+	t.counters.sent.Add(1)
+}
+
+func (p *peer) unconnected() Drop {
+	if p.known() {
+		return DropNotConnected
+	}
+	return DropUnknownPeer
+}
+
+// admit says whether a message may travel, and as what.
+func (t *Transport) admit(target *actor.PID, message any) (m mail, why Drop, ok bool) {
 	header, body, sender := actor.UnwrapEnvelope(message)
-	m, ok := body.(proto.Message)
-	if !ok || !t.types.sends(body) || header != nil && header.Length() > 0 {
-		t.counters.drop(DropUnsendable)
-		return nil, nil, false
+	sent, ok := body.(proto.Message)
+	if !ok || header != nil && header.Length() > 0 {
+		return mail{}, DropUnsendable, false
+	}
+	kind := t.types.byGo[reflect.TypeOf(body)]
+	if kind == nil {
+		return mail{}, DropUnsendable, false
 	}
 	// The peer's guard would close the stream over a sender that is not ours.
 	if sender != nil && sender.Address != t.address {
 		if sender.Address != "nonhost" {
-			t.counters.drop(DropUnsendable)
-			return nil, nil, false
+			return mail{}, DropUnsendable, false
 		}
 		sender = actor.NewPID(t.address, sender.Id) // spawned before Start
 	}
-	size := proto.Size(m)
+	size := proto.Size(sent)
 	if size > t.maxMessage {
-		t.counters.drop(DropTooLarge)
-		return nil, nil, false
+		return mail{}, DropTooLarge, false
 	}
-	if !l.reserve(int64(size) + envelopeBytes) {
-		t.counters.drop(DropQueueFull)
-		return nil, nil, false
-	}
-	t.counters.sent.Add(1)
-	return body, sender, true
+	return mail{sent, kind, target, sender, size}, 0, true
 }
 
 // SendSystemMessage drops: the guard of no peer would let it in.
@@ -146,21 +155,23 @@ func (t *Transport) sortedPeers() []*peer {
 
 // typeSet is Config.AllowTypes, for both directions.
 type typeSet struct {
-	goTypes map[reflect.Type]struct{}
-	names   map[string]string // to itself: the lookup of bytes returns the string without allocating
+	byGo   map[reflect.Type]*wireType
+	byName map[string]*wireType
 }
 
-func newTypeSet(messages []proto.Message) typeSet {
-	s := typeSet{goTypes: map[reflect.Type]struct{}{}, names: map[string]string{}}
-	for _, m := range messages {
-		name := string(proto.MessageName(m))
-		s.goTypes[reflect.TypeOf(m)] = struct{}{}
-		s.names[name] = name
+// A wireType is a type of messages that travel.
+type wireType struct {
+	name            string
+	typ             protoreflect.MessageType
+	isAppendEntries bool
+}
+
+func newTypeSet(samples []proto.Message) typeSet {
+	s := typeSet{byGo: map[reflect.Type]*wireType{}, byName: map[string]*wireType{}}
+	for _, m := range samples {
+		_, isAppendEntries := m.(*messages.AppendEntries)
+		w := &wireType{string(proto.MessageName(m)), m.ProtoReflect().Type(), isAppendEntries}
+		s.byGo[reflect.TypeOf(m)], s.byName[w.name] = w, w
 	}
 	return s
-}
-
-func (s typeSet) sends(message any) bool {
-	_, ok := s.goTypes[reflect.TypeOf(message)]
-	return ok
 }

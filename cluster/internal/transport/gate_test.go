@@ -342,20 +342,24 @@ func TestBurstsOfLargeMessagesArrive(t *testing.T) {
 
 func TestTheGateAllocatesNothing(t *testing.T) {
 	p, message := openGate()
-	if n := testing.AllocsPerRun(1000, func() { p.admit(message) }); n > 0 {
-		t.Errorf("admitting a message allocates %v times", n)
+	target := actor.NewPID("b:1", "raft/g")
+	if n := testing.AllocsPerRun(1000, func() { p.SendUserMessage(target, message) }); n > 0 {
+		t.Errorf("queueing a message allocates %v times", n)
+	}
+	if n := p.transport.counters.sent.Load(); n != 1001 {
+		t.Errorf("%d messages were queued", n)
 	}
 	p.link.Store(nil)
-	if n := testing.AllocsPerRun(1000, func() { p.admit(message) }); n > 0 {
+	if n := testing.AllocsPerRun(1000, func() { p.SendUserMessage(target, message) }); n > 0 {
 		t.Errorf("dropping a message allocates %v times", n)
 	}
 }
 
-// openGate is a connected peer without a connection, and an AppendEntries with entries of 128 bytes in an envelope.
+// openGate is a connected peer without a connection and without a writer, and an AppendEntries with entries of 128 bytes in an envelope.
 func openGate(entries ...int) (*peer, any) {
 	t := &Transport{types: newTypeSet(testTypes), address: "a:1", maxMessage: 1 << 40, maxQueue: 1 << 62}
 	p := &peer{address: "b:1", transport: t}
-	l := &link{peer: p}
+	l := &link{peer: p, queue: newQueue()}
 	l.queuedMessages.Store(-1 << 62)
 	p.link.Store(l)
 	m := &messages.AppendEntries{Header: &messages.Header{Group: "g", From: "n1", To: "n2", Term: 3, ClusterId: 1, StoreId: 2}, PrevLogIndex: 1, Round: 7}
@@ -371,9 +375,12 @@ func BenchmarkGate(b *testing.B) {
 	for _, entries := range []int{0, 16, 256} {
 		b.Run(fmt.Sprintf("entries=%d", entries), func(b *testing.B) {
 			p, message := openGate(entries)
+			target := actor.NewPID("b:1", "raft/g")
+			var taken []mail
 			b.ReportAllocs()
 			for b.Loop() {
-				p.admit(message)
+				p.SendUserMessage(target, message)
+				taken, _ = p.link.Load().queue.take(taken)
 			}
 		})
 	}

@@ -58,9 +58,10 @@ func (t *Transport) refuseUnary(context.Context, any, *grpc.UnaryServerInfo, grp
 	return nil, status.Error(codes.Unimplemented, "unary calls are not served")
 }
 
-// guardStream runs Proto.Actor's reader behind a guarded stream, and closes the connection after it.
+// guardStream runs Proto.Actor's reader behind a guarded stream, and closes the connection after it. The reader answers the
+// greeting, and then waits for a frame that never comes: the guard delivers messages itself.
 func (t *Transport) guardStream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	g := &guarded{ServerStream: stream, transport: t, from: "an unknown address"}
+	g := &guarded{ServerStream: stream, transport: t, from: "an unknown address", frame: frame{address: t.address}}
 	if p, ok := grpcpeer.FromContext(stream.Context()); ok {
 		g.from = p.Addr.String()
 		g.info, _ = p.AuthInfo.(inboundInfo)
@@ -73,15 +74,10 @@ func (t *Transport) guardStream(server any, stream grpc.ServerStream, info *grpc
 	if info.FullMethod != remote.Remoting_Receive_FullMethodName {
 		return g.refused(refuse(RefusedUnary, "%s is not served", info.FullMethod))
 	}
-	err := handler(server, g)
-	if err == nil || g.over {
-		return err
-	}
-	// The reader itself did not understand a frame that the guard let through: it could not decode a message.
-	return g.refused(refuse(RefusedMalformed, "%v", err))
+	return handler(server, g)
 }
 
-// A guarded stream gives the reader nothing but a known peer's well-formed batches.
+// A guarded stream gives the reader nothing but a known peer's greeting, and local actors that peer's well-formed messages.
 type guarded struct {
 	grpc.ServerStream
 	transport *Transport
@@ -89,19 +85,32 @@ type guarded struct {
 	from      string // where the connection comes from
 	address   string // which peer it is, after the greeting
 	frame     frame
-	over      bool // the last RecvMsg returned an error
 }
 
-// RecvMsg reads and checks the next frame.
+// RecvMsg reads and checks frames, and delivers their messages; it returns the greeting.
 func (g *guarded) RecvMsg(m any) error {
-	err := g.ServerStream.RecvMsg(&g.frame)
-	if err == nil {
-		err = g.check(m.(*remote.RemoteMessage))
+	for {
+		err := g.ServerStream.RecvMsg(&g.frame)
+		if err == nil {
+			err = g.check()
+		}
+		switch {
+		case err != nil:
+			return g.failed(err)
+		case g.frame.greeting != nil:
+			g.frame.release()
+			m.(*remote.RemoteMessage).MessageType = &remote.RemoteMessage_ConnectRequest{ConnectRequest: g.frame.greeting}
+			return nil
+		}
+		if err = g.deliver(); err != nil {
+			return g.failed(err)
+		}
+		g.frame.release()
 	}
-	if err == nil {
-		return nil
-	}
-	g.over = true
+}
+
+// failed says how the stream ends.
+func (g *guarded) failed(err error) error {
 	var r *refusal
 	switch {
 	case errors.As(err, &r):
@@ -130,17 +139,13 @@ func (g *guarded) refused(r *refusal) error {
 	return status.Error(code, r.Error())
 }
 
-func (g *guarded) check(m *remote.RemoteMessage) error {
+func (g *guarded) check() error {
 	switch {
 	case g.frame.greeting != nil:
 		if g.address != "" {
 			return refuse(RefusedNoGreeting, "a second greeting")
 		}
-		if err := g.greet(g.frame.greeting.GetServerConnection().GetAddress()); err != nil {
-			return err
-		}
-		m.MessageType = &remote.RemoteMessage_ConnectRequest{ConnectRequest: g.frame.greeting}
-		return nil
+		return g.greet(g.frame.greeting.GetServerConnection().GetAddress())
 	case g.address == "":
 		return refuse(RefusedNoGreeting, "messages before a greeting")
 	}
@@ -148,12 +153,7 @@ func (g *guarded) check(m *remote.RemoteMessage) error {
 	if p := g.transport.peer(g.address); p == nil || !p.known() {
 		return refuse(RefusedUnknownPeer, "%s is not a peer any more", g.address)
 	}
-	if err := g.checkBatch(g.frame.batch); err != nil {
-		return err
-	}
-	g.transport.counters.received.Add(uint64(len(g.frame.batch.Envelopes)))
-	m.MessageType = &remote.RemoteMessage_MessageBatch{MessageBatch: g.frame.batch}
-	return nil
+	return g.checkBatch(g.frame.batch)
 }
 
 // greet checks who claims to be there.
@@ -184,7 +184,7 @@ func coversHost(state tls.ConnectionState, address string) error {
 	return state.PeerCertificates[0].VerifyHostname(host)
 }
 
-// checkBatch checks every index that Proto.Actor's reader will use, and who may be mailed what. The decoder has checked the
+// checkBatch checks every index that deliver will use, and who may be mailed what. The decoder has checked the
 // names of the types and the shape.
 func (g *guarded) checkBatch(b *remote.MessageBatch) error {
 	for _, s := range b.Senders {

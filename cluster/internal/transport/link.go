@@ -22,19 +22,20 @@ const (
 	queueMessage = 8192 // messages that may wait for one peer
 )
 
-// A link is one established stream to a peer: what Proto.Actor's endpoint writer holds as its gRPC stream. The handshake is
-// over before the writer gets it, so that the writer never sees a failed attempt (it would sleep for two seconds).
+// A link is one established stream to a peer. Proto.Actor's endpoint writer holds it as its gRPC stream, but has only dialed:
+// messages do not pass through the writer. The handshake is over before the writer gets the link, so that it never sees a
+// failed attempt (it would sleep for two seconds).
 type link struct {
 	grpc.ClientStream
 	peer   *peer
 	conn   *grpc.ClientConn
 	cancel context.CancelFunc
 
-	greeted  bool                  // the writer's ConnectRequest was swallowed; only its goroutine looks
-	response *remote.RemoteMessage // the answer to it, until the writer takes it
+	response *remote.RemoteMessage // the answer to the greeting, until the endpoint writer takes it
 
-	queuedMessages, queuedBytes atomic.Int64  // handed to the remote and not yet written
-	sends                       atomic.Uint64 // odd while SendMsg runs
+	queue                       queue
+	queuedMessages, queuedBytes atomic.Int64  // reserved and not yet written
+	sends                       atomic.Uint64 // odd while a frame is handed to gRPC
 	closed                      atomic.Bool
 	hooks                       sync.Mutex // OnDisconnect comes after OnConnect
 
@@ -43,8 +44,8 @@ type link struct {
 	idleTicks              int
 }
 
-// reserve counts a message into the queue, or says that there is no room. A batch of the writer is a part of the queue, so
-// bounding the queue's bytes also keeps every frame below the peer's limit.
+// reserve counts a message into the queue, or says that there is no room. A frame is a part of the queue, so bounding the
+// queue's bytes also keeps every frame below the peer's limit.
 func (l *link) reserve(size int64) bool {
 	if l.queuedBytes.Add(size) > l.peer.transport.maxQueue {
 		l.queuedBytes.Add(-size)
@@ -58,32 +59,18 @@ func (l *link) reserve(size int64) bool {
 	return true
 }
 
-// SendMsg writes a batch and counts it out of the queue.
-func (l *link) SendMsg(m any) error {
-	if !l.greeted {
-		l.greeted = true
-		return nil
+// release counts messages out of the queue.
+func (l *link) release(mails []mail) {
+	size := int64(0)
+	for _, m := range mails {
+		size += m.cost()
 	}
-	l.sends.Add(1)
-	err := l.ClientStream.SendMsg(m)
-	l.sends.Add(1)
-	if err != nil {
-		l.end(err)
-		return err
-	}
-	if frame, ok := m.(*remote.RemoteMessage); ok {
-		envelopes := frame.GetMessageBatch().GetEnvelopes()
-		size := int64(0)
-		for _, e := range envelopes {
-			size += int64(len(e.MessageData)) + envelopeBytes
-		}
-		l.queuedMessages.Add(-int64(len(envelopes)))
-		l.queuedBytes.Add(-size)
-		l.peer.transport.counters.written.Add(uint64(len(envelopes)))
-		l.peer.transport.counters.frames.Add(1)
-	}
-	return nil
+	l.queuedMessages.Add(-int64(len(mails)))
+	l.queuedBytes.Add(-size)
 }
+
+// SendMsg swallows the endpoint writer's ConnectRequest, the only thing that it sends: the peer has had it already.
+func (l *link) SendMsg(any) error { return nil }
 
 // RecvMsg first returns the peer's answer to the handshake. Whatever comes after it ends the link: with an error, and once,
 // as the writer forgets to report an end of file, and a second report would take down the link's successor.
@@ -117,6 +104,7 @@ func (l *link) end(why error) {
 	p.fail(why)
 	l.cancel()
 	_ = l.conn.Close()
+	l.queue.end(l)
 	t.counters.disconnects.Add(1)
 	t.logger.Info("the connection to a peer ended", slog.String("peer", p.address), slog.Any("reason", why))
 	if f := t.config.OnDisconnect; f != nil {
@@ -130,6 +118,7 @@ func (l *link) end(why error) {
 func (l *link) begin() {
 	p, t := l.peer, l.peer.transport
 	p.connected.Store(time.Now().UnixNano())
+	go l.write()
 	t.counters.connects.Add(1)
 	t.logger.Info("connected to a peer", slog.String("peer", p.address))
 	l.hooks.Lock()
@@ -140,7 +129,7 @@ func (l *link) begin() {
 	l.hooks.Unlock()
 }
 
-// tick cuts a link whose queue does not move: the peer has stopped reading, or the writer died. It counts ticks rather than
+// tick cuts a link whose queue does not move: the peer has stopped reading. It counts ticks rather than
 // time, so that a pause of this very process is no reason. A slow connection that still takes bytes makes progress.
 func (l *link) tick() {
 	sends, written := l.sends.Load(), l.peer.written.Load()

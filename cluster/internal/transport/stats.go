@@ -11,7 +11,7 @@ const (
 	DropNotConnected             // the peer cannot be reached now
 	DropQueueFull                // the peer reads too slowly, or not at all
 	DropTooLarge                 // longer than a quarter of Config.MaxMessageBytes
-	DropUnsendable               // not of Config.AllowTypes, with headers, or in another node's name
+	DropUnsendable               // not of Config.AllowTypes, with headers, in another node's name, or not to be encoded
 	DropSystem                   // Watch, Unwatch, Stop and their like: they do not travel
 	drops
 )
@@ -47,7 +47,7 @@ func (r Refusal) String() string {
 
 // Stats is a snapshot of a transport's counters since Start.
 type Stats struct {
-	Sent          uint64             // messages that the gate handed to the remote
+	Sent          uint64             // messages that the gate let through
 	Written       uint64             // of those, messages written to a connection
 	Frames        uint64             // frames written; one carries up to 64 messages
 	Dropped       map[Drop]uint64    // messages that were not sent

@@ -49,8 +49,7 @@ type Config struct {
 const (
 	defaultMessageBytes = 16 << 20
 	leastMessageBytes   = 64 << 10
-	writerQueue         = 1024 // slots of the endpoint writer's queue at first: 16 bytes each
-	writerBatch         = 64
+	writerQueue         = 8 // of the endpoint writer, which gets no messages
 )
 
 // Transport is a running remote. All methods are safe for concurrent use.
@@ -107,7 +106,7 @@ func Start(system *actor.ActorSystem, c Config) (*Transport, error) {
 	rc := remote.Configure(host, port,
 		remote.WithDialOptions(t.dialOptions(clientCreds)...),
 		remote.WithServerOptions(t.serverOptions()...),
-		remote.WithEndpointWriterBatchSize(writerBatch),
+		remote.WithEndpointWriterBatchSize(writerQueue),
 		remote.WithEndpointWriterQueueSize(writerQueue),
 	)
 	rc.MaxRetryCount = 1
