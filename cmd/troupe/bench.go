@@ -26,6 +26,7 @@ With --local:
 --op idle measures what the groups cost when nobody asks: CPU, wake-ups, memory, goroutines.
 --rate R starts R operations a second, whether earlier ones have ended or not, in place of --clients; latency counts from when an
 operation should have started. At most 200000 are under way. It says whether elections happened and followers heard their leader.
+Each has a goroutine that waits; with --mail it is mail to the group's actor, and the reply to it.
 --follower stopped stops a node that does not lead after a quarter of the measured time; --follower late starts it only then, and
 says how long it took to apply what the leader had committed by that time.
 --recover N writes N values of 16 bytes, stops, starts again, and says how long that took.
@@ -64,6 +65,7 @@ type benchOptions struct {
 	rate     float64
 	arrivals string
 	seed     uint64
+	mail     bool
 	follower string
 	recover  int
 
@@ -78,6 +80,7 @@ func (o *benchOptions) register(flags *flag.FlagSet) {
 	flags.Float64Var(&o.rate, "rate", 0, "start this `number` of operations per second, in place of --clients")
 	flags.StringVar(&o.arrivals, "arrivals", arrivalsEven, "how those of --rate are `spaced`: even or poisson")
 	flags.Uint64Var(&o.seed, "seed", 1, "the random `number` behind --rate")
+	flags.BoolVar(&o.mail, "mail", false, "send the operations of --rate by mail between actors, without a goroutine for each")
 	flags.StringVar(&o.follower, "follower", "", "a follower that is `stopped` or late")
 	flags.IntVar(&o.recover, "recover", 0, "write this `number` of entries, and measure the start after that")
 	flags.StringVar(&o.clients, "clients", "256", "`number` of clients, or several: 1,64,256")

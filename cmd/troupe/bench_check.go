@@ -44,7 +44,7 @@ func (o *benchOptions) check() error {
 // checkLocal is for what only nodes in this process can show.
 func (o *benchOptions) checkLocal() error {
 	for name, used := range map[string]bool{
-		"--groups": o.groups > 1, "--op idle": o.op == opIdle, "--follower": o.follower != "", "--recover": o.recover > 0,
+		"--groups": o.groups > 1, "--op idle": o.op == opIdle, "--follower": o.follower != "", "--recover": o.recover > 0, "--mail": o.mail,
 	} {
 		if used && o.local == 0 {
 			return usagef("%s needs nodes in this process: add --local 3", name)
@@ -62,8 +62,8 @@ func (o *benchOptions) checkTogether() error {
 		return usagef("--peerbench measures one group with clients in a closed loop: leave out --groups, --op idle, --rate, --follower, --recover")
 	case o.rate > 0 && o.given["clients"]:
 		return usagef("--rate and --clients exclude each other")
-	case o.rate == 0 && (o.given["arrivals"] || o.given["seed"]):
-		return usagef("--arrivals and --seed are for --rate: add it")
+	case o.rate == 0 && (o.given["arrivals"] || o.given["seed"] || o.mail):
+		return usagef("--arrivals, --seed and --mail are for --rate: add it")
 	case o.op == opIdle && (o.rate > 0 || o.follower != "" || o.given["clients"]):
 		return usagef("--op idle has no load: leave out --rate, --clients and --follower")
 	case o.recover > 0 && (o.groups > 1 || o.rate > 0 || o.follower != "" || o.given["op"]):

@@ -23,13 +23,13 @@ func leaderTime(groups int) time.Duration {
 	return 10*time.Second + time.Duration(groups)*100*time.Millisecond
 }
 
-func openLocal(ctx context.Context, nodes, groups int, parent string) (*system, error) {
-	dir, remove, err := host.MakeDataDir(parent, "bench")
+func (o *benchOptions) openLocal(ctx context.Context) (*system, error) {
+	dir, remove, err := host.MakeDataDir(o.dir, "bench")
 	if err != nil {
 		return nil, err
 	}
 	begin := time.Now()
-	cluster, err := host.StartLocalGroups(ctx, nodes, groups, dir, slog.New(slog.DiscardHandler))
+	cluster, err := host.StartLocalGroups(ctx, o.local, o.groups, dir, slog.New(slog.DiscardHandler), o.newApps()...)
 	if err != nil {
 		remove()
 		return nil, err
@@ -39,14 +39,14 @@ func openLocal(ctx context.Context, nodes, groups int, parent string) (*system, 
 		closeLocal(cluster) // the data is removed anyway
 		remove()
 	}
-	limited, cancel := context.WithTimeout(ctx, leaderTime(groups))
+	limited, cancel := context.WithTimeout(ctx, leaderTime(o.groups))
 	defer cancel()
 	if err := cluster.AwaitLeaders(limited); err != nil {
 		ends()
 		return nil, err
 	}
 	s := &system{dir: dir, cluster: cluster, started: started, led: time.Since(begin), close: ends}
-	for group := range groups {
+	for group := range o.groups {
 		l := &localTarget{cluster: cluster, group: group}
 		l.find()
 		s.targets = append(s.targets, l)

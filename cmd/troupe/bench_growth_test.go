@@ -73,6 +73,18 @@ func TestBenchRate(t *testing.T) {
 	}
 }
 
+// Mail is answered by mail, also when the nodes are so few that one of them must lead all groups.
+func TestBenchMail(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--local", "3"}, {"--local", "1", "--groups", "5", "--op", "mixed"}, {"--local", "3", "--follower", "stopped"}} {
+		var line openJSON
+		out := measured(t, &line, append(args, "--rate", "400", "--mail")...)
+		if line.Achieved+line.P50 <= 0 || line.Errors > 0 || line.Watch == nil {
+			t.Error(out)
+		}
+	}
+}
+
 // Far more than anything can do: the bench stays within bounds, and says what it could not start.
 func TestBenchRateFarAboveCapacity(t *testing.T) {
 	t.Parallel()

@@ -56,7 +56,12 @@ func (o *benchOptions) runOpen(ctx context.Context, t *terminal, s *system, f *f
 		plan.End = func() { watched = w.stop() }
 	}
 	load.ResetPeak()
-	report := load.RunOpen(ctx, plan, o.openCall(s))
+	start, stop := load.Workers(o.openCall(ctx, s))
+	if o.mail {
+		start, stop = o.mailStarter(s), func() {}
+	}
+	report := load.RunOpen(ctx, plan, start)
+	stop()
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
@@ -78,10 +83,10 @@ func (o *benchOptions) runOpen(ctx context.Context, t *terminal, s *system, f *f
 }
 
 // openCall chooses a group for every operation, evenly.
-func (o *benchOptions) openCall(s *system) func(context.Context, *rand.Rand) error {
+func (o *benchOptions) openCall(ctx context.Context, s *system) func(*rand.Rand) error {
 	do, keys := operations[o.op], uint64(keysOf(len(s.targets)))
 	value := randomValue(rand.New(rand.NewPCG(o.seed, 7)), o.valueSize)
-	return func(ctx context.Context, random *rand.Rand) error {
+	return func(random *rand.Rand) error {
 		return do(ctx, call{target: s.targets[random.IntN(len(s.targets))], keys: keys, random: random, value: value})
 	}
 }

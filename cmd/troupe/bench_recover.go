@@ -105,7 +105,8 @@ func (l *recoverJSON) write(ctx context.Context, cluster *host.Local, count, siz
 	}
 	to := &localTarget{cluster: cluster}
 	to.find()
-	value := randomValue(rand.New(rand.NewPCG(1, 7)), size)
+	// Values differ, so that the store cannot compress them away.
+	random := randomValue(rand.New(rand.NewPCG(1, 7)), size+1<<16)
 	begin := time.Now()
 	var next atomic.Int64
 	var writers sync.WaitGroup
@@ -113,6 +114,7 @@ func (l *recoverJSON) write(ctx context.Context, cluster *host.Local, count, siz
 	for range min(recoverWriters, count) {
 		writers.Go(func() {
 			for i := next.Add(1); i <= int64(count) && failed.Load() == nil; i = next.Add(1) {
+				value := random[i*7919%(1<<16):][:size]
 				if err := insist(ctx, func() error { return to.put(ctx, benchKeys[i%keyCount], value) }); err != nil {
 					failed.CompareAndSwap(nil, &err)
 				}

@@ -44,7 +44,7 @@ type system struct {
 
 func (o *benchOptions) open(ctx context.Context, t *terminal) (*system, error) {
 	if o.local > 0 {
-		return openLocal(ctx, o.local, o.groups, o.dir)
+		return o.openLocal(ctx)
 	}
 	list, err := o.remote.list(t)
 	if err != nil {

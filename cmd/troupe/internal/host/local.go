@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
 )
@@ -22,6 +24,7 @@ type Local struct {
 	members []actors.Member
 	configs []cluster.Config
 	groups  int
+	apps    []*actor.ActorSystem // one for each node, or none
 
 	mu    sync.Mutex
 	nodes []*Node // nil: stopped
@@ -32,13 +35,14 @@ func StartLocal(ctx context.Context, size int, dir string, logger *slog.Logger) 
 	return StartLocalGroups(ctx, size, 1, dir, logger)
 }
 
-// StartLocalGroups starts size nodes that have that many groups each.
-func StartLocalGroups(ctx context.Context, size, groups int, dir string, logger *slog.Logger) (*Local, error) {
+// StartLocalGroups starts size nodes that have that many groups each. If there are apps, one for each node, the groups have
+// actors in them.
+func StartLocalGroups(ctx context.Context, size, groups int, dir string, logger *slog.Logger, apps ...*actor.ActorSystem) (*Local, error) {
 	addresses, err := FreeAddresses(2 * size)
 	if err != nil {
 		return nil, err
 	}
-	l := &Local{nodes: make([]*Node, size), groups: groups}
+	l := &Local{nodes: make([]*Node, size), groups: groups, apps: apps}
 	for i := range size {
 		id := fmt.Sprintf("n%d", i+1)
 		l.members = append(l.members, actors.Member{ID: id, Address: addresses[2*i]})
@@ -58,7 +62,7 @@ func (l *Local) StartAll(ctx context.Context) error {
 	errs := make([]error, len(l.configs))
 	var wg sync.WaitGroup
 	for i := range l.configs {
-		node, err := cluster.Start(ctx, l.configs[i])
+		node, err := l.open(ctx, i)
 		if err != nil {
 			errs[i] = l.cannotStart(i, err)
 			break
@@ -74,11 +78,28 @@ func (l *Local) StartAll(ctx context.Context) error {
 
 // Start starts the node with that number, from 0, from its directory.
 func (l *Local) Start(ctx context.Context, i int) error {
-	node, err := cluster.Start(ctx, l.configs[i])
+	node, err := l.open(ctx, i)
 	if err != nil {
 		return l.cannotStart(i, err)
 	}
 	return l.join(ctx, i, node)
+}
+
+func (l *Local) open(ctx context.Context, i int) (*cluster.Node, error) {
+	if l.apps == nil {
+		return cluster.Start(ctx, l.configs[i])
+	}
+	return cluster.Start(ctx, l.configs[i], cluster.WithActorSystem(l.apps[i]))
+}
+
+// App is the application's actor system that the node uses, or nil.
+func (l *Local) App(n *Node) *actor.ActorSystem {
+	for i := range l.apps {
+		if l.configs[i].ID == n.ID() {
+			return l.apps[i]
+		}
+	}
+	return nil
 }
 
 func (l *Local) join(ctx context.Context, i int, node *cluster.Node) error {

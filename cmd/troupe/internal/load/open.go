@@ -1,7 +1,9 @@
 package load
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -35,15 +37,15 @@ type OpenReport struct {
 	CPU, OthersCPU time.Duration
 }
 
+// Starter starts one operation and does not wait for it: done is called once, from anywhere. The random numbers are for the call.
+type Starter func(random *rand.Rand, done func(error))
+
 // open is a run of an open loop.
 type open struct {
 	plan       OpenPlan
-	call       func(context.Context, *rand.Rand) error
+	starter    Starter
 	begin      time.Time
 	end        time.Duration
-	handoff    chan time.Duration // intended starts, for workers that are free
-	workers    sync.WaitGroup
-	spawned    uint64
 	underWay   atomic.Int64
 	most       int64 // of underWay, as the pacer sees it
 	offered    uint64
@@ -51,7 +53,7 @@ type open struct {
 	tallies    [16]tally
 }
 
-// tally is shared by some of the workers: one histogram for each of 200,000 would be gigabytes.
+// tally is shared by many operations: one histogram for each of 200,000 would be gigabytes.
 type tally struct {
 	mu                                sync.Mutex
 	ops, overloaded, errors, achieved uint64
@@ -59,10 +61,12 @@ type tally struct {
 	latency                           Histogram
 }
 
-// RunOpen starts operations at the plan's rate, each in a worker that is free or in a new one. It returns when all have ended.
-func RunOpen(ctx context.Context, plan OpenPlan, call func(context.Context, *rand.Rand) error) *OpenReport {
-	o := &open{plan: plan, call: call, end: plan.Warmup + plan.Measure, handoff: make(chan time.Duration)}
-	o.begin = time.Now()
+// answerTime is how long the last operations are waited for. All that troupe offers answer earlier.
+const answerTime = 20 * time.Second
+
+// RunOpen starts operations at the plan's rate. It returns when all have ended; what has not ended after a time counts as an error.
+func RunOpen(ctx context.Context, plan OpenPlan, starter Starter) *OpenReport {
+	o := &open{plan: plan, starter: starter, end: plan.Warmup + plan.Measure, begin: time.Now()}
 	paced := make(chan struct{})
 	go func() {
 		defer close(paced)
@@ -75,8 +79,9 @@ func RunOpen(ctx context.Context, plan OpenPlan, call func(context.Context, *ran
 	plan.Plan.end()
 	to := readUsage(0)
 	<-paced
-	close(o.handoff)
-	o.workers.Wait()
+	for end := time.Now().Add(answerTime); o.underWay.Load() > 0 && ctx.Err() == nil && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 
 	r := o.sum()
 	r.Elapsed = plan.Measure
@@ -88,6 +93,7 @@ func RunOpen(ctx context.Context, plan OpenPlan, call func(context.Context, *ran
 // pace goes through the schedule. A pacer that is late starts what is due at once; at the end it gives up what is left.
 func (o *open) pace(ctx context.Context) {
 	s := newSchedule(o.plan.Rate, o.plan.Poisson, o.plan.Seed)
+	random := rand.New(rand.NewPCG(o.plan.Seed, 13))
 	for at := s.next(); at < o.end; at = s.next() {
 		counts := at >= o.plan.Warmup
 		if counts {
@@ -100,36 +106,23 @@ func (o *open) pace(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !o.start(ctx, at, now) && counts {
+		if !o.start(random, at, now) && counts {
 			o.notStarted++
 		}
 	}
 }
 
-func (o *open) start(ctx context.Context, at, now time.Duration) bool {
-	count := o.underWay.Load()
-	if now >= o.end || count >= int64(o.plan.Outstanding) {
+func (o *open) start(random *rand.Rand, at, now time.Duration) bool {
+	if now >= o.end || o.underWay.Load() >= int64(o.plan.Outstanding) {
 		return false
 	}
 	o.most = max(o.most, o.underWay.Add(1))
-	select {
-	case o.handoff <- at:
-	default:
-		number := o.spawned
-		o.spawned++
-		o.workers.Go(func() { o.work(ctx, number, at) })
-	}
-	return true
-}
-
-func (o *open) work(ctx context.Context, number uint64, at time.Duration) {
-	random := rand.New(rand.NewPCG(o.plan.Seed, number))
-	t := &o.tallies[number%uint64(len(o.tallies))]
-	for more := true; more; at, more = <-o.handoff {
-		err := o.call(ctx, random)
-		o.underWay.Add(-1)
+	t := &o.tallies[random.IntN(len(o.tallies))]
+	o.starter(random, func(err error) {
 		o.count(t, at, time.Since(o.begin), err)
-	}
+		o.underWay.Add(-1)
+	})
+	return true
 }
 
 func (o *open) count(t *tally, at, now time.Duration, err error) {
@@ -155,10 +148,13 @@ func (o *open) count(t *tally, at, now time.Duration, err error) {
 	}
 }
 
+var errNoAnswer = errors.New("no answer within " + answerTime.String() + " of the end")
+
 func (o *open) sum() *OpenReport {
 	r := &OpenReport{Offered: o.offered, NotStarted: o.notStarted, MostUnderWay: o.most}
 	for i := range o.tallies {
 		t := &o.tallies[i]
+		t.mu.Lock()
 		r.Ops += t.ops
 		r.Overloaded += t.overloaded
 		r.Errors += t.errors
@@ -167,6 +163,11 @@ func (o *open) sum() *OpenReport {
 			r.FirstError = t.first
 		}
 		r.Latency.Merge(&t.latency)
+		t.mu.Unlock()
+	}
+	if known := r.Ops + r.Overloaded + r.Errors + r.NotStarted; known < r.Offered {
+		r.Errors += r.Offered - known
+		r.FirstError = cmp.Or(r.FirstError, errNoAnswer)
 	}
 	return r
 }

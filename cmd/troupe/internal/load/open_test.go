@@ -28,6 +28,13 @@ func TestSchedules(t *testing.T) {
 
 var errFull, errOther = errors.New("full"), errors.New("other")
 
+// runOpen runs calls that wait.
+func runOpen(ctx context.Context, plan OpenPlan, call func(*rand.Rand) error) *OpenReport {
+	start, stop := Workers(call)
+	defer stop()
+	return RunOpen(ctx, plan, start)
+}
+
 func openPlan(rate float64, outstanding int) OpenPlan {
 	return OpenPlan{
 		Plan: Plan{Warmup: 50 * time.Millisecond, Measure: 200 * time.Millisecond}, Rate: rate, Seed: 1, Outstanding: outstanding,
@@ -40,7 +47,7 @@ func TestRunOpenCountsEveryOperationOnce(t *testing.T) {
 	began, ended := 0, 0
 	plan := openPlan(2000, 100)
 	plan.Begin, plan.End = func() { began++ }, func() { ended++ }
-	r := RunOpen(t.Context(), plan, func(_ context.Context, random *rand.Rand) error {
+	r := runOpen(t.Context(), plan, func(random *rand.Rand) error {
 		calls.Add(1)
 		switch random.IntN(4) {
 		case 0:
@@ -68,7 +75,7 @@ func TestRunOpenCountsEveryOperationOnce(t *testing.T) {
 // One operation may be under way, and each takes five times what lies between two starts.
 func TestRunOpenIsBounded(t *testing.T) {
 	var now, most atomic.Int64
-	r := RunOpen(t.Context(), openPlan(1000, 1), func(context.Context, *rand.Rand) error {
+	r := runOpen(t.Context(), openPlan(1000, 1), func(*rand.Rand) error {
 		if n := now.Add(1); n > most.Load() {
 			most.Store(n)
 		}
@@ -83,7 +90,7 @@ func TestRunOpenIsBounded(t *testing.T) {
 
 // Whatever is late, it shows: an operation that takes 30 ms is never counted with less.
 func TestRunOpenLatencyIsFromTheIntendedStart(t *testing.T) {
-	r := RunOpen(t.Context(), openPlan(200, 100), func(context.Context, *rand.Rand) error {
+	r := runOpen(t.Context(), openPlan(200, 100), func(*rand.Rand) error {
 		time.Sleep(30 * time.Millisecond)
 		return nil
 	})
@@ -97,7 +104,7 @@ func TestRunOpenEndsWithItsContext(t *testing.T) {
 	plan := openPlan(1000, 10)
 	plan.Measure = time.Minute
 	begin := time.Now()
-	RunOpen(ctx, plan, func(ctx context.Context, _ *rand.Rand) error {
+	runOpen(ctx, plan, func(*rand.Rand) error {
 		cancel()
 		<-ctx.Done()
 		return ctx.Err()

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/kv"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/load"
+)
+
+// newApps are actor systems of an application, one for each node: --mail sends from them.
+func (o *benchOptions) newApps() []*actor.ActorSystem {
+	if !o.mail {
+		return nil
+	}
+	apps := make([]*actor.ActorSystem, o.local)
+	for i := range apps {
+		apps[i] = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+			return slog.New(slog.DiscardHandler)
+		}))
+	}
+	return apps
+}
+
+// mailStarter mails operations to the actors of the groups. While an operation is under way it is a few hundred bytes and no
+// goroutine, so that what is measured is the cluster, not how Go schedules a hundred thousand goroutines.
+func (o *benchOptions) mailStarter(s *system) load.Starter {
+	do, keys := operations[o.op], uint64(keysOf(len(s.targets)))
+	value := randomValue(rand.New(rand.NewPCG(o.seed, 7)), o.valueSize)
+	offices := map[*host.Node]*postOffice{}
+	return func(random *rand.Rand, done func(error)) {
+		to := s.targets[random.IntN(len(s.targets))].(*localTarget)
+		node := to.node.Load()
+		if offices[node] == nil { // starters run in one goroutine
+			offices[node] = &postOffice{app: s.cluster.App(node)}
+		}
+		b := offices[node].box(node.Parts[to.group].Group, func(err error) { done(to.follow(err)) })
+		if err := do(context.Background(), call{target: b, keys: keys, random: random, value: value}); !errors.Is(err, errMailed) {
+			b.end(err)
+		}
+	}
+}
+
+// errMailed ends a call whose answer comes by mail.
+var errMailed = errors.New("mailed")
+
+// postOffice has the boxes of one actor system.
+type postOffice struct {
+	app  *actor.ActorSystem
+	mu   sync.Mutex
+	free []*box
+}
+
+func (p *postOffice) box(group *cluster.Group, done func(error)) *box {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := &box{office: p}
+	if last := len(p.free) - 1; last >= 0 {
+		b, p.free = p.free[last], p.free[:last]
+	} else {
+		b.pid, _ = p.app.ProcessRegistry.Add(b, p.app.ProcessRegistry.NextID())
+		b.kv = kv.Open(b)
+	}
+	b.group, b.done = group, done
+	return b
+}
+
+// box is where the answer to one operation arrives, and the group to the map that encodes it: instead of waiting, it mails.
+type box struct {
+	office *postOffice
+	pid    *actor.PID
+	kv     *kv.KV
+	group  *cluster.Group
+	done   func(error)
+}
+
+func (b *box) put(ctx context.Context, key string, value []byte) error {
+	_, err := b.kv.Put(ctx, key, value)
+	return err
+}
+
+func (b *box) get(ctx context.Context, key string) error {
+	_, _, _, err := b.kv.Get(ctx, key)
+	return err
+}
+
+func (b *box) leader() string { return "" }
+
+// Propose implements kv.Group.
+func (b *box) Propose(_ context.Context, command []byte) (cluster.Result, error) {
+	b.office.app.Root.RequestWithCustomSender(b.group.PID(), &cluster.Propose{Command: command}, b.pid)
+	return cluster.Result{}, errMailed
+}
+
+// Read implements kv.Group.
+func (b *box) Read(_ context.Context, query []byte) ([]byte, error) {
+	b.office.app.Root.RequestWithCustomSender(b.group.PID(), &cluster.Read{Query: query}, b.pid)
+	return nil, errMailed
+}
+
+// SendUserMessage implements actor.Process. Mail to a node that is gone comes back as a dead letter.
+func (b *box) SendUserMessage(_ *actor.PID, message any) {
+	switch m := actor.UnwrapEnvelopeMessage(message).(type) {
+	case *cluster.Reply:
+		b.end(m.Err)
+	case *actor.DeadLetterResponse:
+		b.end(actors.ErrClosed)
+	}
+}
+
+// SendSystemMessage implements actor.Process.
+func (b *box) SendSystemMessage(*actor.PID, any) {}
+
+// Stop implements actor.Process.
+func (b *box) Stop(*actor.PID) {}
+
+// end gives the box back. Mail that nobody waits for any more is ignored.
+func (b *box) end(err error) {
+	b.office.mu.Lock()
+	done := b.done
+	if b.done = nil; done != nil {
+		b.office.free = append(b.office.free, b)
+	}
+	b.office.mu.Unlock()
+	if done != nil {
+		done(err)
+	}
+}
