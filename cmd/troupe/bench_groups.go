@@ -65,6 +65,7 @@ type localTarget struct {
 	cluster *host.Local
 	group   int
 	node    atomic.Pointer[host.Node]
+	looking atomic.Bool
 }
 
 func (l *localTarget) find() {
@@ -87,7 +88,11 @@ func (l *localTarget) get(ctx context.Context, key string) error {
 
 func (l *localTarget) follow(err error) error {
 	if errors.Is(err, actors.ErrNotLeader) || errors.Is(err, actors.ErrClosed) {
-		l.find()
+		// Thousands of operations may fail at a time: one of them looks.
+		if l.looking.CompareAndSwap(false, true) {
+			l.find()
+			l.looking.Store(false)
+		}
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/load"
 )
 
 // watchEvery is how often the nodes' status is looked at.
@@ -23,6 +24,9 @@ type watchJSON struct {
 	Quiet float64 `json:"longest_between_entries_ms,omitempty"`
 	// Late is the longest time between two looks: what is shorter may have been missed.
 	Late float64 `json:"longest_between_looks_ms"`
+	// Waits is how long goroutines that could run waited for a processor, at the 99th percentile: each step of a heartbeat's way
+	// is one.
+	Waits float64 `json:"goroutine_wait_p99_ms"`
 }
 
 // watch looks at every server's status until it is stopped.
@@ -36,6 +40,7 @@ type watch struct {
 	began   []uint64 // the highest term of each group when it was first seen
 	highest []uint64
 	last    time.Time
+	waits   *load.Waits
 	watchJSON
 }
 
@@ -55,7 +60,7 @@ func newWatch(cluster *host.Local, writes bool) *watch {
 }
 
 func (w *watch) start() {
-	w.last = time.Now()
+	w.last, w.waits = time.Now(), load.StartWaits()
 	go w.run()
 }
 
@@ -77,6 +82,7 @@ func (w *watch) run() {
 			for group := range w.began {
 				w.Elections += w.highest[group] - w.began[group]
 			}
+			w.Waits = float64(w.waits.Quantile(0.99)) / float64(time.Millisecond)
 			w.result <- &w.watchJSON
 			return
 		}
@@ -138,5 +144,5 @@ func (w *watchJSON) sentence() string {
 	if w.Quiet > 0 {
 		text += fmt.Sprintf("; AppendEntries reached every follower at least every %.0f ms", w.Quiet)
 	}
-	return text + fmt.Sprintf(" (looked at every %.0f ms at most)\n", w.Late)
+	return text + fmt.Sprintf(" (looked at every %.0f ms at most)\ngoroutines that could run waited for %.1f ms at p99\n", w.Late, w.Waits)
 }
