@@ -23,6 +23,13 @@ type moment struct {
 // P-14: the power fails before each single mutating call, of founding, writing, flushing, closing and opening again. What
 // was acknowledged is there, and recovery is idempotent.
 func TestPowerLossAtEachStep(t *testing.T) {
+	t.Run("logs that grow", func(t *testing.T) { powerLossAtEachStep(t, func(fs vfs.FS) vfs.FS { return fs }) })
+	t.Run("logs that are filled first", func(t *testing.T) {
+		powerLossAtEachStep(t, func(fs vfs.FS) vfs.FS { return prepared{fs, 16 << 10} })
+	})
+}
+
+func powerLossAtEachStep(t *testing.T, prepare func(vfs.FS) vfs.FS) {
 	mem := vfs.NewCrashableMem()
 	d := newDisk(mem)
 	var acknowledged atomic.Int32
@@ -36,12 +43,12 @@ func TestPowerLossAtEachStep(t *testing.T) {
 		}
 		return nil
 	})
-	states := script(t, d, &acknowledged)
+	states := script(t, prepare(d), &acknowledged)
 	if len(moments) < 100 {
 		t.Errorf("only %d moments", len(moments))
 	}
 	for i, m := range moments {
-		s, err := Open(dataDir, memOptions(m.mem))
+		s, err := Open(dataDir, memOptions(prepare(m.mem)))
 		if err != nil {
 			t.Fatalf("moment %d, %v: %v", i, m.op, err)
 		}

@@ -95,8 +95,11 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 func newStore(dir string, o Options) *Store {
+	if o.MemTableSize == 0 {
+		o.MemTableSize = defaultMemTable
+	}
 	if o.FS == nil {
-		o.FS = vfs.Default
+		o.FS = prepared{vfs.Default, o.MemTableSize + o.MemTableSize/10} // as much as a log grows to
 		// The lock of a process is held by name.
 		if absolute, err := filepath.Abs(dir); err == nil {
 			dir = absolute
@@ -104,9 +107,6 @@ func newStore(dir string, o Options) *Store {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.MemTableSize == 0 {
-		o.MemTableSize = defaultMemTable
 	}
 	if o.Now == nil {
 		o.Now = time.Now
