@@ -8,6 +8,8 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/troupe-raft/troupe/messages"
 )
 
 // wire is every remote process as one node sees it: it encodes each message and lets the faults have it.
@@ -98,8 +100,8 @@ func (w *world) deliver(p packet) {
 	if !p.to.up {
 		return
 	}
-	copied := p.kind.ProtoReflect().New().Interface()
-	if proto.Unmarshal(p.encoded, copied) != nil {
+	copied, err := decode(p.kind, bytes.Clone(p.encoded))
+	if err != nil {
 		return
 	}
 	var sender *actor.PID
@@ -107,4 +109,13 @@ func (w *world) deliver(p packet) {
 		sender = actor.NewPID(p.from.address, p.sender)
 	}
 	p.to.system.Root.RequestWithCustomSender(actor.NewPID(p.to.address, p.target), copied, sender)
+}
+
+// decode reads a message as the shipping transport does.
+func decode(kind proto.Message, b []byte) (proto.Message, error) {
+	if _, ok := kind.(*messages.AppendEntries); ok {
+		return messages.UnmarshalAppendEntries(b)
+	}
+	m := kind.ProtoReflect().New().Interface()
+	return m, proto.Unmarshal(b, m)
 }
