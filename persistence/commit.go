@@ -307,7 +307,7 @@ func (s *Store) state(group GroupID) (*groupState, error) {
 		if len(iter.Key()) != logKeyLen {
 			return nil, damaged(s.dir, group, "%v", errFraming)
 		}
-		g.last = binary.BigEndian.Uint64(iter.Key()[prefixLen:])
+		g.last = binary.BigEndian.Uint64(iter.Key()[logPrefixLen:])
 	}
 	if err := iter.Error(); err != nil {
 		return nil, s.cannotRead(err)

@@ -92,7 +92,7 @@ func TestRecoveryRefusesADamagedLog(t *testing.T) {
 		"no hard state":                {func(db *pebble.DB) error { return db.Delete(key(g, kindHardState), nil) }, "although the server has seen no term after 0"},
 		"a cut that is not one":        {func(db *pebble.DB) error { return db.Set(key(g, kindCompacted), []byte{0xff}, nil) }, "the record of the last cut cannot be decoded"},
 		"an unknown record":            {func(db *pebble.DB) error { return db.Set(key(g, 'Z'), nil, nil) }, "is none of troupe's"},
-		"a short log key":              {func(db *pebble.DB) error { return db.Set(append(key(g, kindLog), 0xff), nil, nil) }, "is none of troupe's"},
+		"a short log key":              {func(db *pebble.DB) error { return db.Set(append(appendLogPrefix(nil, g), 0xff), nil, nil) }, "is none of troupe's"},
 		"a pin that is not one":        {func(db *pebble.DB) error { return db.Set(peerKey(g, "n2"), []byte{1}, nil) }, "the store id of peer \"n2\" cannot be decoded"},
 	}
 	for name, c := range cases {

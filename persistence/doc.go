@@ -2,16 +2,16 @@
 //
 // # Keys
 //
-// Every key starts with a group number (u32, big-endian) and a letter. Group 0 is the store itself.
+// Every key starts with the letter of its region and a group number (u32, big-endian). Group 0 is the store itself.
 //
-//	0 'G' number u32      GroupRecord: a group's name, number and founding members
-//	0 'I'                 Identity: whose directory this is
-//	0 'Q'                 sequence number of the last commit (u64)
-//	n 'C'                 Compacted: up to where the log of group n was cut
-//	n 'H'                 HardState
-//	n 'L' last index u64  one block of entries
-//	n 'P' node id         store id that is pinned for this peer (u64)
-//	n 'S' ...             reserved for snapshots
+//	'A' 0 'G' number u32   GroupRecord: a group's name, number and founding members
+//	'A' 0 'I'              Identity: whose directory this is
+//	'A' 0 'Q'              sequence number of the last commit (u64)
+//	'A' n 'C'              Compacted: up to where the log of group n was cut
+//	'A' n 'H'              HardState
+//	'A' n 'P' node id      store id that is pinned for this peer (u64)
+//	'A' n 'S' ...          reserved for snapshots
+//	'L' n last index u64   one block of entries
 //
 // # Blocks
 //

@@ -14,19 +14,25 @@ import (
 // GroupID is a group's number in keys. Numbers start at 1.
 type GroupID uint32
 
+// The regions of the keys. Logs have one to themselves: see pebbleOptions.
+const (
+	regionRecords = 'A'
+	regionLogs    = 'L'
+)
+
 const (
 	kindGroup     = 'G'
 	kindIdentity  = 'I'
 	kindSequence  = 'Q'
 	kindCompacted = 'C'
 	kindHardState = 'H'
-	kindLog       = 'L'
 	kindPeer      = 'P'
 )
 
 const (
-	prefixLen = 5
-	logKeyLen = prefixLen + 8
+	prefixLen    = 1 + 4 + 1 // of a record's key
+	logPrefixLen = 1 + 4
+	logKeyLen    = logPrefixLen + 8
 
 	checksumLen    = 4
 	blockHeaderLen = checksumLen + 8 + 4
@@ -41,15 +47,19 @@ var (
 )
 
 func appendPrefix(b []byte, group GroupID, kind byte) []byte {
-	return append(binary.BigEndian.AppendUint32(b, uint32(group)), kind)
+	return append(binary.BigEndian.AppendUint32(append(b, regionRecords), uint32(group)), kind)
 }
 
 func key(group GroupID, kind byte) []byte {
 	return appendPrefix(make([]byte, 0, prefixLen), group, kind)
 }
 
+func appendLogPrefix(b []byte, group GroupID) []byte {
+	return binary.BigEndian.AppendUint32(append(b, regionLogs), uint32(group))
+}
+
 func appendLogKey(b []byte, group GroupID, last uint64) []byte {
-	return binary.BigEndian.AppendUint64(appendPrefix(b, group, kindLog), last)
+	return binary.BigEndian.AppendUint64(appendLogPrefix(b, group), last)
 }
 
 func logKey(group GroupID, last uint64) []byte {
@@ -63,7 +73,7 @@ func groupKey(number uint32) []byte {
 }
 
 // logEnd is the first key after all blocks of the group.
-func logEnd(group GroupID) []byte { return key(group, kindLog+1) }
+func logEnd(group GroupID) []byte { return appendLogPrefix(nil, group+1) }
 
 func uvarintLen(x int) int { return (bits.Len64(uint64(x)|1) + 6) / 7 }
 
@@ -122,7 +132,7 @@ func openBlock(key, value []byte) (block, error) {
 	}
 	b := block{
 		first:  binary.BigEndian.Uint64(value[checksumLen:]),
-		last:   binary.BigEndian.Uint64(key[prefixLen:]),
+		last:   binary.BigEndian.Uint64(key[logPrefixLen:]),
 		count:  int(binary.BigEndian.Uint32(value[checksumLen+8:])),
 		framed: value[blockHeaderLen:],
 	}

@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,13 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		EventListener: &pebble.EventListener{BackgroundError: func(err error) {
 			s.fence.fail(sayOf(ErrFailed, err, "the disk failed (background work), nothing more is stored: see to the disk, then start the node again"))
 		}},
+	}
+	// No table holds records and log entries both. The blocks of a log come in order, so that tables of them alone do not overlap and
+	// are moved down the tree instead of being written again.
+	o.Experimental.SpanPolicyFunc = pebble.MakeStaticSpanPolicyFunc(bytes.Compare,
+		pebble.KeyRange{Start: []byte{regionLogs}, End: []byte{regionLogs + 1}}, pebble.SpanPolicy{})
+	for level := range o.TargetFileSizes {
+		o.TargetFileSizes[level] = 2 * int64(s.memTable) // of a flush, one table: several would be merged
 	}
 	o.Experimental.FileCacheShards = 1
 	o.Experimental.ReadSamplingMultiplier = -1

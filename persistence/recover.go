@@ -3,6 +3,8 @@ package persistence
 import (
 	"encoding/binary"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/troupe-raft/troupe/messages"
 )
 
@@ -46,22 +48,34 @@ func (s *Store) scan(c *checker) error {
 		return err
 	}
 	defer func() { _ = iter.Close() }()
+	if err := s.each(iter, c.record); err != nil {
+		return err
+	}
+	iter.SetBounds(logKey(c.group, 0), logEnd(c.group)) // in the same view
+	if err := s.each(iter, c.block); err != nil {
+		return err
+	}
+	return c.finish()
+}
+
+// each calls f with every record within the iterator's bounds.
+func (s *Store) each(iter *pebble.Iterator, f func(key, value []byte) error) error {
 	for valid := iter.First(); valid; valid = iter.Next() {
 		value, err := iter.ValueAndErr()
 		if err != nil {
 			return s.cannotRead(err)
 		}
-		if err := c.record(iter.Key(), value); err != nil {
+		if err := f(iter.Key(), value); err != nil {
 			return err
 		}
 	}
 	if err := iter.Error(); err != nil {
 		return s.cannotRead(err)
 	}
-	return c.finish()
+	return nil
 }
 
-// checker reads a group's records in the order of their keys: Compacted, HardState, the log, the peers.
+// checker reads a group's records in the order of their keys, Compacted, HardState and the peers, and then its log.
 type checker struct {
 	dir   string
 	group GroupID
@@ -81,8 +95,6 @@ func (c *checker) record(key, value []byte) error {
 		return c.compacted(key, value)
 	case kind == kindHardState && len(key) == prefixLen:
 		return c.hardState(key, value)
-	case kind == kindLog && len(key) == logKeyLen:
-		return c.block(key, value)
 	case kind == kindPeer && len(key) > prefixLen:
 		return c.peer(key, value)
 	}
@@ -118,9 +130,12 @@ func (c *checker) peer(key, value []byte) error {
 }
 
 func (c *checker) block(key, value []byte) error {
+	if len(key) != logKeyLen {
+		return c.damaged("the record under %q is none of troupe's", key)
+	}
 	b, err := openBlock(key, value)
 	if err != nil {
-		return c.damaged("the block that ends at entry %d: %v", binary.BigEndian.Uint64(key[prefixLen:]), err)
+		return c.damaged("the block that ends at entry %d: %v", binary.BigEndian.Uint64(key[logPrefixLen:]), err)
 	}
 	if err := c.place(b); err != nil {
 		return err
