@@ -65,7 +65,8 @@ type Limits struct {
 	// InflightMessages and InflightBytes bound what is sent to one follower and not yet acknowledged; default 128 and 4 MiB.
 	InflightMessages int
 	InflightBytes    int
-	// UncommittedCommands and UncommittedBytes bound what is admitted and not yet answered; default 65536 and 64 MiB.
+	// UncommittedCommands and UncommittedBytes bound what is admitted and not yet answered; default 16384 and 64 MiB. What is
+	// admitted waits for all that was admitted before it, and callers that wait are goroutines that heartbeats run among.
 	UncommittedCommands int
 	UncommittedBytes    int
 	// TailBytes of recent entries are kept in memory for followers; default 16 MiB.
@@ -86,7 +87,7 @@ func (l *Limits) setDefaults() {
 	orDefault(&l.MessageBytes, 256<<10)
 	orDefault(&l.InflightMessages, 128)
 	orDefault(&l.InflightBytes, 4<<20)
-	orDefault(&l.UncommittedCommands, 65536)
+	orDefault(&l.UncommittedCommands, 16384)
 	orDefault(&l.UncommittedBytes, 64<<20)
 	orDefault(&l.TailBytes, 16<<20)
 	orDefault(&l.ApplyBytes, 1<<20)

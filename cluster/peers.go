@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -70,13 +72,13 @@ func (n *Node) setPeers() {
 func (n *Node) peerAddresses() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var all []string
+	all := map[string]bool{}
 	for _, groups := range []map[string]*Group{n.groups, n.starting} {
 		for _, g := range groups {
 			for _, m := range g.members {
-				all = append(all, m.Address)
+				all[m.Address] = true
 			}
 		}
 	}
-	return all
+	return slices.Collect(maps.Keys(all))
 }

@@ -3,6 +3,7 @@ package messages
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"sync"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -25,28 +26,48 @@ func (f fields) header(h *Header) fields {
 	return f.number(h.GetClusterId()).text(h.GetGroup()).text(h.GetFrom()).text(h.GetTo()).number(h.GetStoreId()).number(h.GetTerm())
 }
 
-func (f fields) sum() uint32 { return crc32.Checksum(f, castagnoli) }
+// covered is a message's part of its checksum.
+type covered interface{ covered(fields) fields }
 
-// Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
-func (m *RequestVote) Seal()        { m.Checksum = m.sum() }
-func (m *RequestVote) Intact() bool { return m.Checksum == m.sum() }
-func (m *RequestVote) sum() uint32 {
-	return make(fields, 0, 256).header(m.Header).flag(m.PreVote).number(m.LastLogIndex).number(m.LastLogTerm).number(m.Round).sum()
+// scratch has the buffers: what crc32 is given escapes to the heap.
+var scratch = sync.Pool{New: func() any { return new(fields) }}
+
+func checksum(m covered) uint32 {
+	f := scratch.Get().(*fields)
+	*f = m.covered((*f)[:0])
+	sum := crc32.Checksum(*f, castagnoli)
+	scratch.Put(f)
+	return sum
 }
 
 // Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
-func (m *RequestVoteReply) Seal()        { m.Checksum = m.sum() }
-func (m *RequestVoteReply) Intact() bool { return m.Checksum == m.sum() }
-func (m *RequestVoteReply) sum() uint32 {
-	return make(fields, 0, 256).header(m.Header).flag(m.PreVote).flag(m.Granted).number(m.Round).sum()
+func (m *RequestVote) Seal()        { m.Checksum = checksum(m) }
+func (m *RequestVote) Intact() bool { return m.Checksum == checksum(m) }
+func (m *RequestVote) covered(f fields) fields {
+	return f.header(m.Header).flag(m.PreVote).number(m.LastLogIndex).number(m.LastLogTerm).number(m.Round)
+}
+
+// Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
+func (m *RequestVoteReply) Seal()        { m.Checksum = checksum(m) }
+func (m *RequestVoteReply) Intact() bool { return m.Checksum == checksum(m) }
+func (m *RequestVoteReply) covered(f fields) fields {
+	return f.header(m.Header).flag(m.PreVote).flag(m.Granted).number(m.Round)
 }
 
 // Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
 func (m *AppendEntries) Seal()        { m.Checksum = m.sum() }
 func (m *AppendEntries) Intact() bool { return m.Checksum == m.sum() }
+
+func (m *AppendEntries) covered(f fields) fields {
+	f = f.header(m.Header).number(m.PrevLogIndex).number(m.PrevLogTerm).number(m.LeaderCommit).number(m.Round)
+	return f.text(m.ClientAddress).number(uint64(len(m.Entries)))
+}
+
 func (m *AppendEntries) sum() uint32 {
-	f := make(fields, 0, 256).header(m.Header).number(m.PrevLogIndex).number(m.PrevLogTerm).number(m.LeaderCommit).number(m.Round)
-	sum := f.text(m.ClientAddress).number(uint64(len(m.Entries))).sum()
+	sum := checksum(m)
+	if len(m.Entries) == 0 {
+		return sum
+	}
 	var length [binary.MaxVarintLen64]byte
 	for _, e := range m.Entries {
 		sum = crc32.Update(sum, castagnoli, length[:binary.PutUvarint(length[:], uint64(len(e)))])
@@ -56,9 +77,9 @@ func (m *AppendEntries) sum() uint32 {
 }
 
 // Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
-func (m *AppendEntriesReply) Seal()        { m.Checksum = m.sum() }
-func (m *AppendEntriesReply) Intact() bool { return m.Checksum == m.sum() }
-func (m *AppendEntriesReply) sum() uint32 {
-	f := make(fields, 0, 256).header(m.Header).flag(m.Success).number(m.MatchIndex).number(m.Round)
-	return f.number(m.ConflictIndex).number(m.ConflictTerm).text(m.Error).sum()
+func (m *AppendEntriesReply) Seal()        { m.Checksum = checksum(m) }
+func (m *AppendEntriesReply) Intact() bool { return m.Checksum == checksum(m) }
+func (m *AppendEntriesReply) covered(f fields) fields {
+	f = f.header(m.Header).flag(m.Success).number(m.MatchIndex).number(m.Round)
+	return f.number(m.ConflictIndex).number(m.ConflictTerm).text(m.Error)
 }

@@ -29,6 +29,7 @@ operation should have started. At most 200000 are under way. It says whether ele
 Each has a goroutine that waits; with --mail it is mail to the group's actor, and the reply to it.
 --follower stopped stops a node that does not lead after a quarter of the measured time; --follower late starts it only then, and
 says how long it took to apply what the leader had committed by that time.
+--sync-time 10ms makes every sync to disk so much slower.
 --recover N writes N values of 16 bytes, stops, starts again, and says how long that took.
 
 --rate works with --endpoints too.
@@ -68,6 +69,7 @@ type benchOptions struct {
 	mail     bool
 	follower string
 	recover  int
+	syncTime seconds
 
 	given map[string]bool // the flags that were given
 }
@@ -83,6 +85,7 @@ func (o *benchOptions) register(flags *flag.FlagSet) {
 	flags.BoolVar(&o.mail, "mail", false, "send the operations of --rate by mail between actors, without a goroutine for each")
 	flags.StringVar(&o.follower, "follower", "", "a follower that is `stopped` or late")
 	flags.IntVar(&o.recover, "recover", 0, "write this `number` of entries, and measure the start after that")
+	flags.Var(&o.syncTime, "sync-time", "let every sync of --local take this `time` longer, as on a slow disk")
 	flags.StringVar(&o.clients, "clients", "256", "`number` of clients, or several: 1,64,256")
 	flags.IntVar(&o.valueSize, "value-size", 128, "`bytes` in a value")
 	flags.IntVar(&o.valueSize, "value", 128, hidden)

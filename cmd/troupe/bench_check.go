@@ -44,7 +44,7 @@ func (o *benchOptions) check() error {
 // checkLocal is for what only nodes in this process can show.
 func (o *benchOptions) checkLocal() error {
 	for name, used := range map[string]bool{
-		"--groups": o.groups > 1, "--op idle": o.op == opIdle, "--follower": o.follower != "", "--recover": o.recover > 0, "--mail": o.mail,
+		"--groups": o.groups > 1, "--op idle": o.op == opIdle, "--follower": o.follower != "", "--recover": o.recover > 0, "--mail": o.mail, "--sync-time": o.syncTime != 0,
 	} {
 		if used && o.local == 0 {
 			return usagef("%s needs nodes in this process: add --local 3", name)

@@ -29,7 +29,8 @@ func (o *benchOptions) openLocal(ctx context.Context) (*system, error) {
 		return nil, err
 	}
 	begin := time.Now()
-	cluster, err := host.StartLocalGroups(ctx, o.local, o.groups, dir, slog.New(slog.DiscardHandler), o.newApps()...)
+	cluster, err := host.StartLocalWith(ctx, o.local, dir, slog.New(slog.DiscardHandler),
+		host.LocalOptions{Groups: o.groups, Apps: o.newApps(), FS: slowDisk(time.Duration(o.syncTime))})
 	if err != nil {
 		remove()
 		return nil, err

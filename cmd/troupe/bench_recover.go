@@ -61,7 +61,8 @@ func (o *benchOptions) runRecover(ctx context.Context, t *terminal) error {
 	if err := checkSpace(dir, uint64(o.recover)*uint64(o.local)*uint64(size+recordBytes)); err != nil {
 		return err
 	}
-	cluster, err := host.StartLocal(ctx, o.local, dir, slog.New(slog.DiscardHandler))
+	cluster, err := host.StartLocalWith(ctx, o.local, dir, slog.New(slog.DiscardHandler),
+		host.LocalOptions{Groups: 1, FS: slowDisk(time.Duration(o.syncTime))})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
@@ -23,8 +24,7 @@ import (
 type Local struct {
 	members []actors.Member
 	configs []cluster.Config
-	groups  int
-	apps    []*actor.ActorSystem // one for each node, or none
+	options LocalOptions
 
 	mu    sync.Mutex
 	nodes []*Node // nil: stopped
@@ -32,17 +32,26 @@ type Local struct {
 
 // StartLocal starts size nodes, n1 and so on, with their data below dir.
 func StartLocal(ctx context.Context, size int, dir string, logger *slog.Logger) (*Local, error) {
-	return StartLocalGroups(ctx, size, 1, dir, logger)
+	return StartLocalWith(ctx, size, dir, logger, LocalOptions{Groups: 1})
 }
 
-// StartLocalGroups starts size nodes that have that many groups each. If there are apps, one for each node, the groups have
-// actors in them.
-func StartLocalGroups(ctx context.Context, size, groups int, dir string, logger *slog.Logger, apps ...*actor.ActorSystem) (*Local, error) {
+// LocalOptions are for clusters that are more than one map.
+type LocalOptions struct {
+	// Groups on every node.
+	Groups int
+	// Apps, one for each node, get actors of the groups; nil: nobody does.
+	Apps []*actor.ActorSystem
+	// FS is where the data is; nil: the machine's file system.
+	FS vfs.FS
+}
+
+// StartLocalWith is StartLocal with options.
+func StartLocalWith(ctx context.Context, size int, dir string, logger *slog.Logger, options LocalOptions) (*Local, error) {
 	addresses, err := FreeAddresses(2 * size)
 	if err != nil {
 		return nil, err
 	}
-	l := &Local{nodes: make([]*Node, size), groups: groups, apps: apps}
+	l := &Local{nodes: make([]*Node, size), options: options}
 	for i := range size {
 		id := fmt.Sprintf("n%d", i+1)
 		l.members = append(l.members, actors.Member{ID: id, Address: addresses[2*i]})
@@ -86,24 +95,28 @@ func (l *Local) Start(ctx context.Context, i int) error {
 }
 
 func (l *Local) open(ctx context.Context, i int) (*cluster.Node, error) {
-	if l.apps == nil {
-		return cluster.Start(ctx, l.configs[i])
+	var options []cluster.Option
+	if l.options.Apps != nil {
+		options = append(options, cluster.WithActorSystem(l.options.Apps[i]))
 	}
-	return cluster.Start(ctx, l.configs[i], cluster.WithActorSystem(l.apps[i]))
+	if l.options.FS != nil {
+		options = append(options, cluster.WithFS(l.options.FS))
+	}
+	return cluster.Start(ctx, l.configs[i], options...)
 }
 
 // App is the application's actor system that the node uses, or nil.
 func (l *Local) App(n *Node) *actor.ActorSystem {
-	for i := range l.apps {
+	for i := range l.options.Apps {
 		if l.configs[i].ID == n.ID() {
-			return l.apps[i]
+			return l.options.Apps[i]
 		}
 	}
 	return nil
 }
 
 func (l *Local) join(ctx context.Context, i int, node *cluster.Node) error {
-	n, err := startGroups(ctx, node, l.configs[i], l.members, l.groups)
+	n, err := startGroups(ctx, node, l.configs[i], l.members, l.options.Groups)
 	if err != nil {
 		return l.cannotStart(i, err)
 	}
@@ -119,7 +132,7 @@ func (l *Local) cannotStart(i int, err error) error {
 
 // Size is the number of nodes, running or not; Groups that of the groups on each.
 func (l *Local) Size() int   { return len(l.configs) }
-func (l *Local) Groups() int { return l.groups }
+func (l *Local) Groups() int { return l.options.Groups }
 
 // Take removes a running node from the cluster, for the caller to stop; nil when it was not running.
 func (l *Local) Take(i int) *Node {
@@ -178,16 +191,16 @@ func (l *Local) AwaitLeader(ctx context.Context) (*Node, int, error) {
 
 // AwaitLeaders waits until every group has a leader that is ready to serve.
 func (l *Local) AwaitLeaders(ctx context.Context) error {
-	for group := range l.groups {
+	for group := range l.options.Groups {
 		if _, _, err := l.await(ctx, group); err != nil {
-			return fmt.Errorf("%d of %d groups have no leader: %w", l.leaderless(), l.groups, err)
+			return fmt.Errorf("%d of %d groups have no leader: %w", l.leaderless(), l.options.Groups, err)
 		}
 	}
 	return nil
 }
 
 func (l *Local) leaderless() (count int) {
-	for group := range l.groups {
+	for group := range l.options.Groups {
 		if n, _ := l.LeaderOf(group); n == nil {
 			count++
 		}
