@@ -2,8 +2,6 @@ package simulation
 
 import (
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -280,39 +278,4 @@ func TestP19TheJournalDies(t *testing.T) {
 	s.restart(a)
 	s.put("put k 3")
 	s.settled()
-}
-
-// Every entry of the catalogue's groups P, F, N, X, G and O that is in today's scope has one line in the list, which names the files
-// that cover it.
-func TestTheListOfCoveredEntriesIsRight(t *testing.T) {
-	list, err := os.ReadFile("testdata/catalogue_pfnxgo.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for _, line := range strings.Split(strings.TrimSpace(string(list)), "\n") {
-		where, why, explained := strings.Cut(line, ": ")
-		id, files, _ := strings.Cut(where, " ")
-		if seen[id] || !explained || why == "" {
-			t.Errorf("%s is there twice, or lacks an explanation", id)
-		}
-		seen[id] = true
-		if files == "cannot occur" {
-			continue
-		}
-		for _, file := range strings.Split(files, ", ") {
-			content, err := os.ReadFile("../../" + file)
-			if err != nil {
-				t.Errorf("%s: %v", id, err)
-			}
-			for _, word := range strings.Fields(why) {
-				if name := strings.Trim(word, ",.;()"); strings.HasPrefix(name, "Test") && strings.Count(files, ",") == 0 && !strings.Contains(string(content), "func "+name+"(") {
-					t.Errorf("%s: there is no %s in %s", id, name, file)
-				}
-			}
-		}
-	}
-	if len(seen) != 37 {
-		t.Errorf("%d entries", len(seen))
-	}
 }
