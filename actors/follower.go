@@ -46,6 +46,9 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 		s.c.Logger.Error("two leaders in one term: the second is ignored", "term", s.currentTerm, "first", f.leader, "second", m.Header.From)
 		return
 	}
+	if len(m.Entries) > 0 && s.overrun() {
+		return // the leader's next heartbeat shows what is missing
+	}
 	reply, verified, err := s.state.appendEntries(m)
 	if err != nil {
 		s.c.Logger.Warn("a damaged message is dropped", "from", m.Header.From, "err", err)
@@ -57,6 +60,11 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 	}
 	s.resetElectionTimer()
 	f.acknowledge(s, reply, verified)
+}
+
+// overrun says whether far more waits for the disk than any leader that keeps to its window may send.
+func (s *server) overrun() bool {
+	return s.log.tailBytes > s.c.Limits.TailBytes+8*s.c.Limits.InflightBytes
 }
 
 // acknowledge replies at once if that tells the leader something: a refusal, a new round, or all that it will ever hear about

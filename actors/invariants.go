@@ -33,7 +33,7 @@ func (s *server) checkInvariants() {
 	s.must(s.log.lastTerm() <= s.currentTerm, "no entry is of a later term than currentTerm")
 	claim := o.durable
 	if p := o.writing; p != nil {
-		s.must(p.claim <= s.log.last, "no pending batch claims a truncated entry")
+		s.must(p.claim <= s.log.last, "the batch with the journal claims no truncated entry")
 		claim = max(claim, p.claim)
 	}
 	s.must(o.open == nil || o.open.first == 0 || o.open.first <= claim+1, "staged entries follow what is claimed")

@@ -94,6 +94,7 @@ func (j *journal) done(err error) {
 		j.err = err
 	}
 	clear(j.writing)
+	clear(j.records)
 	j.writing = j.writing[:0]
 }
 

@@ -83,6 +83,9 @@ func countEntries(b []byte) (count int, err error) {
 	return count, nil
 }
 
+// longHeader is the length above which the strings of a header are copied singly: they would keep all of it.
+const longHeader = 512
+
 // merge reads an encoded Header over what is there already, as protobuf does with a message that comes in parts.
 func (h *Header) merge(b []byte) error {
 	text := "" // a copy of the bytes, of which all strings are parts
@@ -100,11 +103,17 @@ func (h *Header) merge(b []byte) error {
 			if data, n = protowire.ConsumeBytes(b); n < 0 || !utf8.Valid(data) {
 				return errBadAppendEntries
 			}
-			if text == "" {
-				text = string(whole)
+			s := ""
+			if len(whole) > longHeader {
+				s = string(data)
+			} else {
+				if text == "" {
+					text = string(whole)
+				}
+				end := len(whole) - len(b) + n
+				s = text[end-len(data) : end]
 			}
-			end := len(whole) - len(b) + n
-			switch s := text[end-len(data) : end]; field {
+			switch field {
 			case 2:
 				h.Group = s
 			case 3:

@@ -288,3 +288,22 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 		wantError(t, err, ErrClosed)
 	}
 }
+
+// A write-ahead log on a real disk is filled before it is used.
+func TestNewLogsAreFilled(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{NodeID: "n1", MemTableSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatal(logs, err)
+	}
+	for _, log := range logs {
+		if info, err := os.Stat(log); err != nil || info.Size() < 1<<20 {
+			t.Errorf("%s: %v, %v", log, info.Size(), err)
+		}
+	}
+}

@@ -170,7 +170,7 @@ func (w *world) expendable(n *node) bool {
 func (n *node) harm(what string, change func() error) {
 	n.crash()
 	if err := change(); err != nil {
-		n.w.fail("a closed store can be opened", err.Error())
+		n.w.fail("the files of a node that is down can be changed", err.Error())
 	}
 	n.broken = what
 	n.start()

@@ -38,7 +38,7 @@ per second of virtual time for all others.
 			flags.IntVar(&o.steps, "steps", 20000, "messages to handle while faults happen, a `number`")
 			flags.StringVar(&o.faults, "faults", "all", "`list` of faults")
 			flags.IntVar(&o.unsynced, "unsynced", 0, "`percent` of unsynced data that a power loss keeps; if not 0, runs cannot be replayed exactly")
-			flags.BoolVar(&o.json, "json", false, "print one JSON object for each seed, and nothing else")
+			flags.BoolVar(&o.json, "json", false, "print one JSON object for each seed, and nothing else; all are played in this process, one by one")
 			flags.BoolVar(&o.trace, "trace", false, "print every event (with one seed)")
 			flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "seeds to run at a time, a `number`")
 			return func(ctx context.Context, t *terminal, _ []string) error { return o.run(ctx, t) }
@@ -104,10 +104,12 @@ func (o *simulateOptions) run(ctx context.Context, t *terminal) error {
 	switch {
 	case all.failure != nil:
 		return report(s, *all.failure)
-	case ctx.Err() != nil:
+	case err != nil:
+		return err
+	case all.seeds != o.seeds:
 		return fmt.Errorf("stopped after %d of %d seeds, all of which held", all.seeds, o.seeds)
 	}
-	return err
+	return nil
 }
 
 func (o *simulateOptions) printJSON(ctx context.Context, t *terminal, options simulation.Options) error {
@@ -120,6 +122,9 @@ func (o *simulateOptions) printJSON(ctx context.Context, t *terminal, options si
 			failed = r.Failure
 		}
 	})
+	if ctx.Err() != nil {
+		err = errors.Join(err, errors.New("stopped before all seeds were played"))
+	}
 	return errors.Join(err, failed)
 }
 
@@ -199,6 +204,6 @@ func report(s *screen, failing simulation.Result) error {
 		s.print("  %s\n", line)
 	}
 	o := small.Options
-	return fmt.Errorf("it does not hold that %s\n%s\nreplay it with: troupe simulate --seeds 1 --seed %d --nodes %d --groups %d --clients %d --steps %d --faults %s",
-		small.Failure.Sentence, small.Failure.Detail, o.Seed, o.Nodes, o.Groups, o.Clients, o.Steps, o.Faults)
+	return fmt.Errorf("it does not hold that %s\n%s\nreplay it with: troupe simulate --seeds 1 --seed %d --nodes %d --groups %d --clients %d --steps %d --faults %s --unsynced %d",
+		small.Failure.Sentence, small.Failure.Detail, o.Seed, o.Nodes, o.Groups, o.Clients, o.Steps, o.Faults, o.Unsynced)
 }

@@ -49,10 +49,18 @@ func (o *simulateOptions) asProcess(ctx context.Context, _ simulation.Options, f
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot start a process for the seeds: %w", err)
 	}
-	failed, err := decodeResults(out, add)
+	played := 0
+	failed, err := decodeResults(out, func(r simulation.Result) {
+		played++
+		add(r)
+	})
+	_, _ = io.Copy(io.Discard, out) // or the process could wait for ever to say the rest
 	err = errors.Join(err, cmd.Wait())
-	if err == nil || failed || ctx.Err() != nil {
+	if failed || ctx.Err() != nil || err == nil && played == seeds {
 		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("it played %d of %d", played, seeds)
 	}
 	return fmt.Errorf("the process with the seeds from %d on ended early: %w\n%s", first, err, complaints.String())
 }

@@ -41,7 +41,7 @@ func (f *frame) message(e *remote.MessageEnvelope) (proto.Message, error) {
 	t := f.types[e.TypeId]
 	if t.isAppendEntries {
 		m, err := messages.UnmarshalAppendEntries(e.MessageData)
-		if err == nil && !f.owns(e.MessageData) {
+		if err == nil && !f.mostly(m.Entries) {
 			m.CloneEntries()
 		}
 		return m, err

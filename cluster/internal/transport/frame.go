@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// What a frame may hold. Proto.Actor's writer sends at most 64 envelopes in one. The parts of messages are counted because
+// What a frame may hold. A letter has at most 64 envelopes. The parts of messages are counted because
 // a part of two bytes, such as an empty entry, becomes 24 and more in memory.
 const (
 	maxEnvelopes = 256
@@ -26,8 +26,8 @@ const (
 )
 
 // A frame is a RemoteMessage while the guard has it: decoded strictly, bounded before anything is allocated for it. The
-// message data stays in the receive buffer, and the envelopes are reused: all of it is valid until it is released. Only the
-// PIDs outlive it; they are kept for the frames that follow, which have the same.
+// message data stays in the receive buffer, and the envelopes are reused: all of it is valid until it is released. What outlives
+// it are the PIDs, which are kept for the frames that follow, and the log entries of a frame that is mostly theirs.
 type frame struct {
 	greeting *remote.ConnectRequest // or
 	batch    *remote.MessageBatch
@@ -57,8 +57,15 @@ func (f *frame) release() {
 	}
 }
 
-// owns says that messages may go on using their part of the frame: the buffer is no pool's, and most of it is theirs.
-func (f *frame) owns(part []byte) bool { return f.buffer == nil && 2*len(part) >= len(f.data) }
+// mostly says that log entries may go on using their part of the frame: the buffer is no pool's, and most of it is theirs. What
+// else a peer put into it would stay as long as they do.
+func (f *frame) mostly(entries [][]byte) bool {
+	size := 0
+	for _, e := range entries {
+		size += len(e)
+	}
+	return f.buffer == nil && 2*size >= len(f.data)
+}
 
 // A pidCache has the PIDs that a stream has brought, by their encoding.
 type pidCache map[string]*actor.PID

@@ -227,10 +227,14 @@ const (
 // Get returns a buffer of at least so many bytes.
 func (p *bufferPool) Get(n int) *[]byte {
 	pool, size := &p.short, shortBuffer
-	if n > shortBuffer {
-		pool, size = &p.long, max(n, longBuffer)
+	switch {
+	case n > longBuffer:
+		b := make([]byte, n)
+		return &b
+	case n > shortBuffer:
+		pool, size = &p.long, longBuffer
 	}
-	if b, _ := pool.Get().(*[]byte); b != nil && cap(*b) >= n {
+	if b, _ := pool.Get().(*[]byte); b != nil {
 		return b
 	}
 	b := make([]byte, size)
