@@ -307,3 +307,31 @@ func TestNewLogsAreFilled(t *testing.T) {
 		}
 	}
 }
+
+// Tables of log entries hold nothing else, so that they need not be merged with others.
+func TestLogsHaveTablesToThemselves(t *testing.T) {
+	s, g := newGroup(t)
+	for i := range uint64(50) {
+		mustCommit(t, s, write(g, 1, 20*i+1, 20))
+	}
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	levels, err := s.db.SSTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	regions := map[byte]bool{}
+	for _, level := range levels {
+		for _, table := range level {
+			first, last := table.Smallest.UserKey[0], table.Largest.UserKey[0]
+			if first != last {
+				t.Errorf("a table goes from %q to %q", table.Smallest.UserKey, table.Largest.UserKey)
+			}
+			regions[first] = true
+		}
+	}
+	if !regions[regionRecords] || !regions[regionLogs] {
+		t.Errorf("the tables are of %v", regions)
+	}
+}
