@@ -336,3 +336,26 @@ func TestAnEmptyConfigurationNeverLeads(t *testing.T) {
 		}
 	}
 }
+
+// A follower whose disk stands still takes a bounded amount from a leader that does not keep to its window, and goes on after the sync.
+func TestALeaderThatFloodsCostsBoundedMemory(t *testing.T) {
+	s := newStage(t, parsed(t, "server of=3 term=1 log=1@1"))
+	limits := &s.server.c.Limits
+	limits.TailBytes, limits.InflightBytes = 500, 50
+	flood := func() {
+		for range 1000 {
+			last := s.server.log.last
+			s.run(t, fmt.Sprintf("append from=n2 term=1 prev=%d@1 entries=%d@1 round=1", last, last+1))
+		}
+	}
+	flood()
+	reached := s.server.log.last
+	if bytes := s.server.log.tailBytes; bytes > limits.TailBytes+8*limits.InflightBytes+100 || reached > 900 {
+		t.Fatalf("%d entries, %d bytes", reached, bytes)
+	}
+	s.run(t, "sync", "sync")
+	flood()
+	if s.server.log.last == reached {
+		t.Fatal("nothing more was taken after the sync")
+	}
+}
