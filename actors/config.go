@@ -69,7 +69,7 @@ type Limits struct {
 	// admitted waits for all that was admitted before it, and callers that wait are goroutines that heartbeats run among.
 	UncommittedCommands int
 	UncommittedBytes    int
-	// TailBytes of recent entries are kept in memory for followers; default 16 MiB.
+	// TailBytes of recent entries are kept in memory for followers; default 4 MiB.
 	TailBytes int
 	// ApplyBytes and ApplyEntries bound what is handed to the state machine at a time; default 1 MiB and 4096.
 	ApplyBytes   int
@@ -89,7 +89,7 @@ func (l *Limits) setDefaults() {
 	orDefault(&l.InflightBytes, 4<<20)
 	orDefault(&l.UncommittedCommands, 16384)
 	orDefault(&l.UncommittedBytes, 64<<20)
-	orDefault(&l.TailBytes, 16<<20)
+	orDefault(&l.TailBytes, 4<<20)
 	orDefault(&l.ApplyBytes, 1<<20)
 	orDefault(&l.ApplyEntries, 4096)
 }

@@ -95,9 +95,9 @@ func (l *leader) appendEntries(s *server, m *messages.AppendEntries) {
 
 // callers: if command received from client, append entry to local log, respond after entry applied to state machine (section 5.3).
 func (l *leader) callers(s *server, proposals []proposal, queries []query) {
-	for _, p := range proposals {
-		s.append(s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
-		s.waiters = append(s.waiters, waiter{s.log.last, len(p.command), p.caller})
+	s.appendCommands(proposals)
+	for i, p := range proposals {
+		s.waiters = append(s.waiters, waiter{s.log.last - uint64(len(proposals)-1-i), len(p.command), p.caller})
 	}
 	l.reads.arrive(queries)
 	l.read(s)

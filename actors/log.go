@@ -68,6 +68,9 @@ func (l *raftLog) append(term uint64, entry messages.EncodedEntry) {
 	if len(l.spans) == 0 || l.spans[len(l.spans)-1].Term != term {
 		l.spans = append(l.spans, persistence.TermSpan{First: l.last, Term: term})
 	}
+	if len(l.tail) == cap(l.tail) {
+		l.tail = slices.Grow(l.tail, len(l.tail)+1) // twice as much: append alone would copy a long tail after each quarter of it
+	}
 	l.tail = append(l.tail, entry)
 	l.tailBytes += len(entry)
 }

@@ -63,6 +63,28 @@ func (s *state) append(term uint64, kind messages.Entry_Kind, data []byte) {
 	s.appendEncoded(term, messages.EncodeEntry(term, kind, data))
 }
 
+// arrayBytes is how large an array may be that small entries share. Each of them keeps it in memory.
+const arrayBytes = 32 << 10
+
+// appendCommands adds an entry of the current term for each command.
+func (s *state) appendCommands(proposals []proposal) {
+	left := 0
+	for _, p := range proposals {
+		left += messages.EntrySize(s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
+	}
+	var array []byte
+	for _, p := range proposals {
+		size := messages.EntrySize(s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
+		if size > cap(array)-len(array) {
+			array = make([]byte, 0, max(size, min(left, arrayBytes)))
+		}
+		left -= size
+		start := len(array)
+		array = messages.AppendEntry(array, s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
+		s.appendEncoded(s.currentTerm, array[start:len(array):len(array)])
+	}
+}
+
 func (s *state) appendEncoded(term uint64, entry messages.EncodedEntry) {
 	s.log.append(term, entry)
 	s.outbox.entry(s.log.last)

@@ -6,7 +6,8 @@ import "context"
 // on this node.
 type StateMachine interface {
 	// Apply applies committed commands in log order and returns one Result for each. It must be deterministic: the same
-	// commands give the same results on every node. The entries and what they point to are valid only during the call.
+	// commands give the same results on every node. The entries and what they point to are valid only during the call,
+	// the slice of results until the next one; what results point to must not be changed afterwards.
 	Apply(entries []Entry) []Result
 	// Query answers a read. It must not change the state, and holds up Apply while it runs. The result must not be changed
 	// afterwards.

@@ -14,6 +14,11 @@ var errBadEntry = errors.New("the bytes are not an encoded log entry")
 
 // EncodeEntry encodes an Entry, exactly as proto.Marshal does, with one allocation.
 func EncodeEntry(term uint64, kind Entry_Kind, data []byte) EncodedEntry {
+	return AppendEntry(make([]byte, 0, EntrySize(term, kind, data)), term, kind, data)
+}
+
+// EntrySize is the length of the encoding.
+func EntrySize(term uint64, kind Entry_Kind, data []byte) int {
 	size := 0
 	if term != 0 {
 		size += 1 + protowire.SizeVarint(term)
@@ -24,7 +29,11 @@ func EncodeEntry(term uint64, kind Entry_Kind, data []byte) EncodedEntry {
 	if len(data) != 0 {
 		size += 1 + protowire.SizeBytes(len(data))
 	}
-	b := make([]byte, 0, size)
+	return size
+}
+
+// AppendEntry appends the encoding of an Entry to b.
+func AppendEntry(b []byte, term uint64, kind Entry_Kind, data []byte) []byte {
 	if term != 0 {
 		b = protowire.AppendVarint(protowire.AppendTag(b, 1, protowire.VarintType), term)
 	}

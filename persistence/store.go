@@ -35,7 +35,7 @@ type Options struct {
 	// OnFailure is called once, from any goroutine, when the Store failed after Open: nothing is stored from then on.
 	// It must not block. Failures during Open are returned by Open instead.
 	OnFailure func(error)
-	// MemTableSize is in bytes; 0: 16 MiB. Simulations use less.
+	// MemTableSize is in bytes; 0: 12 to 20 MiB, by node. Simulations use less.
 	MemTableSize int
 	// Now is the clock that paces the fsync of the side file; nil: time.Now.
 	Now func() time.Time
@@ -96,10 +96,10 @@ func Open(dir string, o Options) (*Store, error) {
 
 func newStore(dir string, o Options) *Store {
 	if o.MemTableSize == 0 {
-		o.MemTableSize = defaultMemTable
+		o.MemTableSize = memTableSize(o.NodeID)
 	}
 	if o.FS == nil {
-		o.FS = prepared{vfs.Default, o.MemTableSize + o.MemTableSize/10} // as much as a log grows to
+		o.FS = paced{prepared{vfs.Default, o.MemTableSize + o.MemTableSize/10}} // as much as a log grows to
 		// The lock of a process is held by name.
 		if absolute, err := filepath.Abs(dir); err == nil {
 			dir = absolute

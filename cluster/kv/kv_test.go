@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -277,7 +278,7 @@ func FuzzApply(f *testing.F) {
 		a, b := NewMap(), NewMap()
 		before := bytes.Clone(command)
 		ra := a.Apply([]actors.Entry{{Index: 1, Command: command}, {Index: 2, Command: encodePut("x", nil)}, {Index: 3, Command: command}})
-		rb := b.Apply([]actors.Entry{{Index: 1, Command: command}})
+		rb := slices.Clone(b.Apply([]actors.Entry{{Index: 1, Command: command}}))
 		rb = append(rb, b.Apply([]actors.Entry{{Index: 2, Command: encodePut("x", nil)}, {Index: 3, Command: command}})...)
 		if !bytes.Equal(before, command) {
 			t.Fatal("the command was changed")

@@ -21,6 +21,8 @@ type Map struct {
 	items map[string]*item
 	// floor is the highest version of any deleted key.
 	floor uint64
+	// results is what the last Apply returned.
+	results []actors.Result
 }
 
 // item keeps the value as a string: immutable, and comparable without copies.
@@ -36,7 +38,9 @@ func NewMap() *Map { return &Map{items: make(map[string]*item)} }
 
 // Apply applies commands. One that is not of this package's encoding is rejected, the same on every node.
 func (m *Map) Apply(entries []actors.Entry) []actors.Result {
-	results := make([]actors.Result, len(entries))
+	clear(m.results)
+	m.results = slices.Grow(m.results[:0], len(entries))[:len(entries)]
+	results := m.results
 	values := make([]byte, 0, len(entries)*maxResultBytes)
 	for i := range entries {
 		c, err := decode(entries[i].Command)

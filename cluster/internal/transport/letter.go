@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -18,6 +19,7 @@ const (
 	letterBytes    = 64 << 10 // the message that exceeds it is the last one
 	largeEntry     = 8 << 10  // of an AppendEntries: longer ones are sent from where they are
 	prefixBytes    = 16       // room for the tags and lengths of the frame and the batch
+	tableBytes     = 512      // room for most letters' types, targets and senders
 )
 
 // A letter is a frame to be sent: a RemoteMessage with a MessageBatch, encoded by hand into one buffer. It is reused; the
@@ -42,7 +44,7 @@ type cut struct {
 //
 // The tables come last, although their numbers are lower, since they are known last; a reader must not mind.
 func (f *letter) write(mails []mail) (n int) {
-	total, copied := 0, prefixBytes
+	total, copied := 0, prefixBytes+tableBytes
 	for n < len(mails) && n < letterMessages && total < letterBytes {
 		total += mails[n].size + envelopeBytes
 		copied += mails[n].copied() + envelopeBytes
@@ -213,41 +215,41 @@ func (c letterCodec) Marshal(v any) (mem.BufferSlice, error) {
 	return buffers, nil
 }
 
-// A bufferPool keeps the buffers of letters, in two sizes. gRPC's own pool has nothing between 32 KiB and 1 MiB, and wipes
+// A bufferPool keeps the buffers of letters, in a few sizes. gRPC's own pool has nothing between 32 KiB and 1 MiB, and wipes
 // what it gives.
-type bufferPool struct{ short, long sync.Pool }
+type bufferPool [len(bufferSizes)]sync.Pool
 
 var letterPool bufferPool
 
-const (
-	shortBuffer = 4 << 10 // gRPC does not give back what is much shorter
-	longBuffer  = letterBytes + 16<<10
-)
+// bufferSizes: gRPC does not give back what is much shorter than the first. The last holds a full AppendEntries of small entries
+// behind others.
+var bufferSizes = [...]int{4 << 10, letterBytes + 16<<10, letterBytes + 272<<10}
 
 // Get returns a buffer of at least so many bytes.
 func (p *bufferPool) Get(n int) *[]byte {
-	pool, size := &p.short, shortBuffer
-	switch {
-	case n > longBuffer:
-		b := make([]byte, n)
-		return &b
-	case n > shortBuffer:
-		pool, size = &p.long, longBuffer
+	for i, size := range bufferSizes {
+		if n > size {
+			continue
+		}
+		if b, _ := p[i].Get().(*[]byte); b != nil {
+			return b
+		}
+		n = size
+		break
 	}
-	if b, _ := pool.Get().(*[]byte); b != nil {
-		return b
-	}
-	b := make([]byte, size)
+	b := make([]byte, n)
 	return &b
 }
 
 // Put takes a buffer back, except a giant.
 func (p *bufferPool) Put(b *[]byte) {
-	switch n := cap(*b); {
-	case n > 2*longBuffer:
-	case n >= longBuffer:
-		p.long.Put(b)
-	default:
-		p.short.Put(b)
+	if cap(*b) > 2*bufferSizes[len(bufferSizes)-1] {
+		return
+	}
+	for i, size := range slices.Backward(bufferSizes[:]) {
+		if cap(*b) >= size {
+			p[i].Put(b)
+			return
+		}
 	}
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -139,18 +140,19 @@ func TestLettersAllocateLittle(t *testing.T) {
 	}
 	types := newTypeSet(testTypes)
 	a := &messages.AppendEntries{Header: &messages.Header{Group: "g"}}
-	for range 100 {
-		a.Entries = append(a.Entries, make([]byte, 200))
+	target, sender := actor.NewPID("b:1", "raft/a group with a long name"), actor.NewPID("a:1", "raft/a group with a long name")
+	for _, entries := range []int{1, 100, 400, 1300} { // up to 256 KiB, as much as one AppendEntries takes
+		a.Entries = slices.Repeat([][]byte{make([]byte, 200)}, entries)
+		mails := []mail{post(types, a, target, sender), post(types, &messages.RequestVote{}, target, sender)}
+		var l letter
+		write := func() { l.write(mails); l.buffers.Free() }
+		if n := testing.AllocsPerRun(1000, write); n > 1 {
+			t.Errorf("a letter with %d entries takes %v allocations", entries, n)
+		}
 	}
-	target, sender := actor.NewPID("b:1", "raft/g"), actor.NewPID("a:1", "raft/g")
-	mails := []mail{post(types, a, target, sender), post(types, &messages.RequestVote{}, target, sender)}
 	var l letter
-	write := func() { l.write(mails); l.buffers.Free() }
-	if n := testing.AllocsPerRun(1000, write); n > 1 {
-		t.Errorf("a letter takes %v allocations", n)
-	}
 	entry := make([]byte, 1<<20)
-	mails = []mail{post(types, &messages.AppendEntries{Entries: [][]byte{entry}}, target, sender)}
+	mails := []mail{post(types, &messages.AppendEntries{Entries: [][]byte{entry}}, target, sender)}
 	l.write(mails)
 	if len(l.buffers) != 3 || &l.buffers[1].ReadOnlyData()[0] != &entry[0] {
 		t.Error("a large entry was copied")
