@@ -58,14 +58,14 @@ type Timing struct {
 
 // Limits bound what a server keeps and sends.
 type Limits struct {
-	// EntryBytes is the largest command; default 1 MiB.
+	// EntryBytes is the largest command; default 2 MiB.
 	EntryBytes int
 	// MessageBytes: an AppendEntries is closed when its entries exceed it; default 256 KiB.
 	MessageBytes int
 	// InflightMessages and InflightBytes bound what is sent to one follower and not yet acknowledged; default 128 and 4 MiB.
 	InflightMessages int
 	InflightBytes    int
-	// UncommittedCommands and UncommittedBytes bound what is admitted and not yet answered; default 16384 and 64 MiB. What is
+	// UncommittedCommands and UncommittedBytes bound what is admitted and not yet answered; default 4096 and 64 MiB. What is
 	// admitted waits for all that was admitted before it, and callers that wait are goroutines that heartbeats run among.
 	UncommittedCommands int
 	UncommittedBytes    int
@@ -83,11 +83,11 @@ func (t *Timing) setDefaults() {
 }
 
 func (l *Limits) setDefaults() {
-	orDefault(&l.EntryBytes, 1<<20)
+	orDefault(&l.EntryBytes, 2<<20)
 	orDefault(&l.MessageBytes, 256<<10)
 	orDefault(&l.InflightMessages, 128)
 	orDefault(&l.InflightBytes, 4<<20)
-	orDefault(&l.UncommittedCommands, 16384)
+	orDefault(&l.UncommittedCommands, 4096)
 	orDefault(&l.UncommittedBytes, 64<<20)
 	orDefault(&l.TailBytes, 4<<20)
 	orDefault(&l.ApplyBytes, 1<<20)

@@ -14,7 +14,7 @@ import (
 // Limits of keys and values, in bytes.
 const (
 	MaxKeyBytes   = 4096
-	MaxValueBytes = 512 << 10
+	MaxValueBytes = 1 << 20
 )
 
 // ErrInvalid is what every refusal of a key or value is; the text says what is wrong with it.

@@ -125,12 +125,12 @@ func TestInvalidRequestsAreRefusedWithASentence(t *testing.T) {
 		"put empty key":      {put("", nil), "the key is empty"},
 		"put long key":       {put(longKey, nil), "4097 bytes"},
 		"put binary key":     {put("\xff", nil), "UTF-8"},
-		"put large value":    {put("k", big), "524289 bytes"},
+		"put large value":    {put("k", big), "1048577 bytes"},
 		"get empty key":      {get(""), "the key is empty"},
 		"get long key":       {get(longKey), "at most 4096"},
 		"delete empty key":   {remove(""), "the key is empty"},
 		"swap empty key":     {swap("", nil, nil), "the key is empty"},
-		"swap large value":   {swap("k", nil, big), "at most 524288"},
+		"swap large value":   {swap("k", nil, big), "at most 1048576"},
 		"swap old too large": {swap("k", big, nil), "old value"},
 	} {
 		if !errors.Is(c.err, ErrInvalid) || !strings.Contains(c.err.Error(), c.says) {

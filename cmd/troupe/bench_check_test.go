@@ -34,14 +34,14 @@ func TestBenchWrongUsage(t *testing.T) {
 		"--local 3 --op idle --clients 3":            "--op idle has no load",
 		"--local 3 --op idle --rate 3":               "--op idle has no load",
 		"--local 3 --peerbench --groups 2":           "--peerbench measures one group",
-		"--local 3 --value-size 1048576":             "--value-size must be at most 524288",
+		"--local 3 --value-size 1048577":             "--value-size must be at most 1048576",
 	} {
 		o := here(t, nil, append([]string{"bench"}, strings.Fields(line)...)...)
 		if o.code != exitUsage || o.out != "" || !strings.Contains(o.err, want) || strings.Count(o.err, "\n") != 1 {
 			t.Errorf("%s: want %q\n%v", line, want, o)
 		}
 	}
-	o := here(t, nil, "bench", "--local", "9", "--recover", "1000000000", "--value-size", "524288", "--dir", t.TempDir())
+	o := here(t, nil, "bench", "--local", "9", "--recover", "1000000000", "--value-size", "1048576", "--dir", t.TempDir())
 	if o.code != exitFailed || !strings.Contains(o.err, "GiB are free: name another disk") {
 		t.Errorf("no room: %v", o)
 	}
