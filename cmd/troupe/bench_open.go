@@ -32,6 +32,7 @@ type openJSON struct {
 	Errors       uint64        `json:"errors"`
 	NotStarted   uint64        `json:"not_started"`
 	MostUnderWay int64         `json:"most_under_way"`
+	LateUS       float64       `json:"late_us"`
 	Seconds      float64       `json:"seconds"`
 	Groups       int           `json:"groups"`
 	PeakResident uint64        `json:"peak_resident_bytes"`
@@ -97,7 +98,7 @@ func (o *benchOptions) openLine(r *load.OpenReport) *openJSON {
 		Offered: float64(r.Offered) / seconds, Achieved: float64(r.Achieved) / seconds,
 		P50: microseconds(r.Latency.Quantile(0.5)), P99: microseconds(r.Latency.Quantile(0.99)),
 		P999: microseconds(r.Latency.Quantile(0.999)), Max: microseconds(r.Latency.Max()),
-		Overloaded: r.Overloaded, Errors: r.Errors, NotStarted: r.NotStarted, MostUnderWay: r.MostUnderWay,
+		Overloaded: r.Overloaded, Errors: r.Errors, NotStarted: r.NotStarted, MostUnderWay: r.MostUnderWay, LateUS: microseconds(r.Late),
 		Seconds: seconds, Groups: o.groups, PeakResident: load.PeakResident(),
 	}
 	if r.FirstError != nil {
@@ -111,9 +112,9 @@ func (l *openJSON) print(w io.Writer, op string) error {
 		return time.Duration(n * float64(time.Microsecond)).Round(time.Microsecond)
 	}
 	text := fmt.Sprintf(`offered %.0f %s/s, achieved %.0f/s: p50 %v, p99 %v, p99.9 %v, at most %v in %.1f s
-%d overloaded, %d other errors, %d not started; at most %d under way; at most %.0f MiB resident
+%d overloaded, %d other errors, %d not started; started up to %v late; at most %d under way; at most %.0f MiB resident
 `, l.Offered, op, l.Achieved, us(l.P50), us(l.P99), us(l.P999), us(l.Max), l.Seconds,
-		l.Overloaded, l.Errors, l.NotStarted, l.MostUnderWay, mebibytes(l.PeakResident))
+		l.Overloaded, l.Errors, l.NotStarted, us(l.LateUS).Round(time.Millisecond), l.MostUnderWay, mebibytes(l.PeakResident))
 	if l.FirstError != "" {
 		text += "the first other error: " + oneLine(l.FirstError) + "\n"
 	}

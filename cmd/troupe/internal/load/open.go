@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,8 +33,10 @@ type OpenReport struct {
 	Achieved   uint64
 	FirstError error // of Errors
 	// Latency counts from when an operation should have started.
-	Latency        Histogram
-	MostUnderWay   int64
+	Latency      Histogram
+	MostUnderWay int64
+	// Late is by how much the operation that started latest came too late: what the load itself adds to latencies.
+	Late           time.Duration
 	CPU, OthersCPU time.Duration
 }
 
@@ -48,6 +51,7 @@ type open struct {
 	end        time.Duration
 	underWay   atomic.Int64
 	most       int64 // of underWay, as the pacer sees it
+	late       time.Duration
 	offered    uint64
 	notStarted uint64
 	tallies    [16]tally
@@ -90,10 +94,15 @@ func RunOpen(ctx context.Context, plan OpenPlan, starter Starter) *OpenReport {
 	return r
 }
 
+// turn is how many operations a pacer that is late starts before others have their turn. Go would let it go on for ten milliseconds,
+// and all that it started would then stand before everything else.
+const turn = 1024
+
 // pace goes through the schedule. A pacer that is late starts what is due at once; at the end it gives up what is left.
 func (o *open) pace(ctx context.Context) {
 	s := newSchedule(o.plan.Rate, o.plan.Poisson, o.plan.Seed)
 	random := rand.New(rand.NewPCG(o.plan.Seed, 13))
+	started := 0
 	for at := s.next(); at < o.end; at = s.next() {
 		counts := at >= o.plan.Warmup
 		if counts {
@@ -102,6 +111,9 @@ func (o *open) pace(ctx context.Context) {
 		now := time.Since(o.begin)
 		if at > now {
 			sleep(ctx, at-now)
+			started = 0
+		} else if started++; started%turn == 0 {
+			runtime.Gosched()
 		}
 		if ctx.Err() != nil {
 			return
@@ -117,6 +129,7 @@ func (o *open) start(random *rand.Rand, at, now time.Duration) bool {
 		return false
 	}
 	o.most = max(o.most, o.underWay.Add(1))
+	o.late = max(o.late, now-at)
 	t := &o.tallies[random.IntN(len(o.tallies))]
 	o.starter(random, func(err error) {
 		o.count(t, at, time.Since(o.begin), err)
@@ -151,7 +164,7 @@ func (o *open) count(t *tally, at, now time.Duration, err error) {
 var errNoAnswer = errors.New("no answer within " + answerTime.String() + " of the end")
 
 func (o *open) sum() *OpenReport {
-	r := &OpenReport{Offered: o.offered, NotStarted: o.notStarted, MostUnderWay: o.most}
+	r := &OpenReport{Offered: o.offered, NotStarted: o.notStarted, MostUnderWay: o.most, Late: o.late}
 	for i := range o.tallies {
 		t := &o.tallies[i]
 		t.mu.Lock()
