@@ -69,8 +69,9 @@ type Limits struct {
 	// admitted waits for all that was admitted before it, and callers that wait are goroutines that heartbeats run among.
 	UncommittedCommands int
 	UncommittedBytes    int
-	// TailBytes of recent entries are kept in memory for followers; default 4 MiB.
-	TailBytes int
+	// TailBytes and TailEntries bound what is kept in memory of the log's durable end, for followers; default 16 MiB and 32768.
+	TailBytes   int
+	TailEntries int
 	// ApplyBytes and ApplyEntries bound what is handed to the state machine at a time; default 1 MiB and 4096.
 	ApplyBytes   int
 	ApplyEntries int
@@ -89,7 +90,8 @@ func (l *Limits) setDefaults() {
 	orDefault(&l.InflightBytes, 4<<20)
 	orDefault(&l.UncommittedCommands, 4096)
 	orDefault(&l.UncommittedBytes, 64<<20)
-	orDefault(&l.TailBytes, 4<<20)
+	orDefault(&l.TailBytes, 16<<20)
+	orDefault(&l.TailEntries, 32768)
 	orDefault(&l.ApplyBytes, 1<<20)
 	orDefault(&l.ApplyEntries, 4096)
 }

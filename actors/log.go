@@ -20,6 +20,8 @@ type raftLog struct {
 	tail      []messages.EncodedEntry
 	tailFirst uint64
 	tailBytes int
+	// forgotten are the bytes of entries in front of the tail, which its array still keeps in memory.
+	forgotten int
 }
 
 func newLog(r persistence.Recovered) raftLog {
@@ -68,9 +70,6 @@ func (l *raftLog) append(term uint64, entry messages.EncodedEntry) {
 	if len(l.spans) == 0 || l.spans[len(l.spans)-1].Term != term {
 		l.spans = append(l.spans, persistence.TermSpan{First: l.last, Term: term})
 	}
-	if len(l.tail) == cap(l.tail) {
-		l.tail = slices.Grow(l.tail, len(l.tail)+1) // twice as much: append alone would copy a long tail after each quarter of it
-	}
 	l.tail = append(l.tail, entry)
 	l.tailBytes += len(entry)
 }
@@ -84,7 +83,7 @@ func (l *raftLog) truncate(from uint64) {
 	if from > l.tailFirst {
 		keep = from - l.tailFirst
 	}
-	l.tail = slices.Clone(l.tail[:keep])
+	l.tail, l.forgotten = slices.Clone(l.tail[:keep]), 0
 	l.tailBytes = 0
 	for _, e := range l.tail {
 		l.tailBytes += len(e)
@@ -99,13 +98,18 @@ func (l *raftLog) slice(from, to uint64) []messages.EncodedEntry {
 	return l.tail[lo:hi:hi]
 }
 
-// forget drops entries up to index from memory until at most limit bytes are left.
-func (l *raftLog) forget(index uint64, limit int) {
+// forget drops entries up to index from memory until at most so many bytes and entries are left.
+func (l *raftLog) forget(index uint64, maxBytes, maxEntries int) {
 	n := 0
-	for l.tailBytes > limit && l.tailFirst+uint64(n) <= index {
+	for (l.tailBytes > maxBytes || len(l.tail)-n > maxEntries) && l.tailFirst+uint64(n) <= index {
 		l.tailBytes -= len(l.tail[n])
+		l.forgotten += len(l.tail[n])
 		n++
 	}
 	l.tail = l.tail[n:]
 	l.tailFirst += uint64(n)
+	if l.forgotten > l.tailBytes {
+		l.tail = append(make([]messages.EncodedEntry, 0, 2*len(l.tail)), l.tail...)
+		l.forgotten = 0
+	}
 }

@@ -163,7 +163,7 @@ func TestLogAgainstAList(t *testing.T) {
 				}
 			},
 			"forget": func(t *rapid.T) {
-				s.log.forget(rapid.Uint64Range(0, s.log.last).Draw(t, "index"), 4)
+				s.log.forget(rapid.Uint64Range(0, s.log.last).Draw(t, "index"), 4, 2)
 			},
 			"": func(t *rapid.T) {
 				if got := termsOf(s); !slices.Equal(got, list) {

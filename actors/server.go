@@ -246,7 +246,7 @@ func (s *server) flush() {
 func (s *server) synced(b *batch) {
 	s.outbox.synced(b)
 	s.role.synced(s)
-	s.log.forget(s.outbox.durable, s.c.Limits.TailBytes)
+	s.log.forget(s.outbox.durable, s.c.Limits.TailBytes, s.c.Limits.TailEntries)
 }
 
 // fail ends this server's part for good: it promises nothing any more, and says why.

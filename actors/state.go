@@ -63,22 +63,34 @@ func (s *state) append(term uint64, kind messages.Entry_Kind, data []byte) {
 	s.appendEncoded(term, messages.EncodeEntry(term, kind, data))
 }
 
-// arrayBytes is how large an array may be that small entries share. Each of them keeps it in memory.
-const arrayBytes = 32 << 10
+// Small entries share arrays. Each of them keeps its array in memory.
+const (
+	arrayBytes = 32 << 10
+	smallEntry = arrayBytes / 8
+)
 
 // appendCommands adds an entry of the current term for each command.
 func (s *state) appendCommands(proposals []proposal) {
-	left := 0
+	size := func(p proposal) int {
+		return messages.EntrySize(s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
+	}
+	small := 0
 	for _, p := range proposals {
-		left += messages.EntrySize(s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
+		if n := size(p); n <= smallEntry {
+			small += n
+		}
 	}
 	var array []byte
 	for _, p := range proposals {
-		size := messages.EntrySize(s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
-		if size > cap(array)-len(array) {
-			array = make([]byte, 0, max(size, min(left, arrayBytes)))
+		n := size(p)
+		if n > smallEntry {
+			s.append(s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
+			continue
 		}
-		left -= size
+		if n > cap(array)-len(array) {
+			array = make([]byte, 0, min(small, arrayBytes))
+		}
+		small -= n
 		start := len(array)
 		array = messages.AppendEntry(array, s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
 		s.appendEncoded(s.currentTerm, array[start:len(array):len(array)])

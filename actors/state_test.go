@@ -15,7 +15,7 @@ func TestCommandsShareArrays(t *testing.T) {
 		s := stateWith(nil, 3)
 		var proposals []proposal
 		for range rapid.IntRange(0, 50).Draw(t, "commands") {
-			length := rapid.OneOf(rapid.IntRange(0, 20), rapid.IntRange(0, 2*arrayBytes)).Draw(t, "length")
+			length := rapid.OneOf(rapid.IntRange(0, 20), rapid.IntRange(0, 2*smallEntry)).Draw(t, "length")
 			proposals = append(proposals, proposal{command: bytes.Repeat([]byte{byte(len(proposals))}, length)})
 		}
 		s.appendCommands(proposals)

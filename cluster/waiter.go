@@ -30,9 +30,6 @@ func (w *waiter) Answer(a actors.Answer) {
 
 // wait returns the answer, or why there was none in time. The waiter must not be used afterwards.
 func (w *waiter) wait(ctx context.Context, expiry *expiry) (actors.Answer, error) {
-	if a, ok := w.answered(); ok { // a refusal comes at once
-		return a, nil
-	}
 	var expired <-chan struct{}
 	if _, has := ctx.Deadline(); !has {
 		expired = expiry.channel()
@@ -47,20 +44,13 @@ func (w *waiter) wait(ctx context.Context, expiry *expiry) (actors.Answer, error
 	case <-expired:
 		err = errNoAnswer
 	}
-	if a, ok := w.answered(); ok {
-		return a, nil
-	}
-	return actors.Answer{}, err // the answer may still come: this waiter is left to it
-}
-
-// answered returns the answer if it has come. The waiter must not be used afterwards then.
-func (w *waiter) answered() (a actors.Answer, ok bool) {
 	select {
-	case a = <-w.answer:
+	case a := <-w.answer:
 		waiters.Put(w)
-		return a, true
+		return a, nil
 	default:
-		return a, false
+		// The answer may still come: this waiter is left to it.
+		return actors.Answer{}, err
 	}
 }
 

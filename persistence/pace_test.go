@@ -1,9 +1,12 @@
 package persistence
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -40,23 +43,57 @@ func TestPebbleNamesWhatItWrites(t *testing.T) {
 	}
 }
 
+// A flush pauses, unless the next memtable is full too or the store has no log yet, and nothing else does.
 func TestFlushesArePaced(t *testing.T) {
-	fs := paced{vfs.NewMem()}
-	for category, want := range map[vfs.DiskWriteCategory]bool{flushCategory: true, walCategory: false, vfs.WriteCategoryUnspecified: false} {
-		file, err := fs.Create(string(category), category)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, is := file.(*pacedFile); is != want {
-			t.Errorf("%s: paced is %v", category, is)
-		}
-		if n, err := file.Write(make([]byte, 2*paceBytes)); n != 2*paceBytes || err != nil {
-			t.Errorf("%s: %d, %v", category, n, err)
-		}
-		if err := file.Close(); err != nil {
-			t.Error(err)
-		}
+	const pauses = 10
+	for name, c := range map[string]struct {
+		logs     int
+		category vfs.DiskWriteCategory
+		nextLog  bool
+		want     time.Duration
+	}{
+		"a flush":                 {logs: 2, category: flushCategory, want: pauses * pacePause},
+		"a flush while opening":   {logs: 0, category: flushCategory},
+		"a flush that is overrun": {logs: 2, category: flushCategory, nextLog: true},
+		"a log":                   {logs: 2, category: walCategory},
+		"another file":            {logs: 2, category: vfs.WriteCategoryUnspecified},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fs := &paced{FS: vfs.NewMem()}
+				for i := range c.logs {
+					create(t, fs, fmt.Sprint("log", i), walCategory)
+				}
+				file := create(t, fs, "file", c.category)
+				if c.nextLog {
+					if _, err := fs.ReuseForWrite("log0", "log9", walCategory); err != nil {
+						t.Fatal(err)
+					}
+				}
+				begin := time.Now()
+				for range 2 * pauses {
+					if n, err := file.Write(make([]byte, paceBytes/2)); n != paceBytes/2 || err != nil {
+						t.Fatal(n, err)
+					}
+				}
+				if took := time.Since(begin); took != c.want {
+					t.Errorf("it paused for %v, not %v", took, c.want)
+				}
+			})
+		})
 	}
+	if _, is := newStore(t.TempDir(), Options{NodeID: "n1"}).options.FS.(*paced); !is {
+		t.Error("the operating system's files are not paced")
+	}
+}
+
+func create(t *testing.T, fs vfs.FS, name string, category vfs.DiskWriteCategory) vfs.File {
+	t.Helper()
+	file, err := fs.Create(name, category)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // Replicas that are written alike flush at different times.

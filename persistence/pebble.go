@@ -14,8 +14,8 @@ import (
 // separation. Raising it makes a directory unreadable for older binaries.
 const formatVersion = pebble.FormatTableFormatV6
 
-// memTableSize is between 12 and 20 MiB. Replicas are written alike: with equal memtables all would flush at the same moment, and
-// no majority would be quick then.
+// memTableSize is between 12 and 20 MiB. Replicas are written alike: with equal memtables all would flush at the same moment, every
+// time, and no majority would be quick then.
 func memTableSize(nodeID string) int {
 	digest := sha256.Sum256([]byte(nodeID))
 	return 12<<20 + int(digest[0])<<15

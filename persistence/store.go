@@ -99,7 +99,7 @@ func newStore(dir string, o Options) *Store {
 		o.MemTableSize = memTableSize(o.NodeID)
 	}
 	if o.FS == nil {
-		o.FS = paced{prepared{vfs.Default, o.MemTableSize + o.MemTableSize/10}} // as much as a log grows to
+		o.FS = &paced{FS: prepared{vfs.Default, o.MemTableSize + o.MemTableSize/10}} // as much as a log grows to
 		// The lock of a process is held by name.
 		if absolute, err := filepath.Abs(dir); err == nil {
 			dir = absolute

@@ -21,9 +21,11 @@ type Map struct {
 	items map[string]*item
 	// floor is the highest version of any deleted key.
 	floor uint64
-	// results is what the last Apply returned.
+	// results is what the last Apply returned, for the next one to use.
 	results []actors.Result
 }
+
+const keptResults = 4096
 
 // item keeps the value as a string: immutable, and comparable without copies.
 type item struct {
@@ -39,8 +41,10 @@ func NewMap() *Map { return &Map{items: make(map[string]*item)} }
 // Apply applies commands. One that is not of this package's encoding is rejected, the same on every node.
 func (m *Map) Apply(entries []actors.Entry) []actors.Result {
 	clear(m.results)
-	m.results = slices.Grow(m.results[:0], len(entries))[:len(entries)]
-	results := m.results
+	results := slices.Grow(m.results[:0], len(entries))[:len(entries)]
+	if m.results = results; cap(results) > keptResults {
+		m.results = nil
+	}
 	values := make([]byte, 0, len(entries)*maxResultBytes)
 	for i := range entries {
 		c, err := decode(entries[i].Command)

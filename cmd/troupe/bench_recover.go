@@ -128,11 +128,9 @@ func (l *recoverJSON) write(ctx context.Context, cluster *host.Local, count, siz
 	}
 	l.WriteS = time.Since(begin).Seconds()
 	l.WritesPerS = float64(count) / l.WriteS
-	if _, err := awaitApplied(ctx, cluster, uint64(count)); err != nil {
-		return err
-	}
-	l.Entries = to.node.Load().Group.Status().AppliedIndex
-	return nil
+	l.Entries = to.node.Load().Group.Status().LastIndex
+	_, err := awaitApplied(ctx, cluster, l.Entries)
+	return err
 }
 
 // insist repeats a write that an election interrupts; a second entry for the same key does no harm here.
