@@ -127,6 +127,9 @@ func (o *benchOptions) run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer stop()
+	if o.local > 0 {
+		carryBallast()
+	}
 	if o.recover > 0 {
 		return o.runRecover(ctx, t)
 	}

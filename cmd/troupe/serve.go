@@ -91,6 +91,7 @@ func (o *serveOptions) serve(ctx context.Context, t *terminal) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	carryBallast()
 	members, err := cluster.ParseMembers(o.initialCluster)
 	if err != nil {
 		return usagef("--initial-cluster: %v", err)
