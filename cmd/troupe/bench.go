@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -128,7 +129,7 @@ func (o *benchOptions) run(ctx context.Context, t *terminal) error {
 	}
 	defer stop()
 	if o.local > 0 {
-		carryBallast()
+		defer runtime.KeepAlive(newBallast())
 	}
 	if o.recover > 0 {
 		return o.runRecover(ctx, t)

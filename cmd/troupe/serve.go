@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/troupe-raft/troupe/cluster"
@@ -91,7 +92,7 @@ func (o *serveOptions) serve(ctx context.Context, t *terminal) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	carryBallast()
+	defer runtime.KeepAlive(newBallast())
 	members, err := cluster.ParseMembers(o.initialCluster)
 	if err != nil {
 		return usagef("--initial-cluster: %v", err)
