@@ -123,7 +123,7 @@ func TestBadInputGetsAClearError(t *testing.T) {
 		"empty key delete":  {path: "Delete", body: `{"key":""}`, code: 400, says: []string{"invalid_argument", "thekeyisempty"}},
 		"empty key to swap": {path: "CompareAndSwap", body: `{}`, code: 400, says: []string{"invalid_argument", "thekeyisempty"}},
 		"long key":          {path: "Put", body: `{"key":"` + strings.Repeat("k", 4097) + `"}`, code: 400, says: []string{"4097bytes", "atmost4096"}},
-		"large value":       {path: "Put", body: `{"key":"k","value":"` + bigValue + `"}`, code: 400, says: []string{"invalid_argument", "524289bytes"}},
+		"large value":       {path: "Put", body: `{"key":"k","value":"` + bigValue + `"}`, code: 400, says: []string{"invalid_argument", "1048577bytes"}},
 		"large old value":   {path: "CompareAndSwap", body: `{"key":"k","oldValue":"` + bigValue + `"}`, code: 400, says: []string{"oldvalue"}},
 		"unknown field":     {path: "Put", body: `{"key":"k","valeu":"eA=="}`, code: 400, says: []string{"invalid_argument", "unknownfield", "valeu"}},
 		"number for text":   {path: "Put", body: `{"key":7}`, code: 400, says: []string{"invalid_argument", "7"}},

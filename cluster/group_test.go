@@ -72,7 +72,7 @@ func TestProposeAndRead(t *testing.T) {
 	if _, err := group.Read(t.Context(), []byte("no")); err == nil || err.Error() != "no such thing" {
 		t.Fatal(err)
 	}
-	if _, err := group.Propose(t.Context(), make([]byte, 2<<20)); !errors.Is(err, actors.ErrTooLarge) {
+	if _, err := group.Propose(t.Context(), make([]byte, 2<<20+1)); !errors.Is(err, actors.ErrTooLarge) {
 		t.Fatal(err)
 	}
 

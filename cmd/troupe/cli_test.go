@@ -43,8 +43,8 @@ func TestKeysAndValues(t *testing.T) {
 	raw := "raw\x00bytes\n\xff"
 	troupe(t, raw, append([]string{"put", "raw", "-"}, endpoints...)...).want(t, "put from stdin", 0, "version 4\n", "") // above a's, which is deleted
 	c.troupe("get", "raw").want(t, "get raw", 0, raw, "")
-	huge := strings.Repeat("x", 600<<10)
-	troupe(t, huge, append([]string{"put", "huge", "-"}, endpoints...)...).want(t, "huge value", 1, "", "the value has 614400 bytes")
+	huge := strings.Repeat("x", 1100<<10)
+	troupe(t, huge, append([]string{"put", "huge", "-"}, endpoints...)...).want(t, "huge value", 1, "", "the value has 1126400 bytes")
 	c.troupe("put", strings.Repeat("k", 5000), "v").want(t, "long key", 1, "", "the key has 5000 bytes")
 
 	// One endpoint that does not lead is enough, and one that is dead does no harm.
