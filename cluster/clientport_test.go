@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 	"github.com/troupe-raft/troupe/cluster/kv"
 	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
@@ -326,7 +327,7 @@ func TestHealthPages(t *testing.T) {
 		return
 	}
 	node, err := cluster.Start(t.Context(), cluster.Config{
-		ID: "n1", DataDir: t.TempDir(), PeerAddr: freeAddress(t), ClientAddr: "127.0.0.1:0", Timing: fastTiming(), Logger: testLogger(t),
+		ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0", Timing: fastTiming(), Logger: testLogger(t),
 	})
 	if err != nil {
 		t.Fatal(err)

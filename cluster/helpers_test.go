@@ -3,10 +3,7 @@ package cluster_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -18,25 +15,11 @@ import (
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 )
 
 // noContext is what a careless caller passes; it must not panic.
 var noContext context.Context
-
-// freeAddress is a loopback address that nobody listened on a moment ago. Its port is below those that the system gives to
-// outgoing connections, so that a node that restarts finds it free again.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
-		if err == nil {
-			_ = l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
 
 // testLogger shows warnings when TROUPE_TEST_LOG is set.
 func testLogger(t testing.TB) *slog.Logger {
@@ -55,7 +38,7 @@ func single(t testing.TB, dir string, machine actors.StateMachine, options ...cl
 	t.Helper()
 	for attempt := 0; ; attempt++ {
 		c := cluster.Config{
-			ID: "n1", DataDir: dir, PeerAddr: freeAddress(t), ClientAddr: "127.0.0.1:0", Timing: fastTiming(), Logger: testLogger(t),
+			ID: "n1", DataDir: dir, PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0", Timing: fastTiming(), Logger: testLogger(t),
 		}
 		node, err := cluster.Start(t.Context(), c, options...)
 		if errors.Is(err, syscall.EADDRINUSE) && attempt < 10 {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 	"github.com/troupe-raft/troupe/cluster/kv"
 )
 
@@ -47,7 +48,7 @@ func TestStartRefusesAnothersDirectory(t *testing.T) {
 	refused := func(change func(*nodeSpec), says ...string) {
 		t.Helper()
 		spec := p.spec
-		spec.Config.PeerAddr, spec.Config.ClientAddr = freeAddress(t), freeAddress(t)
+		spec.Config.PeerAddr, spec.Config.ClientAddr = loopback.FreeAddress(t), loopback.FreeAddress(t)
 		spec.Members = "n1=" + spec.Config.PeerAddr
 		change(&spec)
 		_, failed := tryProcess(t, spec)
@@ -69,7 +70,7 @@ func TestAMemberListThatDiffersIsIgnored(t *testing.T) {
 	leader(t, []*process{p})
 	p.end()
 	spec := p.spec
-	spec.Members += ",n2=" + freeAddress(t)
+	spec.Members += ",n2=" + loopback.FreeAddress(t)
 	again := startProcess(t, spec)
 	leader(t, []*process{again})
 	if !strings.Contains(again.errors.String(), "the list given is ignored") {
@@ -118,7 +119,7 @@ func TestStartErrorsAreSentences(t *testing.T) {
 		"no certificate":       {func(c *cluster.Config) { c.TLS = &cluster.TLS{CertFile: file, KeyFile: file, CAFile: file} }, "certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config := cluster.Config{ID: "n1", DataDir: t.TempDir(), PeerAddr: freeAddress(t), ClientAddr: "127.0.0.1:0", Logger: testLogger(t)}
+			config := cluster.Config{ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0", Logger: testLogger(t)}
 			c.change(&config)
 			node, err := cluster.Start(t.Context(), config)
 			if node != nil {
@@ -132,7 +133,7 @@ func TestStartErrorsAreSentences(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := cluster.Start(ctx, cluster.Config{ID: "n1", DataDir: t.TempDir(), PeerAddr: freeAddress(t)}); !errors.Is(err, context.Canceled) {
+	if _, err := cluster.Start(ctx, cluster.Config{ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t)}); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	settles(t, before)

@@ -42,8 +42,9 @@ func NewMap() *Map { return &Map{items: make(map[string]*item)} }
 func (m *Map) Apply(entries []actors.Entry) []actors.Result {
 	clear(m.results)
 	results := slices.Grow(m.results[:0], len(entries))[:len(entries)]
-	if m.results = results; cap(results) > keptResults {
-		m.results = nil
+	m.results = nil
+	if cap(results) <= keptResults {
+		m.results = results
 	}
 	values := make([]byte, 0, len(entries)*maxResultBytes)
 	for i := range entries {

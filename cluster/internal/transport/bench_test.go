@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 	"github.com/troupe-raft/troupe/messages"
 )
 
 // The receiver is another process, which answers every message; a window of them, at most 4 MiB, is on its way.
 func BenchmarkAppendEntries(b *testing.B) {
-	other := freeAddress(b)
+	other := loopback.FreeAddress(b)
 	system, tr := start(b, testConfig(b, "127.0.0.1:0", other))
 	startChild(b, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(b, system, other, 5*time.Second)
@@ -57,7 +58,7 @@ func BenchmarkAppendEntries(b *testing.B) {
 }
 
 func BenchmarkRoundTrip(b *testing.B) {
-	other := freeAddress(b)
+	other := loopback.FreeAddress(b)
 	system, tr := start(b, testConfig(b, "127.0.0.1:0", other))
 	startChild(b, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(b, system, other, 5*time.Second)

@@ -11,6 +11,8 @@ import (
 	"github.com/asynkron/protoactor-go/remote"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 )
 
 // Thousands of connections that say nothing, or only hello, keep nobody out and cost little.
@@ -18,7 +20,7 @@ func TestAFloodOfConnections(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other))
 	// Under the race detector everything takes ten times as long, and so does a peer's greeting.
 	pause, thousands := 2*time.Millisecond, int64(4000)
@@ -113,7 +115,7 @@ func TestConnectionsPerPeer(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other))
 	startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(t, system, other, 5*time.Second)
@@ -236,7 +238,7 @@ func TestShutdown(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other, "127.0.0.1:9", "192.0.2.1:7000"))
 	c := startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(t, system, other, 5*time.Second)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/asynkron/protoactor-go/remote"
+	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 	"github.com/troupe-raft/troupe/messages"
 	"google.golang.org/protobuf/proto"
 )
@@ -53,7 +54,7 @@ func TestMessagesFlowBothWays(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other))
 	startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(t, system, other, 5*time.Second)
@@ -94,7 +95,7 @@ func TestARestartedPeerAnswersAtOnce(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other))
 	spec := childSpec{Listen: other, Peers: []string{tr.Address()}}
 	var delays []time.Duration
@@ -120,7 +121,7 @@ func TestAStoppedPeerCostsNoMemory(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other))
 	c := startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(t, system, other, 5*time.Second)
@@ -159,7 +160,7 @@ func TestTheGateFollowsThePeers(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	var mu sync.Mutex
 	var hints []string
 	hint := func(s string) func(string) {
@@ -214,7 +215,7 @@ func TestWhatDoesNotTravelIsDropped(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other))
 	c := startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(t, system, other, 5*time.Second)
@@ -254,7 +255,7 @@ func TestADownPeerCostsNothing(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other))
 	before := heapMiB()
 	target := actor.NewPID(other, "raft/g")
@@ -279,7 +280,7 @@ func TestTheQueueEmpties(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other))
 	c := startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(t, system, other, 5*time.Second)
@@ -319,7 +320,7 @@ func TestBurstsOfLargeMessagesArrive(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other))
 	c := startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(t, system, other, 5*time.Second)

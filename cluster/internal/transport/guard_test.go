@@ -8,6 +8,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/asynkron/protoactor-go/remote"
+	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 	"github.com/troupe-raft/troupe/messages"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,7 +23,7 @@ func TestHostileFrames(t *testing.T) {
 		return
 	}
 	const claimed = "127.0.0.1:9" // a peer that is down
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other, claimed))
 	victim := spawnEcho(system, "raft/g")
 	startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}})

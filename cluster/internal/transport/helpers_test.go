@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -255,21 +253,6 @@ func (c *child) kill() {
 		_ = c.cmd.Process.Kill()
 		_ = c.cmd.Wait()
 	})
-}
-
-// freeAddress is a loopback address that nobody listened on a moment ago. Its port is below those that the system gives to
-// connections and to listeners that ask for any port.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
-		if err == nil {
-			_ = l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // eventually waits until the condition holds.

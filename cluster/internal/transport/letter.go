@@ -227,15 +227,12 @@ var bufferSizes = [...]int{4 << 10, letterBytes + 16<<10, letterBytes + 272<<10}
 
 // Get returns a buffer of at least so many bytes.
 func (p *bufferPool) Get(n int) *[]byte {
-	for i, size := range bufferSizes {
-		if n > size {
-			continue
-		}
+	i, _ := slices.BinarySearch(bufferSizes[:], n)
+	if i < len(bufferSizes) {
 		if b, _ := p[i].Get().(*[]byte); b != nil {
 			return b
 		}
-		n = size
-		break
+		n = bufferSizes[i]
 	}
 	b := make([]byte, n)
 	return &b

@@ -22,6 +22,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
+
+	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 )
 
 // An authority signs certificates for tests.
@@ -98,7 +100,7 @@ func TestMutualTLS(t *testing.T) {
 	}
 	ours, theirs := newAuthority(t), newAuthority(t)
 	node := ours.issue("127.0.0.1")
-	other := freeAddress(t)
+	other := loopback.FreeAddress(t)
 	cfg := testConfig(t, "127.0.0.1:0", other)
 	cfg.TLS = mustLoad(t, node)
 	system, tr := start(t, cfg)

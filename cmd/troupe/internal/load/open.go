@@ -35,7 +35,7 @@ type OpenReport struct {
 	// Latency counts from when an operation should have started.
 	Latency      Histogram
 	MostUnderWay int64
-	// Late is by how much the operation that started latest came too late: what the load itself adds to latencies.
+	// Late is the longest time between when an operation should have started and when it did: what the load itself adds to latencies.
 	Late           time.Duration
 	CPU, OthersCPU time.Duration
 }
@@ -111,6 +111,7 @@ func (o *open) pace(ctx context.Context) {
 		now := time.Since(o.begin)
 		if at > now {
 			sleep(ctx, at-now)
+			now = time.Since(o.begin)
 			started = 0
 		} else if started++; started%turn == 0 {
 			runtime.Gosched()
