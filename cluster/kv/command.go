@@ -138,16 +138,16 @@ func cutPrefixed(b []byte) (field, rest []byte, ok bool) {
 }
 
 // matches says whether the present value (found: there is one) is what a compare-and-swap expects.
-func (c *command) matches(present string, found bool) bool {
+func (c *command) matches(present []byte, found bool) bool {
 	switch {
 	case c.expect == expectAbsent:
 		return !found
 	case !found:
 		return false
 	case c.expect == expectValue:
-		return present == string(c.old)
+		return bytes.Equal(present, c.old)
 	}
-	digest := sha256.Sum256([]byte(present))
+	digest := sha256.Sum256(present)
 	return bytes.Equal(digest[:], c.old)
 }
 

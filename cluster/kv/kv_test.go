@@ -292,6 +292,32 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
+// A value's array belongs to the map alone: neither the command nor an answer shares it. It does not stay large under small values.
+func TestValuesShareNoMemory(t *testing.T) {
+	m := NewMap()
+	put := func(value []byte) { m.Apply([]actors.Entry{{Index: 1, Command: encodePut("k", value)}}) }
+	get := func() []byte {
+		answer, err := m.Query(t.Context(), append([]byte{queryGet}, "k"...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	command := encodePut("k", []byte("first"))
+	m.Apply([]actors.Entry{{Index: 1, Command: command}})
+	clear(command)
+	first := get()
+	put([]byte("other"))
+	if !bytes.HasSuffix(first, []byte("first")) || !bytes.HasSuffix(get(), []byte("other")) {
+		t.Errorf("%q and %q, not first and other", first, get())
+	}
+	put(make([]byte, 1<<20))
+	put([]byte("small"))
+	if kept := cap(m.items["k"].value); kept > 1<<10 {
+		t.Errorf("a value of 5 bytes has an array of %d", kept)
+	}
+}
+
 func TestHashTellsStatesApart(t *testing.T) {
 	seen := map[[32]byte]int{}
 	m := NewMap()

@@ -27,9 +27,9 @@ type Map struct {
 
 const keptResults = 4096
 
-// item keeps the value as a string: immutable, and comparable without copies.
+// item owns its value's array, which the next value of the key takes over if it fits. Nothing else refers to it.
 type item struct {
-	value   string
+	value   []byte
 	version uint64
 }
 
@@ -75,7 +75,7 @@ func (m *Map) apply(c *command) (done bool, version uint64) {
 		return true, present.version
 	}
 	if present == nil {
-		if !c.matches("", false) {
+		if !c.matches(nil, false) {
 			return false, 0
 		}
 	} else if !c.matches(present.value, true) {
@@ -89,7 +89,10 @@ func (m *Map) write(present *item, c *command) (version uint64) {
 		present = &item{version: m.floor}
 		m.items[string(c.key)] = present
 	}
-	present.value = string(c.value)
+	if size := len(c.value); size > cap(present.value) || 2*size < cap(present.value) {
+		present.value = make([]byte, 0, size)
+	}
+	present.value = append(present.value[:0], c.value...)
 	present.version++
 	return present.version
 }
