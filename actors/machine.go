@@ -74,11 +74,12 @@ func (m *machine) finish(ctx actor.Context) {
 
 // replay applies entries that are in the store only, some at a time, so that reads of what is applied do not wait for all.
 func (m *machine) replay(ctx actor.Context, last uint64) {
-	_, entries, err := m.store.Read(m.number, m.applied+1, last+1, m.limits.ApplyBytes)
+	first := m.applied + 1
+	_, entries, err := m.store.Read(m.number, first, min(last+1, first+uint64(m.limits.ApplyEntries)), m.limits.ApplyBytes)
 	if err != nil {
-		panic(fmt.Errorf("reading committed entries from %d on: %w", m.applied+1, err))
+		panic(fmt.Errorf("reading committed entries from %d on: %w", first, err))
 	}
-	m.apply(m.applied+1, entries)
+	m.apply(first, entries)
 	if m.applied < last {
 		ctx.Send(ctx.Self(), &replay{last})
 		return

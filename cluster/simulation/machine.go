@@ -46,6 +46,9 @@ func (m *witness) Apply(entries []actors.Entry) []actors.Result {
 		w.hit(Panic)
 		panic(injectedPanic)
 	}
+	if most := w.limits.ApplyEntries; most > 0 && len(entries) > most {
+		w.fail("what a state machine is given at a time is bounded", fmt.Sprintf("%s gives it %d entries", m.n.id, len(entries)))
+	}
 	for _, e := range entries {
 		switch {
 		case e.Index <= m.applied:
