@@ -63,6 +63,13 @@ func (s *server) dropWaiters(index uint64, err error) {
 	s.waiters = s.waiters[:n]
 }
 
+// dropHanded answers the callers of an apply that the machine will not come to.
+func (s *server) dropHanded() {
+	if s.handed != nil && !s.handed.taken.Swap(true) {
+		s.answerWaiters(s.handed.waiters, ErrOutcomeUnknown)
+	}
+}
+
 func (s *server) answerWaiters(waiters []waiter, err error) {
 	for _, w := range waiters {
 		s.door.release(1, w.bytes)
@@ -88,9 +95,12 @@ func (s *server) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor
 		s.superviseReplicator(supervisor, child, failures, reason)
 		return
 	}
+	err := fmt.Errorf("%w: the state machine panicked: %v", ErrGroupFailed, reason)
+	s.door.close(err) // not even stale reads can be answered
+	s.dropHanded()
 	supervisor.StopChildren(child)
 	if s.role.kind() != Failed {
-		s.fail(fmt.Errorf("%w: the state machine panicked: %v", ErrGroupFailed, reason))
+		s.fail(err)
 		s.publish()
 	}
 }

@@ -259,6 +259,7 @@ func TestADamagedMessageChangesNothing(t *testing.T) {
 	entries := [][]byte{messages.EncodeEntry(3, messages.Entry_KIND_COMMAND, []byte("abc")), messages.EncodeEntry(3, messages.Entry_KIND_NOOP, nil)}
 	replicatorOf := func(s *stage) *actor.PID { return s.replicators["n2"] }
 	server := func(s *stage) *actor.PID { return s.door.PID() }
+	const dropped = `log: WARN msg="a damaged message is dropped"`
 	for _, c := range []struct {
 		s  *stage
 		to func(*stage) *actor.PID
@@ -279,7 +280,7 @@ func TestADamagedMessageChangesNothing(t *testing.T) {
 		drops := func(what string, m rpc) {
 			t.Helper()
 			c.s.system.Root.RequestWithCustomSender(c.to(c.s), m, actor.NewPID("n2:1", "raft/g/replicator"))
-			said := strings.ReplaceAll(c.s.takeSaid(), `log: WARN msg="a damaged message is dropped"`, "")
+			said := strings.ReplaceAll(c.s.takeSaid(), dropped, "")
 			after := replicators["n2"]
 			if strings.TrimSpace(said) != "" || after.nextIndex != before.nextIndex || after.matchIndex != before.matchIndex || after.answered != before.answered || after.streaming != before.streaming {
 				t.Fatalf("%T, %s: %s", c.m, what, said)
@@ -319,7 +320,7 @@ func TestADamagedMessageChangesNothing(t *testing.T) {
 		m := &messages.AppendEntries{Header: header(2), PrevLogIndex: 2, PrevLogTerm: 2, Round: 1, Entries: [][]byte{entries[1], entry}}
 		m.Seal()
 		follower.system.Root.RequestWithCustomSender(follower.door.PID(), m, actor.NewPID("n2:1", "raft/g/replicator"))
-		if said := follower.takeSaid(); said != `log: WARN msg="a damaged message is dropped"` {
+		if said := follower.takeSaid(); strings.TrimSpace(strings.ReplaceAll(said, dropped, "")) != "" {
 			t.Fatalf("%x: %s", entry, said)
 		}
 	}

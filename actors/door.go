@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"container/list"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,8 @@ type Door struct {
 	queries   []query
 	rung      bool
 	closed    error
+	// lookups are with the machine, which may die before it comes to them: a mailbox that ends drops what is in it.
+	lookups list.List
 }
 
 type proposal struct {
@@ -94,12 +97,43 @@ func (d *Door) QueryStale(q []byte, caller Caller) {
 		caller.Answer(Answer{Err: ErrOverloaded})
 		return
 	}
-	queries := []query{{q, caller}}
-	if err := d.refusal(); err != nil {
-		d.refuseQueries(queries, err)
+	d.look(&lookup{queries: []query{{q, caller}}})
+}
+
+// look hands reads to the machine, whose they are from now on.
+func (d *Door) look(l *lookup) {
+	d.mu.Lock()
+	err := d.closed
+	if err == nil {
+		l.place = d.lookups.PushBack(l)
+	}
+	d.mu.Unlock()
+	if err != nil {
+		d.refuseQueries(l.queries, err)
 		return
 	}
-	d.root.Send(d.machine, &lookup{queries: queries})
+	d.root.Send(d.machine, l)
+}
+
+// looked forgets reads that the machine has answered.
+func (d *Door) looked(l *lookup) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lookups.Remove(l.place)
+}
+
+// refuseLookups answers the reads that a machine leaves behind. Only the machine calls it, as the last thing it does, with the
+// door closed: no more will come.
+func (d *Door) refuseLookups() {
+	d.mu.Lock()
+	var left []query
+	for e := d.lookups.Front(); e != nil; e = e.Next() {
+		left = append(left, e.Value.(*lookup).queries...)
+	}
+	d.lookups.Init()
+	err := d.closed
+	d.mu.Unlock()
+	d.refuseQueries(left, err)
 }
 
 // StorageFailed tells the server that the node's disk failed: it answers all its callers and promises nothing any more.

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"errors"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -17,9 +16,7 @@ func (f *failed) kind() Role { return Failed }
 func (f *failed) enter(s *server) {
 	s.alarm.deadline = time.Time{}
 	s.outbox.open = nil
-	if errors.Is(f.err, ErrGroupFailed) {
-		s.door.close(f.err) // the machine is gone: not even stale reads can be answered
-	}
+	s.ctx.Send(s.machine, &refuseReads{f.err})
 	proposals, queries := s.door.take(nil, nil)
 	f.callers(s, proposals, queries)
 }

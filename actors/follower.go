@@ -14,6 +14,7 @@ type follower struct {
 	clientAddress string
 	heard         time.Time
 	ack           acknowledgement
+	dropped       string // why the last damaged message was dropped, to log it once
 }
 
 // acknowledgement is what the follower owes its leader: a claim of what is durable, each time that more is.
@@ -51,7 +52,10 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 	}
 	reply, verified, err := s.state.appendEntries(m)
 	if err != nil {
-		s.c.Logger.Warn("a damaged message is dropped", "from", m.Header.From, "err", err)
+		if why := err.Error(); why != f.dropped {
+			s.c.Logger.Warn("a damaged message is dropped", "from", m.Header.From, "err", err)
+			f.dropped = why
+		}
 		return
 	}
 	f.leader, f.heard = m.Header.From, s.c.Clock.Now()

@@ -52,6 +52,11 @@ func (m *machine) Receive(ctx actor.Context) {
 		} else {
 			m.reads = append(m.reads, mail)
 		}
+	case *refuseReads:
+		for _, l := range m.reads {
+			m.refuse(l, mail.err)
+		}
+		m.reads = nil
 	case *actor.Stopping:
 		m.stop()
 	}
@@ -133,12 +138,21 @@ func (m *machine) answer(commands []Entry, results []Result) {
 	m.door.release(answered, bytes)
 }
 
-func (m *machine) look(r *lookup) {
-	for _, q := range r.queries {
+// look takes off each query when it is answered: what is left, if one panics, is what nobody has answered.
+func (m *machine) look(l *lookup) {
+	for len(l.queries) > 0 {
+		q := l.queries[0]
 		value, err := m.sm.Query(context.Background(), q.query)
+		l.queries = l.queries[1:]
 		m.door.release(1, len(q.query))
 		q.caller.Answer(Answer{Value: value, Err: err})
 	}
+	m.door.looked(l)
+}
+
+func (m *machine) refuse(l *lookup, err error) {
+	m.door.refuseQueries(l.queries, err)
+	m.door.looked(l)
 }
 
 // stop ends whoever still waits: what was handed over is committed, but whether it was applied nobody can say.
@@ -147,9 +161,7 @@ func (m *machine) stop() {
 		m.door.release(1, w.bytes)
 		w.caller.Answer(Answer{Index: w.index, Err: ErrOutcomeUnknown})
 	}
-	m.waiters = nil
-	for _, r := range m.reads {
-		m.door.refuseQueries(r.queries, ErrClosed)
-	}
-	m.reads = nil
+	m.waiters, m.reads = nil, nil
+	m.door.close(ErrClosed)
+	m.door.refuseLookups()
 }

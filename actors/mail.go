@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"container/list"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -75,11 +76,14 @@ type (
 		taken atomic.Bool
 	}
 	applied struct{ index uint64 }
-	// lookup hands over reads that may be answered once readIndex is applied.
+	// lookup hands over reads that may be answered once readIndex is applied. The machine takes each off as it answers it.
 	lookup struct {
 		readIndex uint64
 		queries   []query
+		place     *list.Element // among the door's
 	}
+	// refuseReads: nothing more will be applied, so that reads that wait for it are refused.
+	refuseReads struct{ err error }
 )
 
 // waiter is a caller whose command is in the log at index.

@@ -38,7 +38,7 @@ func (l *leader) confirmReads(s *server) {
 	if len(r.asked) == 0 || quorumIndex(l.rounds) < r.round {
 		return
 	}
-	s.ctx.Send(s.machine, &lookup{r.readIndex, r.asked})
+	s.door.look(&lookup{readIndex: r.readIndex, queries: r.asked})
 	r.asked = nil
 	l.read(s)
 }

@@ -39,14 +39,14 @@ type replicator struct {
 	refused             string // what the follower said of its failure, to log it once
 }
 
-// idle is the replicator's own wake-up.
-type idle struct{}
+// idle is a replicator's own wake-up, and not that of the one that was restarted in its place.
+type idle struct{ of *replicator }
 
 func (r *replicator) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		r.probe(ctx)
-		r.c.Clock.After(r.c.Timing.Heartbeat, ctx.Self(), idle{})
+		r.c.Clock.After(r.c.Timing.Heartbeat, ctx.Self(), idle{r})
 	case *permit:
 		r.renew(ctx, m)
 	case *appended:
@@ -56,7 +56,9 @@ func (r *replicator) Receive(ctx actor.Context) {
 	case *messages.AppendEntriesReply:
 		r.reply(ctx, m)
 	case idle:
-		r.heartbeat(ctx)
+		if m.of == r {
+			r.heartbeat(ctx)
+		}
 	}
 }
 
@@ -85,7 +87,7 @@ func (r *replicator) heartbeat(ctx actor.Context) {
 		}
 		wait = r.c.Timing.Heartbeat
 	}
-	r.c.Clock.After(wait, ctx.Self(), idle{})
+	r.c.Clock.After(wait, ctx.Self(), idle{r})
 }
 
 // push sends entries that the leader just appended, if they are the follower's next and the window is open.

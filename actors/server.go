@@ -121,9 +121,7 @@ func (s *server) stop() {
 	s.door.close(ErrClosed)
 	err := s.door.refusal()
 	s.dropWaiters(0, ErrOutcomeUnknown)
-	if s.handed != nil && !s.handed.taken.Swap(true) {
-		s.answerWaiters(s.handed.waiters, ErrOutcomeUnknown)
-	}
+	s.dropHanded()
 	if s.role != nil {
 		s.role.leave(s)
 	}

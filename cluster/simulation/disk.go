@@ -22,7 +22,7 @@ type disk struct {
 	fs     *vfs.MemFS
 	slow   time.Duration // a commit takes up to this much longer
 	fail   atomic.Int32  // the failure that is due; Pebble's own goroutines look, too
-	panics bool          // the state machine panics at its next batch
+	panics bool          // a state machine panics at its next batch or query
 	failed chan struct{} // closed when the store gave up
 	// writing is the journal's commit that has not reached the disk.
 	writing func()

@@ -41,11 +41,7 @@ const injectedPanic = "injected panic"
 func (m *witness) Apply(entries []actors.Entry) []actors.Result {
 	w := m.n.w
 	t := &w.truth[m.g]
-	if m.n.disk.panics {
-		m.n.disk.panics = false
-		w.hit(Panic)
-		panic(injectedPanic)
-	}
+	m.panic()
 	if most := w.limits.ApplyEntries; most > 0 && len(entries) > most {
 		w.fail("what a state machine is given at a time is bounded", fmt.Sprintf("%s gives it %d entries", m.n.id, len(entries)))
 	}
@@ -73,6 +69,20 @@ func (m *witness) Apply(entries []actors.Entry) []actors.Result {
 		*at = h.hash
 	}
 	return results
+}
+
+func (m *witness) Query(ctx context.Context, query []byte) ([]byte, error) {
+	m.panic()
+	return m.StateMachine.Query(ctx, query)
+}
+
+// panic does so once if the node's state machines are to.
+func (m *witness) panic() {
+	if m.n.disk.panics {
+		m.n.disk.panics = false
+		m.n.w.hit(Panic)
+		panic(injectedPanic)
+	}
 }
 
 // Registers is the machine of the built-in runs: keys with put, compare-and-swap and get.
