@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"connectrpc.com/connect"
 )
 
 func TestABodyMustArriveInTimeAndAnAnswerMayTakeLonger(t *testing.T) {
@@ -26,7 +29,7 @@ func TestABodyMustArriveInTimeAndAnAnswerMayTakeLonger(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		case <-time.After(4 * patience):
 		}
-	}), patience))
+	}), patience, 1<<20))
 	defer server.Close()
 
 	response, err := http.Post(server.URL, "text/plain", strings.NewReader("in time"))
@@ -52,7 +55,7 @@ func TestABodyMustArriveInTimeAndAnAnswerMayTakeLonger(t *testing.T) {
 }
 
 func TestAnnouncedSizes(t *testing.T) {
-	server := httptest.NewServer(limitBody(http.NotFoundHandler(), time.Second))
+	server := httptest.NewServer(limitBody(http.NotFoundHandler(), time.Second, 1<<20))
 	defer server.Close()
 	for kind, want := range map[string]int{"application/json": http.StatusBadRequest, "text/plain": http.StatusRequestEntityTooLarge} {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -68,6 +71,39 @@ func TestAnnouncedSizes(t *testing.T) {
 		_ = conn.Close()
 		if response.StatusCode != want || !strings.Contains(string(text), "too large") {
 			t.Errorf("%s: %d %s", kind, response.StatusCode, text)
+		}
+	}
+}
+
+func TestBodiesHaveRoomTogether(t *testing.T) {
+	const room = 1000
+	held, release, answered := make(chan error), make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(limitBody(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		held <- err
+		<-release
+	}), time.Minute, room))
+	defer server.Close()
+	post := func(size int) error {
+		go func() {
+			response, err := http.Post(server.URL, "text/plain", strings.NewReader(strings.Repeat("x", size)))
+			if err == nil {
+				_ = response.Body.Close()
+			}
+			answered <- struct{}{}
+		}()
+		return <-held
+	}
+	for range 2 {
+		if err := errors.Join(post(room/2), post(room/2)); err != nil {
+			t.Error("what has room is refused:", err)
+		}
+		if err := post(1); connect.CodeOf(err) != connect.CodeResourceExhausted {
+			t.Error("a byte too many is answered with", err)
+		}
+		for range 3 {
+			release <- struct{}{}
+			<-answered
 		}
 	}
 }

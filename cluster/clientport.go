@@ -16,13 +16,15 @@ import (
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
 
-// Bounds on what a client may take its time with.
+// Bounds on what clients may send, and take their time with.
 const (
 	headerTime  = 5 * time.Second
 	bodyTime    = 30 * time.Second
+	writeTime   = 30 * time.Second // for each piece of an answer
 	idleTime    = 2 * time.Minute
 	headerBytes = 64 << 10
 	streams     = 2048 // requests at a time on one HTTP/2 connection
+	bodyRoom    = 128 << 20
 )
 
 // clientPort is the node's HTTP server: Connect, gRPC, gRPC-Web and JSON handlers, and the health checks, over HTTP/1.1 and
@@ -52,9 +54,9 @@ func listenForClients(n *Node) (*clientPort, error) {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	p.server = &http.Server{
-		Handler:           limitBody(p.mux, bodyTime),
+		Handler:           limitBody(p.mux, bodyTime, bodyRoom),
 		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streams, SendPingTimeout: bodyTime, WriteByteTimeout: bodyTime},
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streams, SendPingTimeout: bodyTime},
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
@@ -102,7 +104,7 @@ func (p *clientPort) serve() {
 		return
 	}
 	go func() {
-		if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := p.server.Serve(impatient{p.listener, writeTime}); !errors.Is(err, http.ErrServerClosed) {
 			p.log.Error("the client port failed: restart the node", "err", err)
 		}
 	}()
