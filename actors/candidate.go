@@ -85,8 +85,7 @@ func (c *candidate) appendEntries(s *server, m *messages.AppendEntries) {
 func (c *candidate) timeout(s *server) { s.become(&candidate{}) }
 
 func (c *candidate) callers(s *server, proposals []proposal, queries []query) {
-	s.door.refuseProposals(proposals, s.notLeader())
-	s.door.refuseQueries(queries, s.notLeader())
+	s.door.refuse(proposals, queries, s.notLeader())
 }
 
 func (c *candidate) leave(*server)            {}

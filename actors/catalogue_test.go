@@ -326,6 +326,17 @@ func TestADamagedMessageChangesNothing(t *testing.T) {
 	}
 }
 
+func TestLimitsThatContradictEachOtherAreRefused(t *testing.T) {
+	s := newStage(t, parsed(t, "server of=3 term=1 log=1@1"))
+	for _, limits := range []Limits{{UncommittedBytes: 1 << 10}, {UncommittedBytes: 1 << 30}, {EntryBytes: 65 << 20}, {ApplyBytes: -1}} {
+		c := *s.server.c
+		c.Group, c.Limits = "h", limits
+		if _, err := Start(s.system.Root, c); err == nil || !strings.Contains(err.Error(), "limit") {
+			t.Errorf("%+v: %v", limits, err)
+		}
+	}
+}
+
 // O-08 A configuration that is empty, or lacks the node itself, starts nothing.
 func TestAnEmptyConfigurationNeverLeads(t *testing.T) {
 	s := newStage(t, parsed(t, "server of=3 term=1 log=1@1"))

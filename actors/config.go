@@ -46,6 +46,9 @@ type Config struct {
 	Limits Limits
 }
 
+// mostUncommittedBytes is what one commit surely takes: all that is admitted may wait for one.
+const mostUncommittedBytes = 512 << 20
+
 // Timing of elections.
 type Timing struct {
 	// Heartbeat is how often an idle leader is heard; default 100 ms.
@@ -122,6 +125,9 @@ func (c *Config) Validate() error {
 	case c.Limits.EntryBytes < 1 || c.Limits.MessageBytes < 1 || c.Limits.InflightMessages < 1 || c.Limits.InflightBytes < 1 ||
 		c.Limits.UncommittedCommands < 1 || c.Limits.UncommittedBytes < 1 || c.Limits.ApplyBytes < 1 || c.Limits.ApplyEntries < 1:
 		return errors.New("limits must be positive")
+	case c.Limits.EntryBytes > c.Limits.UncommittedBytes || c.Limits.UncommittedBytes > mostUncommittedBytes:
+		return fmt.Errorf("the limit of uncommitted bytes (%d) must be at least that of an entry (%d) and at most %d",
+			c.Limits.UncommittedBytes, c.Limits.EntryBytes, mostUncommittedBytes)
 	}
 	return validateMembers(c.ID, c.Members)
 }

@@ -75,7 +75,7 @@ func (d *Door) Propose(command []byte, caller Caller) {
 	}
 	p := proposal{command, caller}
 	if err := d.enter(func() { d.proposals = append(d.proposals, p) }); err != nil {
-		d.refuseProposals([]proposal{p}, err)
+		d.refuse([]proposal{p}, nil, err)
 	}
 }
 
@@ -194,12 +194,13 @@ func (d *Door) refusal() error {
 	return d.closed
 }
 
-// refuseProposals and refuseQueries answer callers with an error, and give back what they had been admitted for.
-func (d *Door) refuseProposals(proposals []proposal, err error) {
+// refuse answers callers with an error, and gives back what they had been admitted for.
+func (d *Door) refuse(proposals []proposal, queries []query, err error) {
 	for _, p := range proposals {
 		d.release(1, len(p.command))
 		p.caller.Answer(Answer{Err: err})
 	}
+	d.refuseQueries(queries, err)
 }
 
 func (d *Door) refuseQueries(queries []query, err error) {

@@ -6,7 +6,8 @@ import (
 )
 
 // What a caller can learn instead of a result. Only ErrOutcomeUnknown leaves open whether a command takes effect; after
-// any other of these it did not and will not.
+// any other of these it did not and will not. An unknown outcome may also be another of these, which says why: ask for
+// ErrOutcomeUnknown first.
 var (
 	// ErrNotLeader is what a [*NotLeaderError] is.
 	ErrNotLeader = errors.New("this node does not lead the group")

@@ -43,8 +43,7 @@ func replyHeader(s *server, h *messages.Header) *messages.Header {
 }
 
 func (f *failed) callers(s *server, proposals []proposal, queries []query) {
-	s.door.refuseProposals(proposals, f.err)
-	s.door.refuseQueries(queries, f.err)
+	s.door.refuse(proposals, queries, f.err)
 }
 
 func (f *failed) leave(*server)                                  {}

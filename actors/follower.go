@@ -97,8 +97,7 @@ func (f *follower) synced(s *server) {
 }
 
 func (f *follower) callers(s *server, proposals []proposal, queries []query) {
-	s.door.refuseProposals(proposals, s.notLeader())
-	s.door.refuseQueries(queries, s.notLeader())
+	s.door.refuse(proposals, queries, s.notLeader())
 }
 
 // timeout: if election timeout elapses without receiving AppendEntries RPC from current leader or granting vote to candidate,

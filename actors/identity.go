@@ -57,7 +57,7 @@ func (s *server) admits(h *messages.Header) bool {
 	case p.store == 0:
 		s.pin(p, h.StoreId)
 	case p.store != h.StoreId:
-		s.warn(p, "a member answers from another data directory than before, and is ignored: it was wiped or copied, and must be added as a new member")
+		s.warn(p, "a member answers from another data directory than before, and is ignored: it was wiped or copied, and needs its own directory back")
 		return false
 	}
 	return true

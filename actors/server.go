@@ -126,8 +126,7 @@ func (s *server) stop() {
 		s.role.leave(s)
 	}
 	proposals, queries := s.door.take(nil, nil)
-	s.door.refuseProposals(proposals, err)
-	s.door.refuseQueries(queries, err)
+	s.door.refuse(proposals, queries, err)
 	status := s.door.Status()
 	if status.Role != Failed {
 		status.Role, status.Err = Stopped, err

@@ -8,20 +8,11 @@ type View struct{ s *server }
 // Status is what the door shows from now on.
 func (v View) Status() Status { return v.s.door.Status() }
 
-// VotedFor is the candidate that got this server's vote in the present term.
-func (v View) VotedFor() string { return v.s.votedFor }
-
 // ChangedFrom is the lowest index that was appended or truncated since the view before; 0: none.
 func (v View) ChangedFrom() uint64 { return v.s.changedFrom }
 
-// Term is the term of the entry at an index between the cut and the last.
-func (v View) Term(index uint64) uint64 { return v.s.log.term(index) }
-
-// Entry is an entry of the log's tail, which begins at TailFirst.
+// Entry is an entry of the log's tail.
 func (v View) Entry(index uint64) messages.EncodedEntry { return v.s.log.slice(index, index)[0] }
-
-// TailFirst is the first index that is in memory.
-func (v View) TailFirst() uint64 { return v.s.log.tailFirst }
 
 // changed notes where the log differs from what the last view showed.
 func (s *state) changed(index uint64) {

@@ -63,6 +63,19 @@ func (c *Config) setDefaults() {
 	}
 }
 
+// Validate says what is wrong with the configuration of a node of these members. [Start] and [Node.StartGroup] say it too, but the
+// members only after the data directory was founded. It opens nothing.
+func (c Config) Validate(members []actors.Member) error {
+	c.setDefaults()
+	if err := c.validate(); err != nil {
+		return err
+	}
+	if err := checkMembers(members); err != nil {
+		return err
+	}
+	return checkSelf(c.ID, c.PeerAddr, members)
+}
+
 func (c *Config) validate() error {
 	if err := checkName("node id", c.ID); err != nil {
 		return err

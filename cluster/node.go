@@ -96,6 +96,14 @@ func (n *Node) start() (err error) {
 	}
 	undo = append(undo, n.port.close)
 
+	// Bad certificates, and an address that cannot be had, must not found a directory.
+	tls, err := n.config.TLS.load()
+	if err != nil {
+		return err
+	}
+	if err = transport.Probe(n.config.PeerListen); err != nil {
+		return err
+	}
 	n.store, err = persistence.Open(n.config.DataDir, persistence.Options{
 		FS: n.options.fs, NodeID: n.config.ID, Cluster: n.config.Cluster, Logger: n.log, OnFailure: n.storageFailed,
 	})
@@ -107,7 +115,7 @@ func (n *Node) start() (err error) {
 	n.system = transport.NewSystem(n.log)
 	undo = append(undo, n.system.Shutdown, n.workers.close)
 	n.prober = newProber(n)
-	if n.transport, err = startTransport(n); err != nil {
+	if n.transport, err = startTransport(n, tls); err != nil {
 		return err
 	}
 	undo = append(undo, n.transport.Shutdown)

@@ -114,6 +114,7 @@ func TestStartErrorsAreSentences(t *testing.T) {
 		"client listen":        {func(c *cluster.Config) { c.ClientListen = "x:y" }, "up to 65535"},
 		"only client listen":   {func(c *cluster.Config) { c.ClientAddr, c.ClientListen = "", ":0" }, "no client address"},
 		"client port taken":    {func(c *cluster.Config) { c.ClientAddr = taken.Addr().String() }, "is taken"},
+		"foreign peer host":    {func(c *cluster.Config) { c.PeerAddr = "192.0.2.1:7001" }, "of this machine"},
 		"foreign client host":  {func(c *cluster.Config) { c.ClientAddr = "192.0.2.1:1" }, "address of this machine"},
 		"one port for both":    {func(c *cluster.Config) { c.ClientAddr = c.PeerAddr }, "cannot share"},
 		"no certificate":       {func(c *cluster.Config) { c.TLS = &cluster.TLS{CertFile: file, KeyFile: file, CAFile: file} }, "certificate"},
@@ -128,6 +129,9 @@ func TestStartErrorsAreSentences(t *testing.T) {
 			mustContain(t, err, c.says)
 			if strings.ContainsAny(err.Error(), "\n\t") {
 				t.Fatalf("%q is no sentence", err)
+			}
+			if left, _ := os.ReadDir(config.DataDir); len(left) > 0 && config.DataDir != file {
+				t.Fatalf("it leaves %v in the data directory", left)
 			}
 		})
 	}

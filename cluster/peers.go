@@ -20,14 +20,14 @@ const (
 )
 
 // startTransport opens the peer port. Nobody is a peer before a group says so.
-func startTransport(n *Node) (*transport.Transport, error) {
-	var tls *transport.TLS
-	if c := n.config.TLS; c != nil {
-		var err error
-		if tls, err = transport.LoadTLS(c.CertFile, c.KeyFile, c.CAFile); err != nil {
-			return nil, err
-		}
+func (t *TLS) load() (*transport.TLS, error) {
+	if t == nil {
+		return nil, nil
 	}
+	return transport.LoadTLS(t.CertFile, t.KeyFile, t.CAFile)
+}
+
+func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 	return transport.Start(n.system, transport.Config{
 		Listen:    n.config.PeerListen,
 		Advertise: n.config.PeerAddr,

@@ -547,7 +547,7 @@ func (x *StatusResponse) GetGroup() string {
 type MemberStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// leader, follower, candidate or learner; empty when unknown.
+	// leader, follower or candidate; empty when unknown.
 	Role         string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
 	Term         uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	CommitIndex  uint64 `protobuf:"varint,4,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`

@@ -1,5 +1,6 @@
 // Package messages holds the protobuf messages of troupe: what servers say to each other (raft.proto), what is stored
-// (disk.proto) and what clients send (client.proto). Mail inside one node is not protobuf and not here.
+// (disk.proto), what nodes ask each other (node.proto) and what clients send (client.proto). Mail inside one node is not protobuf
+// and not here.
 package messages
 
 //go:generate sh -c "cd .. && go tool -modfile=.ci/tools.mod buf generate"

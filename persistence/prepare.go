@@ -8,7 +8,7 @@ import (
 
 // prepared fills the file of a new write-ahead log with zeros before it is used. A sync within blocks that the file has is a
 // third shorter than one at its growing end, more when several files are synced at a time. Pebble uses such files again and again:
-// after each start the first seven or so are filled, 90 to 150 MiB with the default memtables.
+// after each start the first seven or so, as they are needed, are filled: 90 to 150 MiB with the default memtables.
 type prepared struct {
 	vfs.FS
 	bytes int

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 
@@ -47,10 +48,13 @@ const (
 	write = true
 )
 
-// call asks servers until one does it, or the context is done.
-func (c *Client) call(ctx context.Context, writes bool, ask func(context.Context, *server) error) error {
+// call asks servers for something about a key until one does it, or the context is done.
+func (c *Client) call(ctx context.Context, key string, writes bool, ask func(context.Context, *server) error) error {
 	if err := c.ready(); err != nil {
 		return err
+	}
+	if !utf8.ValidString(key) {
+		return invalid(errNotText) // it could not even be sent
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()

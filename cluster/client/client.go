@@ -52,7 +52,7 @@ func (c *Client) Close() {
 // Put sets key to value and returns the key's version, 1 for a new key.
 func (c *Client) Put(ctx context.Context, key string, value []byte) (version uint64, err error) {
 	request := &messages.PutRequest{Key: key, Value: value}
-	err = c.call(ctx, write, func(ctx context.Context, s *server) error {
+	err = c.call(ctx, key, write, func(ctx context.Context, s *server) error {
 		response, err := s.kv.Put(ctx, request)
 		version = response.GetVersion()
 		return err
@@ -63,7 +63,7 @@ func (c *Client) Put(ctx context.Context, key string, value []byte) (version uin
 // Get returns the value of key. The read is linearizable: it sees every write that was acknowledged before the call.
 func (c *Client) Get(ctx context.Context, key string) (value []byte, version uint64, found bool, err error) {
 	request := &messages.GetRequest{Key: key}
-	err = c.call(ctx, read, func(ctx context.Context, s *server) error {
+	err = c.call(ctx, key, read, func(ctx context.Context, s *server) error {
 		response, err := s.kv.Get(ctx, request)
 		value, version, found = response.GetValue(), response.GetVersion(), response.GetFound()
 		return err
@@ -74,7 +74,7 @@ func (c *Client) Get(ctx context.Context, key string) (value []byte, version uin
 // Delete removes key and says whether it was there.
 func (c *Client) Delete(ctx context.Context, key string) (deleted bool, err error) {
 	request := &messages.DeleteRequest{Key: key}
-	err = c.call(ctx, write, func(ctx context.Context, s *server) error {
+	err = c.call(ctx, key, write, func(ctx context.Context, s *server) error {
 		response, err := s.kv.Delete(ctx, request)
 		deleted = response.GetDeleted()
 		return err
@@ -86,7 +86,7 @@ func (c *Client) Delete(ctx context.Context, key string) (deleted bool, err erro
 // empty. The version is the new one after a swap, and otherwise the present one, 0 when there is no such key.
 func (c *Client) CompareAndSwap(ctx context.Context, key string, old, new []byte) (swapped bool, version uint64, err error) {
 	request := &messages.CompareAndSwapRequest{Key: key, OldValue: old, NewValue: new}
-	err = c.call(ctx, write, func(ctx context.Context, s *server) error {
+	err = c.call(ctx, key, write, func(ctx context.Context, s *server) error {
 		response, err := s.kv.CompareAndSwap(ctx, request)
 		swapped, version = response.GetSwapped(), response.GetVersion()
 		return err

@@ -135,6 +135,10 @@ func TestInvalidRequestsFailAtOnce(t *testing.T) {
 	if s.putCount() != 1 {
 		t.Errorf("sent %d times", s.putCount())
 	}
+	_, err = connected(t, s.address).Put(within(t, 5*time.Second), "k\xff", nil)
+	if !errors.Is(err, client.ErrInvalid) || errors.Is(err, client.ErrOutcomeUnknown) {
+		t.Errorf("a key that cannot be sent: %v", err)
+	}
 }
 
 func TestSlowReadSucceedsInTheEnd(t *testing.T) {

@@ -23,6 +23,8 @@ var (
 	ErrClosed = errors.New("the client is closed")
 )
 
+var errNotText = errors.New("the key is not UTF-8 text")
+
 // callError is one sentence, and is both its kind and its cause for errors.Is and errors.As.
 type callError struct {
 	text        string
@@ -33,12 +35,9 @@ func (e *callError) Error() string   { return e.text }
 func (e *callError) Unwrap() []error { return []error{e.kind, e.cause} }
 
 func outcomeUnknown(address string, cause error) error {
-	why := sentence(cause)
-	if errors.Is(cause, context.DeadlineExceeded) || connect.CodeOf(cause) == connect.CodeDeadlineExceeded {
-		why = "no answer in time"
-	}
 	return &callError{
-		text:  fmt.Sprintf("the outcome is unknown (%s: %s): the write may or may not take effect; read the key before you repeat it", address, why),
+		text: fmt.Sprintf("the outcome is unknown (%s: %s): the write may or may not take effect; read the key before you repeat it",
+			address, sentence(cause)),
 		kind:  ErrOutcomeUnknown,
 		cause: cause,
 	}
@@ -52,7 +51,7 @@ func unavailable(ctx context.Context, after time.Duration, address string, last 
 	}
 	if last == nil {
 		return &callError{
-			text:  fmt.Sprintf("the context was done after %v, before a server could be asked", after),
+			text:  fmt.Sprintf("no server could be asked within %v: give it more time", after),
 			kind:  ErrUnavailable,
 			cause: cause,
 		}
@@ -76,7 +75,10 @@ func sentence(err error) string {
 		return dial.Error()
 	}
 	var e *connect.Error
-	if errors.As(err, &e) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || connect.CodeOf(err) == connect.CodeDeadlineExceeded:
+		return "no answer in time"
+	case errors.As(err, &e):
 		return e.Message()
 	}
 	return err.Error()

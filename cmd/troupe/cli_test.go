@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,8 +174,8 @@ func TestJSON(t *testing.T) {
 // serve says why it does not start.
 func TestServeRefuses(t *testing.T) {
 	c := startProcesses(t)
-	p := c.all[0]
-	with := func(name, value string) []string {
+	p, other := c.all[0], c.all[1]
+	with := func(p *process, name, value string) []string {
 		args := append([]string(nil), p.args...)
 		for i, arg := range args {
 			if arg == name {
@@ -183,14 +184,16 @@ func TestServeRefuses(t *testing.T) {
 		}
 		return args
 	}
+	elsewhere := with(p, "--client-addr", "127.0.0.1:0")
 	troupe(t, "", p.args...).want(t, "the same node again", 1, "", p.clients)
-	troupe(t, "", with("--client-addr", "127.0.0.1:0")...).want(t, "a directory in use", 1, "", "in use")
+	troupe(t, "", elsewhere...).want(t, "a peer port that is taken", 1, "", p.peers)
+	troupe(t, "", append(elsewhere, "--peer-listen", "127.0.0.1:0")...).want(t, "a directory in use", 1, "", "in use")
 	p.kill()
+	other.kill()
 	for what, o := range map[string]outcome{
-		"another node's directory":    troupe(t, "", with("--id", "n2")...),
+		"another node's directory":    troupe(t, "", with(p, "--data-dir", filepath.Join(filepath.Dir(other.logPath), other.id))...),
 		"another cluster's directory": troupe(t, "", append(p.args, "--cluster", "other")...),
-		"a node that is not listed":   troupe(t, "", with("--initial-cluster", "n2=127.0.0.1:1,n3=127.0.0.1:2")...),
-		"a directory that is a file":  troupe(t, "", with("--data-dir", p.logPath)...),
+		"a directory that is a file":  troupe(t, "", with(p, "--data-dir", p.logPath)...),
 		"certificates that are not":   troupe(t, "", append(p.args, "--peer-cert", "c", "--peer-key", "k", "--peer-ca", "a")...),
 	} {
 		if o.code != 1 || o.out != "" || !strings.HasPrefix(lastLine(o.err), "troupe serve: ") {

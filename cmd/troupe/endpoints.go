@@ -6,8 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/troupe-raft/troupe/cluster/client"
 )
@@ -32,8 +34,12 @@ func (r *remote) list(t *terminal) ([]string, error) {
 	var list []string
 	for _, e := range strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ' ' }) {
 		e = strings.TrimSuffix(strings.TrimPrefix(e, "http://"), "/")
-		if host, port, err := net.SplitHostPort(e); err != nil || host == "" || port == "" {
+		host, port, err := net.SplitHostPort(e)
+		if err != nil || host == "" {
 			return nil, usagef("%q in %s is not an address: write HOST:PORT", e, from)
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, usagef("%q in %s has the port %q: give a number from 1 to 65535", e, from, port)
 		}
 		list = append(list, e)
 	}
@@ -65,8 +71,11 @@ func (r *remote) use(ctx context.Context, t *terminal, do func(context.Context, 
 
 // checkKey refuses here what every server would.
 func checkKey(key string) error {
-	if key == "" {
+	switch {
+	case key == "":
 		return usagef("the key is empty: give one of at least one character")
+	case !utf8.ValidString(key):
+		return usagef("the key %q is not UTF-8 text", key)
 	}
 	return nil
 }

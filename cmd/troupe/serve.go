@@ -57,7 +57,12 @@ func (o *serveOptions) register(flags *flag.FlagSet) {
 	flags.StringVar(&o.tls.CertFile, "peer-cert", "", "PEM `file` with this node's certificate; with --peer-key and --peer-ca: mutual TLS between nodes")
 	flags.StringVar(&o.tls.KeyFile, "peer-key", "", "PEM `file` with the certificate's key")
 	flags.StringVar(&o.tls.CAFile, "peer-ca", "", "PEM `file` with the authority that signed all nodes' certificates")
-	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "lowest `level` to log: debug, info, warn or error")
+	flags.Func("log-level", "lowest `level` to log: debug, info, warn or error (default info)", func(level string) error {
+		if o.logLevel.UnmarshalText([]byte(level)) != nil {
+			return errors.New("it is debug, info, warn or error")
+		}
+		return nil
+	})
 }
 
 func (o *serveOptions) check() error {
@@ -96,6 +101,9 @@ func (o *serveOptions) serve(ctx context.Context, t *terminal) error {
 	members, err := cluster.ParseMembers(o.initialCluster)
 	if err != nil {
 		return usagef("--initial-cluster: %v", err)
+	}
+	if err := o.config.Validate(members); err != nil {
+		return usagef("%v", err)
 	}
 	o.config.Logger = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: o.logLevel}))
 	node, err := host.Start(ctx, o.config, members)

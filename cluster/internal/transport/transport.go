@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -173,17 +174,31 @@ func checkConfig(c *Config) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// probe listens once: that tells a taken port in an error that errors.Is understands, and finds a port where none is given.
-// Proto.Actor is told the address to advertise because it would take the one that the host's name resolves to.
-func probe(c Config) (port int, advertise string, err error) {
-	l, err := net.Listen("tcp", c.Listen)
+// Probe says why an address cannot be listened on.
+func Probe(listen string) error {
+	_, err := probePort(listen)
+	return err
+}
+
+// probePort listens once: that tells a taken port in an error that errors.Is understands, and finds a port where none is given.
+func probePort(listen string) (int, error) {
+	l, err := net.Listen("tcp", listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return 0, fmt.Errorf("the peer address %s cannot be listened on; is another node running there? %w", listen, err)
+	}
 	if err != nil {
-		return 0, "", fmt.Errorf("the peer address %s cannot be listened on; is another node running there? %w", c.Listen, err)
+		return 0, fmt.Errorf("the peer address %s cannot be listened on; choose one of this machine to listen on: %w", listen, err)
 	}
 	_ = l.Close()
-	port = l.Addr().(*net.TCPAddr).Port
-	if c.Advertise != "" {
-		return port, c.Advertise, nil
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// probe finds the port and the address to advertise. Proto.Actor is told it because it would take the one that the host's name
+// resolves to.
+func probe(c Config) (port int, advertise string, err error) {
+	port, err = probePort(c.Listen)
+	if err != nil || c.Advertise != "" {
+		return port, c.Advertise, err
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	return port, net.JoinHostPort(host, strconv.Itoa(port)), err

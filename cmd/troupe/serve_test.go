@@ -1,0 +1,45 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A directory belongs to the node that founded it, so what is wrong with the node's name or addresses must be found before.
+func TestServeFoundsNoDirectoryForAWrongNode(t *testing.T) {
+	for line, want := range map[string]string{
+		"--id n2 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2":                        "node n2 is not among the members",
+		"--id n1 --peer-addr 127.0.0.1:3 --client-addr 127.0.0.1:2":                        "make them equal",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:99999":                    "give a number up to 65535",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr nowhere":                            "is not host:port",
+		"--id n1 --peer-addr 127.0.0.1:99999 --client-addr 127.0.0.1:2":                    "give a number up to 65535",
+		"--id n/1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2":                       "use letters, digits",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:1":                        "cannot share",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-listen :99999 --client-addr 127.0.0.1:2": "give a number up to 65535",
+	} {
+		dir := filepath.Join(t.TempDir(), "data")
+		args := append([]string{"serve", "--data-dir", dir, "--initial-cluster", "n1=127.0.0.1:1"}, strings.Fields(line)...)
+		if o := here(t, nil, args...); o.code != exitUsage || !strings.Contains(o.err, want) {
+			t.Errorf("%s: want %q\n%v", line, want, o)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s: it makes the directory", line)
+		}
+	}
+}
+
+func TestKeysThatAreNoTextAreRefused(t *testing.T) {
+	somewhere := map[string]string{"TROUPE_ENDPOINTS": "127.0.0.1:1"}
+	for _, args := range [][]string{{"put", "k\xff", "v"}, {"get", "k\xff"}, {"delete", "k\xff"}, {"cas", "k\xff", "a", "b"}} {
+		if o := here(t, somewhere, args...); o.code != exitUsage || !strings.Contains(o.err, "not UTF-8") {
+			t.Errorf("%q: %v", args, o)
+		}
+	}
+	for _, port := range []string{"99999", "-5", "0", "http"} {
+		if o := here(t, nil, "get", "k", "--endpoints", "127.0.0.1:"+port); o.code != exitUsage || !strings.Contains(o.err, "from 1 to 65535") {
+			t.Errorf("port %s: %v", port, o)
+		}
+	}
+}
