@@ -19,7 +19,7 @@ const (
 	replicatorPrefix = "replicator-"
 )
 
-// startTransport opens the peer port. Nobody is a peer before a group says so.
+// load reads the files; no TLS is nothing to read.
 func (t *TLS) load() (*transport.TLS, error) {
 	if t == nil {
 		return nil, nil
@@ -27,6 +27,7 @@ func (t *TLS) load() (*transport.TLS, error) {
 	return transport.LoadTLS(t.CertFile, t.KeyFile, t.CAFile)
 }
 
+// startTransport opens the peer port. Nobody is a peer before a group says so.
 func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 	return transport.Start(n.system, transport.Config{
 		Listen:    n.config.PeerListen,
