@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -68,13 +69,32 @@ func ParseFaults(list string) (Faults, error) {
 			return nil, fmt.Errorf("no fault is called %q: choose from %s", name, strings.Join(faultNames(), ", "))
 		}
 		if given {
-			if _, err := fmt.Sscanf(value, "%g", &rate); err != nil || rate < 0 {
-				return nil, fmt.Errorf("the rate of %s must be a number from 0 on, not %q", name, value)
+			var err error
+			if rate, err = parseRate(Fault(name), value); err != nil {
+				return nil, err
 			}
 		}
 		chosen[Fault(name)] = rate
 	}
 	return chosen, nil
+}
+
+func parseRate(f Fault, text string) (float64, error) {
+	rate, err := strconv.ParseFloat(text, 64)
+	most := f.highest()
+	if valid := rate >= 0 && rate <= most; err != nil || !valid { // NaN is not
+		return 0, fmt.Errorf("the rate of %s must be a number from 0 to %g, not %q", f, most, text)
+	}
+	return rate, nil
+}
+
+// highest is 1 for a probability. Of the others, so many that come at one moment would keep time from passing.
+func (f Fault) highest() float64 {
+	switch f {
+	case Loss, Delay, Reorder, Duplicate, Corrupt, Misroute:
+		return 1
+	}
+	return 1000
 }
 
 func faultNames() []string {

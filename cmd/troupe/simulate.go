@@ -25,8 +25,8 @@ Every seed is a cluster of the shipping actors, with real Pebble on disks in mem
 everything, the faults and the workload. The rules of the Raft paper are checked after every message, and at the end the clients'
 history must be linearizable. A seed that fails is made smaller, and printed with the sentence that did not hold, the last events,
 and the command that replays it.
---faults takes all, none, or a list such as loss=0.02,partition,power-loss: rates are per message for faults of the network, and
-per second of virtual time for all others.
+--faults takes all, none, or a list such as loss=0.02,partition,power-loss: rates are probabilities per message for faults of the
+network, and per second of virtual time for all others.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			o := simulateOptions{}
