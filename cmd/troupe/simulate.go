@@ -32,7 +32,7 @@ network, and per second of virtual time for all others.
 			o := simulateOptions{}
 			flags.IntVar(&o.seeds, "seeds", 100, "`number` of seeds to run")
 			flags.Uint64Var(&o.first, "seed", 1, "the first `seed`")
-			flags.IntVar(&o.nodes, "nodes", 0, "`number` of nodes, 1 to 7 (default 3 or 5, as the seed chooses)")
+			flags.IntVar(&o.nodes, "nodes", 0, "`number` of nodes, 1 to 7 (default mostly 3 or 5, as the seed chooses)")
 			flags.IntVar(&o.groups, "groups", 0, "`number` of groups (default mostly 1, as the seed chooses)")
 			flags.IntVar(&o.clients, "clients", 6, "`number` of clients")
 			flags.IntVar(&o.steps, "steps", 20000, "messages to handle while faults happen, a `number`")
