@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // command is one sub-command of troupe.
@@ -80,7 +81,7 @@ func parse(flags *flag.FlagSet, args []string) (positional []string, err error) 
 			if err == flag.ErrHelp {
 				return nil, err
 			}
-			return nil, flagError(err)
+			return nil, flagError(flags, err)
 		}
 		args = flags.Args()
 		if len(args) == 0 {
@@ -93,7 +94,7 @@ func parse(flags *flag.FlagSet, args []string) (positional []string, err error) 
 var invalidValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-+([^ :]+): (.*)$`)
 
 // flagError turns the flag package's words into a sentence of ours.
-func flagError(err error) error {
+func flagError(flags *flag.FlagSet, err error) error {
 	text := err.Error()
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		return usagef("there is no flag --%s: write -- before arguments that begin with a dash", strings.TrimPrefix(name, "-"))
@@ -102,9 +103,19 @@ func flagError(err error) error {
 		return usagef("the flag --%s needs a value", name)
 	}
 	if m := invalidValue.FindStringSubmatch(text); m != nil {
-		return usagef("%s is no value for --%s: %s", m[1], m[2], strings.Replace(m[3], "parse error", "it cannot be read", 1))
+		return usagef("%s is no value for --%s: %s", m[1], m[2], strings.Replace(m[3], "parse error", unreadable(flags.Lookup(m[2])), 1))
 	}
 	return usagef("%s", text)
+}
+
+// unreadable is what there is to say of a value that the flag package cannot parse.
+func unreadable(f *flag.Flag) string {
+	if v, ok := f.Value.(flag.Getter); ok {
+		if _, is := v.Get().(time.Duration); is {
+			return "write a duration such as 5s"
+		}
+	}
+	return "it cannot be read"
 }
 
 // print writes the command's help.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -12,17 +14,25 @@ type seconds time.Duration
 // String implements flag.Value.
 func (s *seconds) String() string { return time.Duration(*s).String() }
 
+// longest keeps sums of durations from overflowing.
+const longest = 1000 * time.Hour
+
 // Set implements flag.Value.
 func (s *seconds) Set(text string) error {
-	if n, err := strconv.ParseFloat(text, 64); err == nil {
-		*s = seconds(n * float64(time.Second))
-	} else if d, err := time.ParseDuration(text); err == nil {
-		*s = seconds(d)
-	} else {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		var d time.Duration
+		d, err = time.ParseDuration(text)
+		n = d.Seconds()
+	}
+	switch {
+	case err != nil || math.IsNaN(n):
 		return errors.New("write a duration such as 10s")
-	}
-	if *s < 0 {
+	case n < 0:
 		return errors.New("it must not be negative")
+	case n > longest.Seconds():
+		return fmt.Errorf("it must be at most %.0fh", longest.Hours())
 	}
+	*s = seconds(math.Round(n * float64(time.Second)))
 	return nil
 }
