@@ -30,7 +30,7 @@ operation should have started. At most 200000 are under way. It says whether ele
 Each has a goroutine that waits; with --mail it is mail to the group's actor, and the reply to it.
 --follower stopped stops a node that does not lead after a quarter of the measured time; --follower late starts it only then, and
 says how long it took to apply what the leader had committed by that time.
---sync-time 10ms makes every sync to disk so much slower.
+--sync-time 10ms makes every sync to disk so much slower, by up to 1s.
 --recover N writes N values of 16 bytes, stops, starts again, and says how long that took.
 
 --rate works with --endpoints too.

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"time"
+
 	"github.com/troupe-raft/troupe/cluster/kv"
 )
 
 // maxRecover is more than a disk of today holds.
-const maxRecover = 1_000_000_000
+const (
+	maxRecover  = 1_000_000_000
+	maxSyncTime = seconds(time.Second)
+)
 
 // check says what is wrong with the flags.
 func (o *benchOptions) check() error {
@@ -32,6 +37,8 @@ func (o *benchOptions) check() error {
 		return usagef("--arrivals %q is not one of even, poisson", o.arrivals)
 	case o.follower != "" && o.follower != followerStopped && o.follower != followerLate:
 		return usagef("--follower %q is not one of stopped, late", o.follower)
+	case o.syncTime > maxSyncTime:
+		return usagef("--sync-time must be at most %v: on a slower disk the elections take too long", time.Duration(maxSyncTime))
 	case o.recover < 0 || o.recover > maxRecover || o.given["recover"] && o.recover == 0:
 		return usagef("--recover takes 1 to %d entries", maxRecover)
 	}

@@ -16,6 +16,7 @@ func TestBenchWrongUsage(t *testing.T) {
 		"--recover 10":                               "--recover needs nodes in this process",
 		"--sync-time 10ms":                           "--sync-time needs nodes in this process",
 		"--local 3 --sync-time -1s":                  "it must not be negative",
+		"--local 3 --sync-time 1001ms":               "--sync-time must be at most 1s",
 		"--local 3 --rate 0":                         "--rate takes more than 0",
 		"--local 3 --rate -1":                        "--rate takes more than 0",
 		"--local 3 --rate NaN":                       "--rate takes more than 0",

@@ -46,6 +46,13 @@ network, and per second of virtual time for all others.
 	}
 }
 
+// What a slip of the keyboard can ask for: each seed holds all its groups and clients in memory, on every node.
+const (
+	maxSimulatedGroups  = 100
+	maxSimulatedClients = 1000
+	maxWorkers          = 1024
+)
+
 type simulateOptions struct {
 	seeds                         int
 	first                         uint64
@@ -63,10 +70,14 @@ func (o *simulateOptions) options() (simulation.Options, error) {
 		return simulation.Options{}, usagef("--faults: %v", err)
 	case o.nodes < 0 || o.nodes > 7:
 		return simulation.Options{}, usagef("--nodes must be from 1 to 7")
-	case o.groups < 0:
-		return simulation.Options{}, usagef("--groups must not be negative")
-	case o.seeds < 1 || o.clients < 1 || o.steps < 1 || o.workers < 1:
-		return simulation.Options{}, usagef("--seeds, --clients, --steps and --workers must be at least 1")
+	case o.groups < 0 || o.groups > maxSimulatedGroups:
+		return simulation.Options{}, usagef("--groups must be from 1 to %d", maxSimulatedGroups)
+	case o.clients < 1 || o.clients > maxSimulatedClients:
+		return simulation.Options{}, usagef("--clients must be from 1 to %d", maxSimulatedClients)
+	case o.workers < 1 || o.workers > maxWorkers:
+		return simulation.Options{}, usagef("--workers must be from 1 to %d", maxWorkers)
+	case o.seeds < 1 || o.steps < 1:
+		return simulation.Options{}, usagef("--seeds and --steps must be at least 1")
 	case o.unsynced < 0 || o.unsynced > 100:
 		return simulation.Options{}, usagef("--unsynced must be from 0 to 100")
 	case o.trace && (o.seeds != 1 || o.json):
