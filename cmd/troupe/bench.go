@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"runtime"
@@ -142,7 +141,7 @@ func (o *benchOptions) run(ctx context.Context, t *terminal) error {
 	defer system.close()
 	if o.groups > 1 {
 		o.progress(t, "%d groups on %d nodes started in %.1f s and had leaders after %.1f s: %s",
-			o.groups, o.local, system.started.Seconds(), system.led.Seconds(), system.spread())
+			o.groups, o.local, system.started.Seconds(), system.led.Seconds(), system.spread(ctx))
 	}
 	if o.op == opIdle {
 		return o.runIdle(ctx, t, system)
@@ -168,7 +167,7 @@ func (o *benchOptions) run(ctx context.Context, t *terminal) error {
 // runClients measures clients in a closed loop.
 func (o *benchOptions) runClients(ctx context.Context, t *terminal, s *system, f *follower, count int) error {
 	o.progress(t, "measuring %s with %d clients for %v", o.op, count, time.Duration(o.duration))
-	before := s.leaders()
+	before := s.leaders(ctx)
 	plan := load.Plan{Warmup: time.Duration(o.warmup), Measure: time.Duration(o.duration), Dir: s.dir, Begin: func() { f.begin(ctx) }}
 	report := load.Run(ctx, plan, benchClients(s, operations[o.op], count, o.valueSize))
 	if ctx.Err() != nil {
@@ -178,7 +177,7 @@ func (o *benchOptions) runClients(ctx context.Context, t *terminal, s *system, f
 	if err != nil {
 		return err
 	}
-	if err := o.print(t.out, report, fate, s.leadersChanged(before)); err != nil {
+	if err := o.print(t.out, report, fate, s.leadersChanged(ctx, before)); err != nil {
 		return err
 	}
 	if report.Ops == 0 {
@@ -186,8 +185,6 @@ func (o *benchOptions) runClients(ctx context.Context, t *terminal, s *system, f
 	}
 	return nil
 }
-
-var errInterrupted = errors.New("interrupted")
 
 // progress tells people what goes on; programs read only the results.
 func (o *benchOptions) progress(t *terminal, format string, args ...any) {

@@ -58,8 +58,8 @@ func (f *follower) begin(ctx context.Context) {
 		return
 	}
 	go func() {
-		if sleepFor(ctx, f.length/4) != nil {
-			f.done <- errInterrupted
+		if err := sleepFor(ctx, f.length/4); err != nil {
+			f.done <- err
 		} else if f.mode == followerStopped {
 			f.done <- f.stop(ctx)
 		} else {
@@ -128,6 +128,6 @@ func sleepFor(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
-		return errInterrupted
+		return ctx.Err()
 	}
 }

@@ -30,7 +30,7 @@ func (o *benchOptions) openLocal(ctx context.Context) (*system, error) {
 	}
 	begin := time.Now()
 	cluster, err := host.StartLocalWith(ctx, o.local, dir, slog.New(slog.DiscardHandler),
-		host.LocalOptions{Groups: o.groups, Apps: o.newApps(), FS: slowDisk(time.Duration(o.syncTime))})
+		host.LocalOptions{Groups: o.groups, Apps: o.newApps(), FS: slowDisk(ctx, time.Duration(o.syncTime))})
 	if err != nil {
 		remove()
 		return nil, err
@@ -75,7 +75,7 @@ func (l *localTarget) find() {
 	}
 }
 
-func (l *localTarget) leader() string { return l.node.Load().ID() }
+func (l *localTarget) leader(context.Context) string { return l.node.Load().ID() }
 
 func (l *localTarget) put(ctx context.Context, key string, value []byte) error {
 	_, err := l.node.Load().Parts[l.group].Map.Put(ctx, key, value)
@@ -99,19 +99,19 @@ func (l *localTarget) follow(err error) error {
 }
 
 // leaders are those of all groups now.
-func (s *system) leaders() []string {
+func (s *system) leaders(ctx context.Context) []string {
 	all := make([]string, len(s.targets))
 	for i, t := range s.targets {
-		all[i] = t.leader()
+		all[i] = t.leader(ctx)
 	}
 	return all
 }
 
 // leadersChanged is a note for the report, empty when every group's leader is the one before.
-func (s *system) leadersChanged(before []string) string {
+func (s *system) leadersChanged(ctx context.Context, before []string) string {
 	changed := 0
 	for i, t := range s.targets {
-		if t.leader() != before[i] {
+		if t.leader(ctx) != before[i] {
 			changed++
 		}
 	}
@@ -125,9 +125,9 @@ func (s *system) leadersChanged(before []string) string {
 }
 
 // spread says how the groups' leaders are distributed: "n1 3, n2 5, n3 2".
-func (s *system) spread() string {
+func (s *system) spread(ctx context.Context) string {
 	counts := map[string]int{}
-	for _, leader := range s.leaders() {
+	for _, leader := range s.leaders(ctx) {
 		counts[leader]++
 	}
 	var parts []string

@@ -33,7 +33,7 @@ type idleJSON struct {
 // runIdle measures what groups cost that nobody asks for anything.
 func (o *benchOptions) runIdle(ctx context.Context, t *terminal, s *system) error {
 	o.progress(t, "measuring %d idle groups on %d nodes for %v", o.groups, o.local, time.Duration(o.duration))
-	before := s.leaders()
+	before := s.leaders(ctx)
 	r := load.RunIdle(ctx, load.Plan{Warmup: time.Duration(o.warmup), Measure: time.Duration(o.duration)})
 	if ctx.Err() != nil {
 		return errInterrupted
@@ -42,7 +42,7 @@ func (o *benchOptions) runIdle(ctx context.Context, t *terminal, s *system) erro
 		target.(*localTarget).find() // nobody else looked
 	}
 	line := o.idleLine(s, r)
-	line.Note = s.leadersChanged(before)
+	line.Note = s.leadersChanged(ctx, before)
 	if o.json {
 		return json.NewEncoder(t.out).Encode(line)
 	}

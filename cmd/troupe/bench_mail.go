@@ -92,7 +92,7 @@ func (b *box) get(ctx context.Context, key string) error {
 	return err
 }
 
-func (b *box) leader() string { return "" }
+func (b *box) leader(context.Context) string { return "" }
 
 // Propose implements kv.Group.
 func (b *box) Propose(_ context.Context, command []byte) (cluster.Result, error) {

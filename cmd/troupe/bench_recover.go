@@ -62,7 +62,7 @@ func (o *benchOptions) runRecover(ctx context.Context, t *terminal) error {
 		return err
 	}
 	cluster, err := host.StartLocalWith(ctx, o.local, dir, slog.New(slog.DiscardHandler),
-		host.LocalOptions{Groups: 1, FS: slowDisk(time.Duration(o.syncTime))})
+		host.LocalOptions{Groups: 1, FS: slowDisk(ctx, time.Duration(o.syncTime))})
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func insist(ctx context.Context, do func() error) error {
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		err := do()
 		if ctx.Err() != nil {
-			return errInterrupted
+			return ctx.Err()
 		}
 		again := errors.Is(err, actors.ErrNotLeader) || errors.Is(err, actors.ErrOutcomeUnknown) || errors.Is(err, actors.ErrOverloaded)
 		if !again || time.Now().After(end) {

@@ -27,7 +27,7 @@ var benchKeys = func() (keys [keyCount]string) {
 type target interface {
 	put(ctx context.Context, key string, value []byte) error
 	get(ctx context.Context, key string) error
-	leader() string
+	leader(ctx context.Context) string
 }
 
 // system is a cluster under measurement.
@@ -74,8 +74,8 @@ func (r *remoteTarget) get(ctx context.Context, key string) error {
 	return err
 }
 
-func (r *remoteTarget) leader() string {
-	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
+func (r *remoteTarget) leader(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	status, _ := r.client.Status(ctx) // nil when unknown, which says ""
 	return status.GetLeader()
@@ -87,7 +87,7 @@ func keysOf(groups int) int { return max(keyCount/groups, 4) }
 // preload writes every key of every group once, so that reads find something.
 func preload(ctx context.Context, s *system) error {
 	const writers, limit = 64, 60 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	keys := keysOf(len(s.targets))
 	errs := make([]error, writers)
@@ -96,10 +96,10 @@ func preload(ctx context.Context, s *system) error {
 		wg.Go(func() {
 			for i := w; i < keys*len(s.targets); i += writers {
 				for {
-					if errs[w] = s.targets[i%len(s.targets)].put(ctx, benchKeys[i/len(s.targets)], make([]byte, 128)); errs[w] == nil {
+					if errs[w] = s.targets[i%len(s.targets)].put(limited, benchKeys[i/len(s.targets)], make([]byte, 128)); errs[w] == nil {
 						break
 					}
-					if ctx.Err() != nil || errors.Is(errs[w], client.ErrUnavailable) || errors.Is(errs[w], client.ErrInvalid) {
+					if limited.Err() != nil || errors.Is(errs[w], client.ErrUnavailable) || errors.Is(errs[w], client.ErrInvalid) {
 						return
 					}
 					time.Sleep(10 * time.Millisecond)
@@ -108,6 +108,9 @@ func preload(ctx context.Context, s *system) error {
 		})
 	}
 	wg.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err() // what became of these writes is of no matter
+	}
 	for _, err := range errs {
 		if err != nil {
 			return err

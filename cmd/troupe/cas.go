@@ -31,7 +31,7 @@ no OLD: the key is set only if it does not exist. NEW - reads the new value from
 				if !*absent {
 					old = []byte(args[1])
 				}
-				value, err := readValue(t, args[len(args)-1])
+				value, err := readValue(ctx, t, args[len(args)-1])
 				if err != nil {
 					return err
 				}

@@ -66,7 +66,7 @@ func runDemo(ctx context.Context, t *terminal, length time.Duration, parent stri
 	}
 	remove()
 	if ctx.Err() != nil {
-		return errors.New("interrupted")
+		return errInterrupted
 	}
 	return err
 }

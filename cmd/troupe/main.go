@@ -64,5 +64,5 @@ func run(ctx context.Context, t *terminal, args []string) int {
 	if c == nil {
 		return exitOf(t, "troupe", unknownCommand(name))
 	}
-	return exitOf(t, "troupe "+name, c.execute(ctx, t, rest))
+	return exitOf(t, "troupe "+name, interrupted(ctx, c.execute(ctx, t, rest)))
 }

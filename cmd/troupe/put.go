@@ -24,7 +24,7 @@ Write -- before a value that begins with a dash.
 				if err := checkKey(args[0]); err != nil {
 					return err
 				}
-				value, err := readValue(t, args[1])
+				value, err := readValue(ctx, t, args[1])
 				if err != nil {
 					return err
 				}
@@ -45,16 +45,25 @@ Write -- before a value that begins with a dash.
 const maxValue = 64 << 20
 
 // readValue is an argument's value: itself, or for "-" standard input.
-func readValue(t *terminal, arg string) ([]byte, error) {
+func readValue(ctx context.Context, t *terminal, arg string) ([]byte, error) {
 	if arg != "-" {
 		return []byte(arg), nil
 	}
-	value, err := io.ReadAll(io.LimitReader(t.in, maxValue+1))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the value from standard input: %w", err)
+	type input struct {
+		value []byte
+		err   error
 	}
-	if len(value) > maxValue {
+	read, ok := await(ctx, func() (i input) {
+		i.value, i.err = io.ReadAll(io.LimitReader(t.in, maxValue+1))
+		return i
+	})
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%w; nothing was written", errInterrupted)
+	case read.err != nil:
+		return nil, fmt.Errorf("cannot read the value from standard input: %w", read.err)
+	case len(read.value) > maxValue:
 		return nil, fmt.Errorf("the value on standard input is larger than %d MiB: no server accepts it", maxValue>>20)
 	}
-	return value, nil
+	return read.value, nil
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -114,11 +114,11 @@ func (o *simulateOptions) run(ctx context.Context, t *terminal) error {
 	all.print(s, time.Since(start))
 	switch {
 	case all.failure != nil:
-		return report(s, *all.failure)
+		return report(ctx, s, *all.failure)
 	case err != nil:
 		return err
 	case all.seeds != o.seeds:
-		return fmt.Errorf("stopped after %d of %d seeds, all of which held", all.seeds, o.seeds)
+		return fmt.Errorf("%w after %d of %d seeds: none failed", errInterrupted, all.seeds, o.seeds)
 	}
 	return nil
 }
@@ -133,38 +133,38 @@ func (o *simulateOptions) printJSON(ctx context.Context, t *terminal, options si
 			failed = r.Failure
 		}
 	})
-	if ctx.Err() != nil {
-		err = errors.Join(err, errors.New("stopped before all seeds were played"))
-	}
-	return errors.Join(err, failed)
+	return cmp.Or(failed, err) // a seed that failed counts, also when the others were not played
 }
 
-// play runs the seeds until all are done or one fails.
+// play runs the seeds until all are done, one fails, or ctx is done.
 func (o *simulateOptions) play(ctx context.Context, options simulation.Options, all *tally) error {
 	portion, run := 1, o.inProcess
 	if o.seeds > seedsPerProcess {
 		portion, run = seedsPerProcess, o.asProcess
 	}
 	next := make(chan int)
-	ctx, cancel := context.WithCancelCause(ctx)
+	playing, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var workers sync.WaitGroup
 	for range o.workers {
 		workers.Go(func() {
 			for done := range next {
 				seeds := min(portion, o.seeds-done)
-				if err := run(ctx, options, o.first+uint64(done), seeds, all.add); err != nil {
+				if err := run(playing, options, o.first+uint64(done), seeds, all.add); err != nil {
 					cancel(err)
 				}
 			}
 		})
 	}
-	for done := 0; done < o.seeds && !all.failed() && ctx.Err() == nil; done += portion {
+	for done := 0; done < o.seeds && !all.failed() && playing.Err() == nil; done += portion {
 		next <- done
 	}
 	close(next)
 	workers.Wait()
-	return context.Cause(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return context.Cause(playing)
 }
 
 func (a *tally) add(r simulation.Result) {
@@ -208,9 +208,12 @@ func (a *tally) print(s *screen, took time.Duration) {
 }
 
 // report makes a failing seed smaller and says all that is needed to replay it.
-func report(s *screen, failing simulation.Result) error {
+func report(ctx context.Context, s *screen, failing simulation.Result) error {
 	s.print("\nseed %d fails; looking for a smaller run\n", failing.Options.Seed)
-	small := simulation.Minimise(simulation.Registers(), failing)
+	small, ok := await(ctx, func() simulation.Result { return simulation.Minimise(simulation.Registers(), failing) })
+	if !ok {
+		small = failing
+	}
 	for _, line := range small.Failure.Last {
 		s.print("  %s\n", line)
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/troupe-raft/troupe/cluster/simulation"
 )
@@ -18,12 +19,21 @@ import (
 // each.
 const seedsPerProcess = 200
 
+// signalTime is for Ctrl-C, which ends the other processes too, and may be noticed there first.
+const signalTime = 100 * time.Millisecond
+
 // inProcess plays the seeds in this process, and passes each result on.
 func (o *simulateOptions) inProcess(ctx context.Context, options simulation.Options, first uint64, seeds int, add func(simulation.Result)) error {
 	for i := range seeds {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		options.Seed = first + uint64(i)
-		r := simulation.Run(simulation.Registers(), options)
-		if add(r); r.Failure != nil || ctx.Err() != nil {
+		r, ok := await(ctx, func() simulation.Result { return simulation.Run(simulation.Registers(), options) })
+		if !ok {
+			return ctx.Err()
+		}
+		if add(r); r.Failure != nil {
 			break
 		}
 	}
@@ -56,7 +66,10 @@ func (o *simulateOptions) asProcess(ctx context.Context, _ simulation.Options, f
 	})
 	_, _ = io.Copy(io.Discard, out) // or the process could wait for ever to say the rest
 	err = errors.Join(err, cmd.Wait())
-	if failed || ctx.Err() != nil || err == nil && played == seeds {
+	if failed || err == nil && played == seeds {
+		return nil
+	}
+	if sleepFor(ctx, signalTime) != nil {
 		return nil
 	}
 	if err == nil {

@@ -5,6 +5,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
@@ -54,10 +55,18 @@ func startGroups(ctx context.Context, node *cluster.Node, c cluster.Config, memb
 		err = kv.Mount(node, n.Group)
 	}
 	if err != nil {
-		_ = node.Shutdown(ctx) // the first error says more
+		limited, cancel := undoContext(ctx)
+		defer cancel()
+		_ = node.Shutdown(limited) // the first error says more
 		return nil, err
 	}
 	return n, nil
+}
+
+// undoContext is for what follows a start that failed, perhaps because ctx is done: whoever removes the data afterwards must not
+// do so while nodes still stop.
+func undoContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 }
 
 func groupName(i int) string {

@@ -80,7 +80,9 @@ func (l *Local) StartAll(ctx context.Context) error {
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return errors.Join(err, l.Close(ctx))
+		limited, cancel := undoContext(ctx)
+		defer cancel()
+		return errors.Join(err, l.Close(limited))
 	}
 	return nil
 }
