@@ -22,7 +22,8 @@ type remote struct {
 
 func (r *remote) register(flags *flag.FlagSet) {
 	flags.StringVar(&r.endpoints, "endpoints", "", "client addresses of one or more nodes, as `HOST:PORT,...`; else from TROUPE_ENDPOINTS")
-	flags.DurationVar(&r.timeout, "timeout", 5*time.Second, "`time` to try for")
+	r.timeout = 5 * time.Second
+	flags.Var((*seconds)(&r.timeout), "timeout", "`time` to try for")
 }
 
 // list is the addresses from the flag, or else from TROUPE_ENDPOINTS.
