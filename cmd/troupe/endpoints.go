@@ -65,7 +65,7 @@ func (r *remote) use(ctx context.Context, t *terminal, do func(context.Context, 
 	defer cancel()
 	err = do(limited, c)
 	if errors.Is(err, client.ErrUnavailable) && ctx.Err() != nil {
-		return errors.New("interrupted; nothing was written")
+		return fmt.Errorf("%w; nothing was written", errInterrupted)
 	}
 	return err
 }
