@@ -52,7 +52,7 @@ type boundedBody struct {
 	held     int64
 }
 
-var errNoRoom = connect.NewError(connect.CodeResourceExhausted, errors.New("the node is overloaded: too much is being sent to it at a time; try again"))
+var errNoRoom = errors.New("the node is overloaded: too much is being sent to it at a time; try again")
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	if !b.timed {
@@ -62,7 +62,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.held += int64(n)
 	if b.left.Add(-int64(n)) < 0 {
-		return 0, errNoRoom
+		return 0, connect.NewError(connect.CodeResourceExhausted, errNoRoom)
 	}
 	if err != nil {
 		_ = b.control.SetReadDeadline(time.Time{})

@@ -80,6 +80,13 @@ func TestASeedReplays(t *testing.T) {
 
 // A crash may keep any part of what was not synced. These runs cannot be replayed exactly, but what they recover is checked all the
 // same.
+// Groups that no client asks for anything make no progress, and need not.
+func TestMoreGroupsThanClients(t *testing.T) {
+	if r := Run(Registers(), Options{Seed: 1, Groups: 4, Clients: 2, Steps: 2000}); r.Failure != nil {
+		t.Error(r.Failure)
+	}
+}
+
 func TestUnsyncedDataMaySurvive(t *testing.T) {
 	for _, percent := range []int{30, 70, 100} {
 		for seed := range uint64(10) {
