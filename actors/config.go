@@ -46,9 +46,6 @@ type Config struct {
 	Limits Limits
 }
 
-// mostUncommittedBytes is what one commit surely takes: all that is admitted may wait for one.
-const mostUncommittedBytes = 512 << 20
-
 // Timing of elections.
 type Timing struct {
 	// Heartbeat is how often an idle leader is heard; default 100 ms.
@@ -108,8 +105,12 @@ func orDefault[T comparable](v *T, def T) {
 
 // Validate sets defaults and says what is wrong with the configuration.
 func (c *Config) Validate() error {
-	c.Timing.setDefaults()
-	c.Limits.setDefaults()
+	if err := c.Timing.Validate(); err != nil {
+		return err
+	}
+	if err := c.Limits.Validate(); err != nil {
+		return err
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -120,16 +121,34 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("group %s needs a state machine", c.Group)
 	case c.Store == nil || c.Journal == nil || c.Clock == nil:
 		return fmt.Errorf("group %s needs a store, a journal and a clock", c.Group)
-	case c.Timing.Heartbeat <= 0 || c.Timing.Election < 2*c.Timing.Heartbeat:
-		return fmt.Errorf("the election timeout (%v) must be at least twice the heartbeat interval (%v)", c.Timing.Election, c.Timing.Heartbeat)
-	case c.Limits.EntryBytes < 1 || c.Limits.MessageBytes < 1 || c.Limits.InflightMessages < 1 || c.Limits.InflightBytes < 1 ||
-		c.Limits.UncommittedCommands < 1 || c.Limits.UncommittedBytes < 1 || c.Limits.ApplyBytes < 1 || c.Limits.ApplyEntries < 1:
-		return errors.New("limits must be positive")
-	case c.Limits.EntryBytes > c.Limits.UncommittedBytes || c.Limits.UncommittedBytes > mostUncommittedBytes:
-		return fmt.Errorf("the limit of uncommitted bytes (%d) must be at least that of an entry (%d) and at most %d",
-			c.Limits.UncommittedBytes, c.Limits.EntryBytes, mostUncommittedBytes)
 	}
 	return validateMembers(c.ID, c.Members)
+}
+
+// Validate sets defaults and says what is wrong.
+func (t *Timing) Validate() error {
+	t.setDefaults()
+	if t.Heartbeat <= 0 || t.Election < 2*t.Heartbeat {
+		return fmt.Errorf("the election timeout (%v) must be at least twice the heartbeat interval (%v)", t.Election, t.Heartbeat)
+	}
+	return nil
+}
+
+// mostUncommittedBytes is half of what one commit takes: all that is admitted may wait for one, with what each entry has around it.
+const mostUncommittedBytes = 512 << 20
+
+// Validate sets defaults and says what is wrong.
+func (l *Limits) Validate() error {
+	l.setDefaults()
+	switch {
+	case l.EntryBytes < 1 || l.MessageBytes < 1 || l.InflightMessages < 1 || l.InflightBytes < 1 ||
+		l.UncommittedCommands < 1 || l.UncommittedBytes < 1 || l.ApplyBytes < 1 || l.ApplyEntries < 1:
+		return errors.New("limits must be positive")
+	case l.EntryBytes > l.UncommittedBytes || l.UncommittedBytes > mostUncommittedBytes:
+		return fmt.Errorf("the limit of uncommitted bytes (%d) must be at least that of an entry (%d) and at most %d",
+			l.UncommittedBytes, l.EntryBytes, mostUncommittedBytes)
+	}
+	return nil
 }
 
 func validateMembers(self string, members []Member) error {

@@ -92,6 +92,13 @@ func (c *Config) validate() error {
 	if err := checkAddress("address to listen on for peers", c.PeerListen); err != nil {
 		return err
 	}
+	timing, limits := c.Timing, c.Limits
+	if err := timing.Validate(); err != nil {
+		return err
+	}
+	if err := limits.Validate(); err != nil {
+		return err
+	}
 	if c.ClientAddr == "" {
 		if c.ClientListen != "" {
 			return errors.New("the node listens for clients but has no client address: give the host:port at which clients reach it")

@@ -101,7 +101,7 @@ func (n *Node) start() (err error) {
 	if err != nil {
 		return err
 	}
-	if err = transport.Probe(n.config.PeerListen); err != nil {
+	if _, err = transport.Probe(n.config.PeerListen); err != nil {
 		return err
 	}
 	n.store, err = persistence.Open(n.config.DataDir, persistence.Options{

@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,7 +83,7 @@ func ParseFaults(list string) (Faults, error) {
 func parseRate(f Fault, text string) (float64, error) {
 	rate, err := strconv.ParseFloat(text, 64)
 	most := f.highest()
-	if valid := rate >= 0 && rate <= most; err != nil || !valid { // NaN is not
+	if err != nil || math.IsNaN(rate) || rate < 0 || rate > most {
 		return 0, fmt.Errorf("the rate of %s must be a number from 0 to %g, not %q", f, most, text)
 	}
 	return rate, nil

@@ -6,9 +6,8 @@ import (
 	"github.com/troupe-raft/troupe/cluster/kv"
 )
 
-// maxRecover is more than a disk of today holds.
 const (
-	maxRecover  = 1_000_000_000
+	maxRecover  = 1_000_000_000 // more than a disk of today holds
 	maxSyncTime = seconds(time.Second)
 )
 

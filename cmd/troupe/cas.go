@@ -35,7 +35,7 @@ no OLD: the key is set only if it does not exist. NEW - reads the new value from
 				if err != nil {
 					return err
 				}
-				return r.use(ctx, t, func(ctx context.Context, c *client.Client) error {
+				return r.write(ctx, t, func(ctx context.Context, c *client.Client) error {
 					swapped, version, err := c.CompareAndSwap(ctx, args[0], old, value)
 					switch {
 					case err != nil:

@@ -19,7 +19,7 @@ func deleteCommand() *command {
 				if err := checkKey(args[0]); err != nil {
 					return err
 				}
-				return r.use(ctx, t, func(ctx context.Context, c *client.Client) error {
+				return r.write(ctx, t, func(ctx context.Context, c *client.Client) error {
 					deleted, err := c.Delete(ctx, args[0])
 					if err == nil && !deleted {
 						return notFound(args[0])

@@ -63,7 +63,12 @@ func (r *remote) use(ctx context.Context, t *terminal, do func(context.Context, 
 	defer c.Close()
 	limited, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	err = do(limited, c)
+	return do(limited, c)
+}
+
+// write is use for a command that writes: when it is interrupted, that it wrote nothing is worth saying.
+func (r *remote) write(ctx context.Context, t *terminal, do func(context.Context, *client.Client) error) error {
+	err := r.use(ctx, t, do)
 	if errors.Is(err, client.ErrUnavailable) && ctx.Err() != nil {
 		return fmt.Errorf("%w; nothing was written", errInterrupted)
 	}

@@ -22,7 +22,7 @@ newline follows. A key that does not exist is exit code 1.
 				if err := checkKey(args[0]); err != nil {
 					return err
 				}
-				return r.read(ctx, t, func(ctx context.Context, c *client.Client) error {
+				return r.use(ctx, t, func(ctx context.Context, c *client.Client) error {
 					value, _, found, err := c.Get(ctx, args[0])
 					if err != nil {
 						return err
@@ -39,11 +39,4 @@ newline follows. A key that does not exist is exit code 1.
 			}
 		},
 	}
-}
-
-// read is use for commands that write nothing: of an interrupted one there is no more to say.
-func (r *remote) read(ctx context.Context, t *terminal, do func(context.Context, *client.Client) error) error {
-	return r.use(ctx, t, func(limited context.Context, c *client.Client) error {
-		return interrupted(ctx, do(limited, c))
-	})
 }

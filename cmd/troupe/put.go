@@ -28,7 +28,7 @@ Write -- before a value that begins with a dash.
 				if err != nil {
 					return err
 				}
-				return r.use(ctx, t, func(ctx context.Context, c *client.Client) error {
+				return r.write(ctx, t, func(ctx context.Context, c *client.Client) error {
 					version, err := c.Put(ctx, args[0], value)
 					if err != nil {
 						return err

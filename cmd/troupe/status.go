@@ -28,7 +28,7 @@ why a member cannot serve.
 			r.register(flags)
 			asJSON := flags.Bool("json", false, "print JSON")
 			return func(ctx context.Context, t *terminal, _ []string) error {
-				return r.read(ctx, t, func(ctx context.Context, c *client.Client) error {
+				return r.use(ctx, t, func(ctx context.Context, c *client.Client) error {
 					status, err := c.Status(ctx)
 					switch {
 					case err != nil:

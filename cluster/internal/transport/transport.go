@@ -114,7 +114,7 @@ func Start(system *actor.ActorSystem, c Config) (*Transport, error) {
 	system.ProcessRegistry.RegisterAddressResolver(t.resolve)
 	t.remote = remote.NewRemote(system, rc)
 	for attempt := 1; ; attempt++ {
-		if rc.Port, t.address, err = probe(c); err != nil {
+		if rc.Port, t.address, err = advertised(c); err != nil {
 			return nil, err
 		}
 		rc.AdvertisedHost = t.address
@@ -174,14 +174,8 @@ func checkConfig(c *Config) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// Probe says why an address cannot be listened on.
-func Probe(listen string) error {
-	_, err := probePort(listen)
-	return err
-}
-
-// probePort listens once: that tells a taken port in an error that errors.Is understands, and finds a port where none is given.
-func probePort(listen string) (int, error) {
+// Probe listens once: that tells a taken port in an error that errors.Is understands, and finds a port where none is given.
+func Probe(listen string) (port int, err error) {
 	l, err := net.Listen("tcp", listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return 0, fmt.Errorf("the peer address %s cannot be listened on; is another node running there? %w", listen, err)
@@ -193,10 +187,10 @@ func probePort(listen string) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// probe finds the port and the address to advertise. Proto.Actor is told it because it would take the one that the host's name
-// resolves to.
-func probe(c Config) (port int, advertise string, err error) {
-	port, err = probePort(c.Listen)
+// advertised is the address to advertise, and the port to listen on. Proto.Actor is told it because it would take the one that the
+// host's name resolves to.
+func advertised(c Config) (port int, advertise string, err error) {
+	port, err = Probe(c.Listen)
 	if err != nil || c.Advertise != "" {
 		return port, c.Advertise, err
 	}
