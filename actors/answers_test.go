@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/asynkron/protoactor-go/actor"
 )
 
 // answers is a caller that keeps all it is told.
@@ -50,22 +52,30 @@ func (m *moody) Query(ctx context.Context, query []byte) ([]byte, error) {
 // alone starts a group of one member with the state machine, and waits until it leads.
 func alone(t *testing.T, m StateMachine) *testNode {
 	t.Helper()
+	n := restarted(t, func(c *Config) { c.Machine = m })
+	leaderOf(t, []*testNode{n})
+	eventually(t, "all is applied", func() bool { s := n.door.Status(); return s.AppliedIndex == s.LastIndex })
+	return n
+}
+
+// restarted is a lone member whose server is started again with another configuration.
+func restarted(t *testing.T, change func(*Config)) *testNode {
+	t.Helper()
 	_, nodes := startNetwork(t, 1)
 	n := nodes[0]
 	leaderOf(t, nodes)
 	if err := n.system.Root.StopFuture(n.door.PID()).Wait(); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	n.door, err = Start(n.system.Root, Config{
-		Group: "g", ID: "n1", Members: testMembers(1), Machine: m, Store: n.store, Number: 1, Journal: n.journal,
+	c := Config{
+		Group: "g", ID: "n1", Members: testMembers(1), Machine: newMoody(), Store: n.store, Number: 1, Journal: n.journal,
 		Clock: realClock{n.system.Root},
-	})
-	if err != nil {
+	}
+	change(&c)
+	var err error
+	if n.door, err = Start(n.system.Root, c); err != nil {
 		t.Fatal(err)
 	}
-	leaderOf(t, nodes)
-	eventually(t, "all is applied", func() bool { s := n.door.Status(); return s.AppliedIndex == s.LastIndex })
 	return n
 }
 
@@ -111,6 +121,19 @@ func TestReadsInTheMachinesMailboxAreAnsweredWhenTheServerStops(t *testing.T) {
 	late := &answers{}
 	n.door.QueryStale([]byte("x"), late)
 	wantOnce(t, n.door, late)
+}
+
+func TestAReadBeforeTheMachineRunsIsAnswered(t *testing.T) {
+	var early answers
+	n := restarted(t, func(c *Config) {
+		// The server's mailbox waits until the read was sent.
+		c.Props = append(c.Props, actor.WithOnInit(func(ctx actor.Context) {
+			if s, ok := ctx.Actor().(*server); ok {
+				s.door.QueryStale([]byte("x"), &early)
+			}
+		}))
+	})
+	wantOnce(t, n.door, &early)
 }
 
 func TestAPanickingQueryLosesNobody(t *testing.T) {

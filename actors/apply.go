@@ -40,6 +40,9 @@ func (s *server) boundedBatch(first, last uint64) uint64 {
 func (s *server) applied(index uint64) {
 	s.handed = nil
 	s.lastApplied = index
+	if f, ok := s.role.(*follower); ok && f.leader != "" {
+		f.pace.measure(f.pace.commit, index, s.c.Clock.Now(), s.c.Timing.Election)
+	}
 }
 
 // takeWaiters gives up the callers of all entries up to index: the machine answers them.
@@ -95,7 +98,9 @@ func (s *server) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor
 		s.superviseReplicator(supervisor, child, failures, reason)
 		return
 	}
-	err := fmt.Errorf("%w: the state machine panicked: %v", ErrGroupFailed, reason)
+	p := stacked(reason)
+	s.c.Logger.Error("the state machine panicked", "reason", p.reason, "stack", p.stack)
+	err := fmt.Errorf("%w: the state machine panicked: %v", ErrGroupFailed, p.reason)
 	s.door.close(err) // not even stale reads can be answered
 	s.dropHanded()
 	supervisor.StopChildren(child)
@@ -108,7 +113,8 @@ func (s *server) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor
 // superviseReplicator gives up a replicator that panics again and again: its follower hears nothing more of this leadership.
 func (s *server) superviseReplicator(supervisor actor.Supervisor, child *actor.PID, failures *actor.RestartStatistics, reason any) {
 	const enough = 10
-	s.c.Logger.Error("a replicator panicked", "actor", child.Id, "reason", reason)
+	p := stacked(reason)
+	s.c.Logger.Error("a replicator panicked", "actor", child.Id, "reason", p.reason, "stack", p.stack)
 	failures.Fail()
 	if failures.FailureCount() > enough {
 		supervisor.StopChildren(child)

@@ -82,7 +82,10 @@ func (c *candidate) appendEntries(s *server, m *messages.AppendEntries) {
 }
 
 // timeout: if election timeout elapses, start new election (section 5.2), with a pre-vote first.
-func (c *candidate) timeout(s *server) { s.become(&candidate{}) }
+func (c *candidate) timeout(s *server) {
+	s.tellNoLeader()
+	s.become(&candidate{})
+}
 
 func (c *candidate) callers(s *server, proposals []proposal, queries []query) {
 	s.door.refuse(proposals, queries, s.notLeader())

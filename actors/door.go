@@ -42,6 +42,8 @@ type Door struct {
 	closed    error
 	// lookups are with the machine, which may die before it comes to them: a mailbox that ends drops what is in it.
 	lookups list.List
+	// open: the machine runs. Mail to an actor that does not run yet is lost.
+	open bool
 }
 
 type proposal struct {
@@ -62,6 +64,9 @@ func (d *Door) PID() *actor.PID { return d.pid }
 
 // Status is as of the last message that the server handled.
 func (d *Door) Status() Status { return d.board.status() }
+
+// Changed is closed when the status changes from now on, but for its indexes.
+func (d *Door) Changed() <-chan struct{} { return d.board.change() }
 
 // Propose asks for a command to be replicated and applied. The command must not change until the caller has its answer.
 func (d *Door) Propose(command []byte, caller Caller) {
@@ -103,16 +108,31 @@ func (d *Door) QueryStale(q []byte, caller Caller) {
 // look hands reads to the machine, whose they are from now on.
 func (d *Door) look(l *lookup) {
 	d.mu.Lock()
-	err := d.closed
+	err, open := d.closed, d.open
 	if err == nil {
 		l.place = d.lookups.PushBack(l)
 	}
 	d.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		d.refuseQueries(l.queries, err)
-		return
+	case open:
+		d.root.Send(d.machine, l)
 	}
-	d.root.Send(d.machine, l)
+}
+
+// opened hands the machine, which runs from now on, the reads that came before.
+func (d *Door) opened() {
+	var early []any
+	d.mu.Lock()
+	d.open = true
+	for e := d.lookups.Front(); e != nil; e = e.Next() {
+		early = append(early, e.Value)
+	}
+	d.mu.Unlock()
+	for _, l := range early {
+		d.root.Send(d.machine, l)
+	}
 }
 
 // looked forgets reads that the machine has answered.

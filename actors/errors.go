@@ -31,9 +31,14 @@ type NotLeaderError struct {
 	LeaderID string
 	// ClientAddress is where clients reach the leader; it may be empty.
 	ClientAddress string
+	// Reason is why no leader is known; nil when one is.
+	Reason error
 }
 
 func (e *NotLeaderError) Error() string {
+	if e.LeaderID == "" && e.Reason != nil {
+		return e.Reason.Error()
+	}
 	if e.LeaderID == "" {
 		return "no leader is known: try again, or ask another node"
 	}

@@ -14,6 +14,7 @@ type follower struct {
 	clientAddress string
 	heard         time.Time
 	ack           acknowledgement
+	pace          pace
 	dropped       string // why the last damaged message was dropped, to log it once
 }
 
@@ -62,6 +63,7 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 	if len(m.Entries) == 0 {
 		f.clientAddress = m.ClientAddress
 	}
+	f.pace.measure(m.LeaderCommit, s.lastApplied, f.heard, s.c.Timing.Election)
 	s.resetElectionTimer()
 	f.acknowledge(s, reply, verified)
 }

@@ -38,12 +38,12 @@ type journal struct {
 	err     error
 }
 
-// StartJournal spawns the journal of a node. Commits run on run. When the journal itself fails, broken is told, from any goroutine:
-// the servers of the node must be told with Door.StorageFailed. Props are added to the actor's.
+// StartJournal spawns the journal of a node. Commits run on run. When the journal itself fails, broken is told, from any goroutine, with an
+// error that has a Stack() string: the servers of the node must be told with Door.StorageFailed. Props are added to the actor's.
 func StartJournal(root *actor.RootContext, store Committer, run Executor, broken func(error), props ...actor.PropsOption) (*actor.PID, error) {
 	j := &journal{store: store, run: run}
-	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(reason any) {
-		broken(fmt.Errorf("the journal panicked: %v", reason))
+	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(p *panicked) {
+		broken(fmt.Errorf("the journal panicked: %w", p))
 	}})}, props...)
 	return root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return j }, options...), "journal")
 }

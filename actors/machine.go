@@ -32,6 +32,7 @@ type machine struct {
 type replay struct{ last uint64 }
 
 func (m *machine) Receive(ctx actor.Context) {
+	defer withStack()
 	switch mail := ctx.Message().(type) {
 	case *apply:
 		if mail.taken.Swap(true) {

@@ -43,6 +43,7 @@ type replicator struct {
 type idle struct{ of *replicator }
 
 func (r *replicator) Receive(ctx actor.Context) {
+	defer withStack()
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		r.probe(ctx)
@@ -63,7 +64,7 @@ func (r *replicator) Receive(ctx actor.Context) {
 }
 
 func (r *replicator) renew(ctx actor.Context, m *permit) {
-	r.round, r.commit, r.last, r.header = m.round, m.commit, max(r.last, m.last), withReceiver(m.header, r.to.ID)
+	r.round, r.commit, r.last, r.header = m.round, m.commit, max(r.last, m.last), r.address(m.header)
 	r.permitted = r.c.Clock.Now().Add(r.c.Timing.Election)
 	if m.now {
 		r.send(ctx, nil)
@@ -71,9 +72,11 @@ func (r *replicator) renew(ctx actor.Context, m *permit) {
 	r.pump(ctx)
 }
 
-// withReceiver copies a header: messages on their way are never changed.
-func withReceiver(h *messages.Header, to string) *messages.Header {
-	return &messages.Header{ClusterId: h.ClusterId, Group: h.Group, From: h.From, To: to, StoreId: h.StoreId, Term: h.Term}
+// address copies a header and names the receiver: messages on their way are never changed.
+func (r *replicator) address(h *messages.Header) *messages.Header {
+	return &messages.Header{
+		ClusterId: h.ClusterId, Group: h.Group, From: h.From, To: r.to.ID, StoreId: h.StoreId, Term: h.Term, ToStoreId: r.store,
+	}
 }
 
 // heartbeat sends an empty AppendEntries when nothing else was sent for an interval (section 5.2). It names the last entry sent,

@@ -28,6 +28,10 @@ type server struct {
 	// handed is the apply that the machine has not confirmed, nil when it is idle.
 	handed *apply
 
+	leaderless leaderless
+	// foundedElsewhere: a peer knows the group's cluster id.
+	foundedElsewhere bool
+
 	flushing  bool
 	round     uint64 // of pre-votes
 	spawned   int    // replicators so far: names are never used again
@@ -105,6 +109,7 @@ func (s *server) finish() {
 		s.ctx.Send(s.ctx.Self(), flush{})
 	}
 	s.apply()
+	s.watchLeader()
 	s.checkInvariants()
 	s.publish()
 	s.observe()
@@ -112,6 +117,7 @@ func (s *server) finish() {
 
 func (s *server) start() {
 	s.machine = s.spawnMachine()
+	s.door.opened()
 	s.become(&follower{})
 	s.resetElectionTimer()
 }
@@ -129,7 +135,7 @@ func (s *server) stop() {
 	s.door.refuse(proposals, queries, err)
 	status := s.door.Status()
 	if status.Role != Failed {
-		status.Role, status.Err = Stopped, err
+		status.Role, status.Err, status.Unready = Stopped, err, err
 	}
 	s.door.board.show(status)
 }
@@ -268,17 +274,17 @@ func (s *server) leaderID() string {
 
 // notLeader is what callers learn from a server that does not lead.
 func (s *server) notLeader() error {
-	if f, ok := s.role.(*follower); ok {
+	if f, ok := s.role.(*follower); ok && f.leader != "" {
 		return &NotLeaderError{LeaderID: f.leader, ClientAddress: f.clientAddress}
 	}
-	return &NotLeaderError{}
+	return &NotLeaderError{Reason: s.noLeader()}
 }
 
 // publish shows the state at the door.
 func (s *server) publish() {
 	now := Status{
 		Role: s.role.kind(), Term: s.currentTerm, LeaderID: s.leaderID(), CommitIndex: s.commitIndex, AppliedIndex: s.lastApplied,
-		LastIndex: s.log.last, DurableIndex: s.outbox.durable, ClusterID: s.clusterID,
+		LastIndex: s.log.last, DurableIndex: s.outbox.durable, ClusterID: s.clusterID, Unready: s.unready(),
 	}
 	switch r := s.role.(type) {
 	case *leader:

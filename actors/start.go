@@ -36,11 +36,11 @@ func Start(root *actor.RootContext, c Config) (*Door, error) {
 
 func (s *server) spawn(root *actor.RootContext) error {
 	s.door.board.show(Status{Term: s.currentTerm, CommitIndex: s.commitIndex, LastIndex: s.log.last, DurableIndex: s.outbox.durable})
-	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(reason any) {
-		s.c.Logger.Error("the group's server panicked and is stopped", "reason", reason)
-		err := fmt.Errorf("%w: its server panicked: %v", ErrGroupFailed, reason)
+	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(p *panicked) {
+		s.c.Logger.Error("the group's server panicked and is stopped", "reason", p.reason, "stack", p.stack)
+		err := fmt.Errorf("%w: its server panicked: %v", ErrGroupFailed, p.reason)
 		status := s.door.Status()
-		status.Role, status.Err = Failed, err
+		status.Role, status.Err, status.Unready = Failed, err, err
 		s.door.board.show(status)
 		s.door.close(err)
 	}})}, s.c.Props...)

@@ -43,7 +43,11 @@ func newState(c *Config, identity *messages.Identity, r persistence.Recovered) s
 
 // header of a message to the node to.
 func (s *state) header(to string) *messages.Header {
-	return &messages.Header{ClusterId: s.clusterID, Group: s.group, From: s.id, To: to, StoreId: s.storeID, Term: s.currentTerm}
+	h := &messages.Header{ClusterId: s.clusterID, Group: s.group, From: s.id, To: to, StoreId: s.storeID, Term: s.currentTerm}
+	if p := s.peers.of(to); p != nil {
+		h.ToStoreId = p.store
+	}
+	return h
 }
 
 // setTerm begins a term in which this server has not voted.

@@ -1,6 +1,9 @@
 package actors
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Role is what a server is in its term.
 type Role uint8
@@ -47,6 +50,9 @@ type Status struct {
 	ClusterID uint64
 	// Ready: this server leads, and has committed an entry of its term.
 	Ready bool
+	// Unready is why this server cannot serve now, nil when it can: a [NoLeaderError], a [BehindError], a [NotCountedError],
+	// [ErrNothingCommitted], or Err.
+	Unready error
 	// Err is why a Failed or Stopped server is so, otherwise nil.
 	Err error
 }
@@ -56,6 +62,9 @@ type Status struct {
 type board struct {
 	rest                           atomic.Pointer[Status] // without indexes
 	commit, applied, last, durable atomic.Uint64
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when the rest changes; nil: nobody waits
 }
 
 // show is called by one goroutine at a time.
@@ -68,7 +77,23 @@ func (b *board) show(s Status) {
 	if shown := b.rest.Load(); shown == nil || *shown != s {
 		kept := s
 		b.rest.Store(&kept)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.changed != nil {
+			close(b.changed)
+			b.changed = nil
+		}
 	}
+}
+
+// change is closed when the status changes, but for its indexes.
+func (b *board) change() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.changed == nil {
+		b.changed = make(chan struct{})
+	}
+	return b.changed
 }
 
 func (b *board) status() Status {

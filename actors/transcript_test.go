@@ -24,6 +24,7 @@ import (
 //
 //	server of=3 [term=2 vote=n2 log=1@1,2@2 commit=1]   a fresh server, with this on its disk; [stall=1s]: its DiskStall
 //	append from=n2 term=2 prev=1@1 [entries=2@2] [commit=1] [round=1] [store=..] [cluster=..] [to=..] [group=..]
+//	    store: the data directory that it comes from; known: the one that its sender knows n1 by
 //	vote from=n2 term=2 last=2@2 [pre] [round=7]        a RequestVote
 //	voted from=n2 [term=2] [refused] [pre] [round=..]   its reply; the round of the last request, unless given
 //	ack from=n2 match=3 [round=..] [term=..]            an AppendEntriesReply to the replicator of n2
@@ -32,6 +33,7 @@ import (
 //	propose x y | query                                 callers at the door
 //	sync                                                the disk finishes all that was written
 //	wait 100ms | pause 3s                               time passes; pause: and nothing is handled meanwhile
+//	ready                                               whether the server can serve, or why not
 //	lost n2                                             the connection to n2 broke
 //	disk fails
 //
@@ -308,6 +310,12 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 			duration = 0
 		}
 		s.clock.advance(duration)
+	case "ready":
+		if err := s.door.Status().Unready; err != nil {
+			s.say("%v", err)
+		} else {
+			s.say("ready")
+		}
 	case "lost":
 		s.door.LeaderLost(d.CmdArgs[0].Key + ":1")
 	case "disk":
@@ -405,7 +413,7 @@ func (c script) header(term uint64) *messages.Header {
 	from := c.text("from", "")
 	return &messages.Header{
 		ClusterId: c.number("cluster", 0), Group: c.text("group", "g"), From: from, To: c.text("to", "n1"),
-		StoreId: c.number("store", 10+c.parse(strings.TrimLeft(from, "nx"))), Term: c.number("term", term),
+		StoreId: c.number("store", 10+c.parse(strings.TrimLeft(from, "nx"))), Term: c.number("term", term), ToStoreId: c.number("known", 0),
 	}
 }
 

@@ -37,6 +37,29 @@ func (g *Group) Members() []actors.Member { return slices.Clone(g.members) }
 // Status is what this node's server says of itself. It costs nothing.
 func (g *Group) Status() actors.Status { return g.door.Status() }
 
+// WaitReady waits until this node can serve: a leader is known, and what it had committed is applied here. (Only the leader takes
+// commands.) The error says what is missing when ctx is done, or that the group can never serve on this node again.
+func (g *Group) WaitReady(ctx context.Context) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	for {
+		changed := g.door.Changed()
+		s := g.Status()
+		if err := g.failed(s); err != nil {
+			return fmt.Errorf("group %s cannot serve: %w", g.name, err)
+		}
+		if s.Unready == nil {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("group %s is not ready: %w (%w)", g.name, s.Unready, ctx.Err())
+		}
+	}
+}
+
 // Propose replicates a command and applies it on every node. It returns when this node applied it, with the state machine's
 // result. The command belongs to the group from then on: it must never be changed.
 //

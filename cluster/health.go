@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/troupe-raft/troupe/actors"
 )
 
 // healthz answers 200 as long as the process can do its work, and 503 when only a restart can help.
 func (p *clientPort) healthz(w http.ResponseWriter, _ *http.Request) {
-	reportHealth(w, p.node.Failed())
+	reportHealth(w, p.node.broken())
 }
 
 // readyz answers 200 when every group on this node is part of a working cluster, as far as the node can tell.
@@ -25,7 +27,20 @@ func reportHealth(w http.ResponseWriter, err error) {
 	_, _ = fmt.Fprintln(w, "ok")
 }
 
-// ready says what keeps the node from serving: a failure, no leader, or a leader that has not yet committed in its term.
+// broken says why the node needs a restart, or nil.
+func (n *Node) broken() error {
+	if err := n.Failed(); err != nil {
+		return err
+	}
+	for _, g := range n.Groups() {
+		if s := g.Status(); s.Role == actors.Failed {
+			return fmt.Errorf("group %s: %w", g.name, g.failed(s))
+		}
+	}
+	return nil
+}
+
+// ready says what keeps the node from serving.
 func (n *Node) ready() error {
 	if err := n.Failed(); err != nil {
 		return err
@@ -35,16 +50,8 @@ func (n *Node) ready() error {
 		return errors.New("no group is started on this node yet")
 	}
 	for _, g := range groups {
-		s := g.Status()
-		switch {
-		case g.failed(s) != nil:
-			return fmt.Errorf("group %s: %w", g.name, g.failed(s))
-		case s.LeaderID == "" && s.LastIndex == 0:
-			return fmt.Errorf("group %s: not founded yet: its first election needs all %d members, start those that do not run", g.name, len(g.members))
-		case s.LeaderID == "":
-			return fmt.Errorf("group %s: no leader is known", g.name)
-		case s.LeaderID == n.ID() && !s.Ready:
-			return fmt.Errorf("group %s: this node was elected and has committed nothing in its term yet", g.name)
+		if err := g.unready(g.Status()); err != nil {
+			return fmt.Errorf("group %s: %w", g.name, err)
 		}
 	}
 	return nil

@@ -199,7 +199,12 @@ func (n *Node) Done() <-chan struct{} { return n.done }
 // storageFailed is called by the store, from anywhere, and must not block.
 func (n *Node) storageFailed(err error) {
 	n.failure.CompareAndSwap(nil, &err)
-	n.log.Error("the storage failed: the node promises nothing until it is restarted", "err", err)
+	attributes := []any{"err", err}
+	var p interface{ Stack() string }
+	if errors.As(err, &p) {
+		attributes = append(attributes, "stack", p.Stack())
+	}
+	n.log.Error("the storage failed: the node promises nothing until it is restarted", attributes...)
 	for _, g := range n.Groups() {
 		g.door.StorageFailed(err)
 	}

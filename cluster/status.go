@@ -11,8 +11,12 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// probeTime is how long a member may take to answer before it counts as unreachable.
-const probeTime = 500 * time.Millisecond
+// How long the others may take to answer.
+const (
+	probeTime  = 500 * time.Millisecond // a member that is connected
+	dialTime   = 100 * time.Millisecond // one that is not: it may have just been started
+	probeAgain = 50 * time.Millisecond  // a question may be lost, so it is asked again
+)
 
 // prober is the actor "node" of the internal actor system: it tells peers the status of this node's servers, and collects
 // what they tell.
@@ -67,45 +71,77 @@ func (p *prober) take(m *messages.NodeStatusReply) {
 	}
 }
 
-// ask gathers what the group's other members say of themselves, by id.
+// ask gathers what the group's other members say of themselves, by id. It ends in time for whoever waits for it.
 func (p *prober) ask(ctx context.Context, g *Group) map[string]*messages.MemberStatus {
-	answers := make(chan *messages.NodeStatusReply, 2*len(g.members))
-	p.mu.Lock()
-	p.round++
-	round := p.round
-	p.pending[round] = answers
-	p.mu.Unlock()
-	defer func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.pending, round)
-	}()
-
-	missing := map[string]bool{}
-	for _, member := range g.members {
-		if member.ID != p.node.ID() {
-			missing[member.ID] = true
-			p.node.system.Root.Send(actor.NewPID(member.Address, proberName),
-				&messages.NodeStatusRequest{Group: g.name, From: p.node.ID(), Round: round})
+	ctx, cancel := inTime(ctx)
+	defer cancel()
+	round, answers, forget := p.open(2 * len(g.members))
+	defer forget()
+	missing := map[string]actors.Member{}
+	for _, m := range g.members {
+		if m.ID != p.node.ID() {
+			missing[m.ID] = m
 		}
 	}
-	timer := time.NewTimer(probeTime)
-	defer timer.Stop()
+	again := time.NewTicker(probeAgain)
+	defer again.Stop()
 	told := map[string]*messages.MemberStatus{}
-	for len(missing) > 0 {
+	p.question(g, round, missing)
+	for start := time.Now(); p.worthWaiting(missing, time.Since(start)); {
 		select {
 		case m := <-answers:
-			if missing[m.GetFrom()] && m.GetStatus() != nil {
+			if _, asked := missing[m.GetFrom()]; asked && m.GetStatus() != nil {
 				delete(missing, m.GetFrom())
 				told[m.GetFrom()] = m.GetStatus()
 			}
-		case <-timer.C:
-			return told
+		case <-again.C:
+			p.question(g, round, missing)
 		case <-ctx.Done():
 			return told
 		}
 	}
 	return told
+}
+
+// inTime ends a context early enough for an answer to travel.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, has := ctx.Deadline()
+	if !has {
+		return context.WithCancel(ctx)
+	}
+	left := time.Until(deadline)
+	return context.WithDeadline(ctx, deadline.Add(-min(left/4, dialTime)))
+}
+
+// open begins a round of answers.
+func (p *prober) open(most int) (round uint64, answers chan *messages.NodeStatusReply, forget func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.round++
+	round, answers = p.round, make(chan *messages.NodeStatusReply, most)
+	p.pending[round] = answers
+	return round, answers, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.pending, round)
+	}
+}
+
+func (p *prober) question(g *Group, round uint64, members map[string]actors.Member) {
+	for _, m := range members {
+		p.node.system.Root.Send(actor.NewPID(m.Address, proberName),
+			&messages.NodeStatusRequest{Group: g.name, From: p.node.ID(), Round: round})
+	}
+}
+
+// worthWaiting says whether any of the members may still answer.
+func (p *prober) worthWaiting(members map[string]actors.Member, waited time.Duration) bool {
+	for _, m := range members {
+		if waited < dialTime || waited < probeTime && p.node.transport.Connected(m.Address) {
+			return true
+		}
+	}
+	return false
 }
 
 // memberStatus is what this node tells of its server.
@@ -119,10 +155,18 @@ func (g *Group) memberStatus() *messages.MemberStatus {
 	if s.Role != actors.Failed && s.Role != actors.Stopped {
 		m.Role = s.Role.String()
 	}
-	if err := g.failed(s); err != nil {
+	if err := g.unready(s); err != nil {
 		m.Error = err.Error()
 	}
 	return m
+}
+
+// unready says what keeps the server from serving, or nil.
+func (g *Group) unready(s actors.Status) error {
+	if err := g.failed(s); err != nil {
+		return err
+	}
+	return s.Unready
 }
 
 // failed says why the server can promise nothing any more, or nil.
@@ -158,7 +202,7 @@ func (g *Group) clusterStatus(ctx context.Context, local bool) *messages.StatusR
 		}
 		m := told[member.ID]
 		if m == nil {
-			m = &messages.MemberStatus{Error: "no answer within " + probeTime.String()}
+			m = &messages.MemberStatus{Error: g.node.noAnswer(member)}
 		} else {
 			m.Reachable = true
 			if m.LeaderId != "" && m.Term >= leaderTerm {
@@ -169,4 +213,12 @@ func (g *Group) clusterStatus(ctx context.Context, local bool) *messages.StatusR
 		response.Members = append(response.Members, m)
 	}
 	return response
+}
+
+// noAnswer says what is known of a member that did not tell its status.
+func (n *Node) noAnswer(m actors.Member) string {
+	if n.transport.Connected(m.Address) {
+		return "no answer in time: it is connected, and slow, paused or cut off"
+	}
+	return "no answer: it does not run, or cannot be reached from " + n.ID()
 }

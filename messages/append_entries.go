@@ -125,6 +125,8 @@ func (h *Header) merge(b []byte) error {
 			h.StoreId, n = protowire.ConsumeFixed64(b)
 		case field == 6 && wire == protowire.VarintType:
 			h.Term, n = protowire.ConsumeVarint(b)
+		case field == 7 && wire == protowire.Fixed64Type:
+			h.ToStoreId, n = protowire.ConsumeFixed64(b)
 		default:
 			n = protowire.ConsumeFieldValue(field, wire, b)
 		}

@@ -19,7 +19,8 @@ func drawAppendEntries(t *rapid.T) *AppendEntries {
 	if rapid.Bool().Draw(t, "has a header") {
 		m.Header = &Header{
 			ClusterId: number.Draw(t, "cluster"), StoreId: number.Draw(t, "store"), Term: number.Draw(t, "header term"),
-			Group: text.Draw(t, "group"), From: text.Draw(t, "from"), To: text.Draw(t, "to"),
+			ToStoreId: number.Draw(t, "to store"),
+			Group:     text.Draw(t, "group"), From: text.Draw(t, "from"), To: text.Draw(t, "to"),
 		}
 	}
 	return m

@@ -23,7 +23,8 @@ func (f fields) flag(b bool) fields {
 }
 
 func (f fields) header(h *Header) fields {
-	return f.number(h.GetClusterId()).text(h.GetGroup()).text(h.GetFrom()).text(h.GetTo()).number(h.GetStoreId()).number(h.GetTerm())
+	f = f.number(h.GetClusterId()).text(h.GetGroup()).text(h.GetFrom()).text(h.GetTo())
+	return f.number(h.GetStoreId()).number(h.GetTerm()).number(h.GetToStoreId())
 }
 
 // covered is a message's part of its checksum.

@@ -99,7 +99,7 @@ func other(kind protoreflect.Kind) protoreflect.Value {
 
 // Whatever single bit is flipped on the way, the message is not taken for intact (N-04).
 func TestNoFlippedBitGoesUnnoticed(t *testing.T) {
-	h := &Header{ClusterId: 1 << 60, Group: "g", From: "n1", To: "n2", StoreId: 3, Term: 4}
+	h := &Header{ClusterId: 1 << 60, Group: "g", From: "n1", To: "n2", StoreId: 3, Term: 4, ToStoreId: 5}
 	for _, m := range []sealed{
 		&RequestVote{Header: h, PreVote: true, LastLogIndex: 5, LastLogTerm: 4, Round: 6},
 		&RequestVoteReply{Header: h, Granted: true, Round: 6},

@@ -36,7 +36,10 @@ type Header struct {
 	// The random id of the sender's data directory: a wiped disk has another one.
 	StoreId uint64 `protobuf:"fixed64,5,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
 	// The sender's currentTerm.
-	Term          uint64 `protobuf:"varint,6,opt,name=term,proto3" json:"term,omitempty"`
+	Term uint64 `protobuf:"varint,6,opt,name=term,proto3" json:"term,omitempty"`
+	// The id of the data directory that the sender knows the receiver by; 0: it never heard it. A receiver with another one learns
+	// here that what it says does not count.
+	ToStoreId     uint64 `protobuf:"fixed64,7,opt,name=to_store_id,json=toStoreId,proto3" json:"to_store_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -109,6 +112,13 @@ func (x *Header) GetStoreId() uint64 {
 func (x *Header) GetTerm() uint64 {
 	if x != nil {
 		return x.Term
+	}
+	return 0
+}
+
+func (x *Header) GetToStoreId() uint64 {
+	if x != nil {
+		return x.ToStoreId
 	}
 	return 0
 }
@@ -486,7 +496,7 @@ var File_raft_proto protoreflect.FileDescriptor
 const file_raft_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"raft.proto\x12\x0etroupe.raft.v1\"\x90\x01\n" +
+	"raft.proto\x12\x0etroupe.raft.v1\"\xb0\x01\n" +
 	"\x06Header\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\x06R\tclusterId\x12\x14\n" +
@@ -494,7 +504,8 @@ const file_raft_proto_rawDesc = "" +
 	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\tR\x02to\x12\x19\n" +
 	"\bstore_id\x18\x05 \x01(\x06R\astoreId\x12\x12\n" +
-	"\x04term\x18\x06 \x01(\x04R\x04term\"\xd4\x01\n" +
+	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1e\n" +
+	"\vto_store_id\x18\a \x01(\x06R\ttoStoreId\"\xd4\x01\n" +
 	"\vRequestVote\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x19\n" +
 	"\bpre_vote\x18\x02 \x01(\bR\apreVote\x12$\n" +

@@ -56,9 +56,12 @@ func unavailable(ctx context.Context, after time.Duration, address string, last 
 			cause: cause,
 		}
 	}
+	advice := ": check the endpoints, and that a majority of the nodes runs"
+	if connect.IsWireError(last) { // the server said what is wrong
+		advice = ""
+	}
 	return &callError{
-		text: fmt.Sprintf("no server did it within %v (last, %s: %s): check the endpoints, and that a majority of the nodes runs",
-			after, address, sentence(last)),
+		text:  fmt.Sprintf("no server did it within %v (last, %s: %s)%s", after, address, sentence(last), advice),
 		kind:  ErrUnavailable,
 		cause: errors.Join(cause, last),
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/troupe-raft/troupe/cluster/client"
@@ -75,7 +76,7 @@ func printStatus(w io.Writer, s *messages.StatusResponse) error {
 	if leader := s.GetLeader(); leader != "" {
 		fmt.Fprintf(w, "%s leads.\n\n", leader)
 	} else {
-		fmt.Fprint(w, "No leader is known: is a majority of the nodes running?\n\n")
+		fmt.Fprintf(w, "%s.\n\n", noLeader(s))
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NODE\tROLE\tTERM\tLAST\tCOMMITTED\tAPPLIED\tPEERS\tCLIENTS\tSTATE")
@@ -86,6 +87,16 @@ func printStatus(w io.Writer, s *messages.StatusResponse) error {
 			number(m.GetAppliedIndex(), known), orDash(m.GetPeerAddress(), true), orDash(m.GetClientAddress(), true), state(m))
 	}
 	return table.Flush()
+}
+
+// noLeader is why there is no leader, in the words of the first member that says so.
+func noLeader(s *messages.StatusResponse) string {
+	for _, m := range s.GetMembers() {
+		if why := oneLine(m.GetError()); m.GetReachable() && m.GetRole() != "" && why != "" {
+			return strings.ToUpper(why[:1]) + why[1:]
+		}
+	}
+	return "No leader is known"
 }
 
 func state(m *messages.MemberStatus) string {

@@ -100,6 +100,12 @@ func (p *peer) SendSystemMessage(*actor.PID, any) { p.transport.counters.drop(Dr
 // Stop drops likewise.
 func (p *peer) Stop(*actor.PID) { p.transport.counters.drop(DropSystem) }
 
+// Connected says whether mail to the address may leave now.
+func (t *Transport) Connected(address string) bool {
+	p := t.peer(address)
+	return p != nil && p.link.Load() != nil
+}
+
 func (p *peer) known() bool { return p.life.Load() != nil }
 
 func (p *peer) fail(err error) {
