@@ -23,7 +23,7 @@ const (
 type writers struct {
 	client  *client.Client
 	ledgers [][keysPerWriter]ledger // one writer's are its own until it has ended
-	cancel  context.CancelFunc
+	stopped atomic.Bool
 	running sync.WaitGroup
 
 	acknowledged, unknown atomic.Int64
@@ -44,20 +44,15 @@ type ledger struct {
 	regress      string // says how, when it did
 }
 
-// lostError says that the cluster broke its promise.
-type lostError struct{ text string }
-
-func (e *lostError) Error() string { return e.text }
-
+// startWriters writes until stop, or until ctx is done.
 func startWriters(ctx context.Context, c *client.Client, count int) *writers {
-	ctx, cancel := context.WithCancel(ctx)
-	w := &writers{client: c, cancel: cancel, ledgers: make([][keysPerWriter]ledger, count), start: time.Now()}
+	w := &writers{client: c, ledgers: make([][keysPerWriter]ledger, count), start: time.Now()}
 	for i := range w.ledgers {
 		for k := range w.ledgers[i] {
 			w.ledgers[i][k].key = fmt.Sprintf("writer-%d/key-%d", i, k)
 		}
 		w.running.Go(func() {
-			for n := 0; ctx.Err() == nil; n++ {
+			for n := 0; ctx.Err() == nil && !w.stopped.Load(); n++ {
 				w.write(ctx, &w.ledgers[i][n%keysPerWriter])
 			}
 		})
@@ -66,8 +61,7 @@ func startWriters(ctx context.Context, c *client.Client, count int) *writers {
 }
 
 func (w *writers) write(ctx context.Context, l *ledger) {
-	// A write under way when the writers are stopped is waited for: its outcome would be unknown for no reason.
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	limited, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
 	l.tried++
 	version, err := w.client.Put(limited, l.key, demoValue(l.tried))
@@ -113,7 +107,7 @@ func (w *writers) watchGap() { w.watching.Store(true) }
 // gapOver waits for acknowledgements under the new leader and returns the longest time without one.
 func (w *writers) gapOver(ctx context.Context) (time.Duration, error) {
 	for seen := w.after.Load(); w.after.Load() == seen; {
-		if err := until(ctx, time.Now().Add(time.Millisecond)); err != nil {
+		if err := sleepFor(ctx, time.Millisecond); err != nil {
 			return 0, err
 		}
 	}
@@ -129,9 +123,9 @@ func (w *writers) rate(elapsed time.Duration) int64 {
 	return int64(float64(done) / elapsed.Seconds())
 }
 
-// stop ends the writers and waits for them.
+// stop ends the writers and waits for what is under way: its outcome would be unknown for no reason.
 func (w *writers) stop() {
-	w.cancel()
+	w.stopped.Store(true)
 	w.running.Wait()
 }
 
@@ -144,7 +138,7 @@ func (w *writers) keys() int { return len(w.ledgers) * keysPerWriter }
 // check reads every key, after stop. What was acknowledged must be there, or something that was written after it.
 func (w *writers) check(ctx context.Context, c *client.Client) error {
 	if w.acknowledged.Load() == 0 {
-		return &lostError{"no write was acknowledged"}
+		return errors.New("no write was acknowledged")
 	}
 	errs := make([]error, len(w.ledgers))
 	var all sync.WaitGroup
@@ -167,23 +161,26 @@ func (w *writers) check(ctx context.Context, c *client.Client) error {
 }
 
 func (l *ledger) check(ctx context.Context, c *client.Client) error {
-	if l.regress != "" {
-		return &lostError{l.regress}
-	}
 	value, version, found, err := c.Get(ctx, l.key)
 	if err != nil {
 		return fmt.Errorf("cannot read %s to check it: %w", l.key, err)
 	}
-	number := demoNumber(value)
+	return l.compare(found, demoNumber(value), version)
+}
+
+// compare says how what was read contradicts what was acknowledged.
+func (l *ledger) compare(found bool, number, version uint64) error {
 	switch {
+	case l.regress != "":
+		return errors.New(l.regress)
 	case !found && l.acked > 0:
-		return &lostError{fmt.Sprintf("%s is gone: write %d of it was acknowledged", l.key, l.acked)}
+		return fmt.Errorf("%s is gone: write %d of it was acknowledged", l.key, l.acked)
 	case number < l.acked:
-		return &lostError{fmt.Sprintf("%s lost its write %d, which was acknowledged: it has write %d", l.key, l.acked, number)}
+		return fmt.Errorf("%s lost its write %d, which was acknowledged: it has write %d", l.key, l.acked, number)
 	case number > l.tried:
-		return &lostError{fmt.Sprintf("%s has write %d, but only %d were sent", l.key, number, l.tried)}
+		return fmt.Errorf("%s has write %d, but only %d were sent", l.key, number, l.tried)
 	case version < l.version:
-		return &lostError{fmt.Sprintf("%s went back from version %d to %d", l.key, l.version, version)}
+		return fmt.Errorf("%s went back from version %d to %d", l.key, l.version, version)
 	}
 	return nil
 }

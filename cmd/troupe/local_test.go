@@ -8,21 +8,6 @@ import (
 	"testing"
 )
 
-func TestDemo(t *testing.T) {
-	dir := t.TempDir()
-	o := troupe(t, "", "demo", "--for", "4s", "--writers", "16", "--dir", dir)
-	if o.code != 0 || o.err != "" || !strings.HasSuffix(o.out, "every acknowledged write is there\n") {
-		t.Fatalf("demo: %v", o)
-	}
-	for _, want := range []string{"which leads, is stopped now", "leads: writes went on after", "is back from its directory", "writes/s", "writes were acknowledged", "without a leader for"} {
-		if !strings.Contains(o.out, want) {
-			t.Errorf("the demo does not say %q:\n%s", want, o.out)
-		}
-	}
-	isEmpty(t, dir)
-	t.Log("\n" + o.out)
-}
-
 func isEmpty(t *testing.T, dir string) {
 	t.Helper()
 	left, err := os.ReadDir(dir)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"runtime"
 	"time"
 
@@ -40,6 +42,7 @@ type serveOptions struct {
 	tls            cluster.TLS
 	initialCluster string
 	logLevel       slog.Level
+	endWithInput   bool
 }
 
 func (o *serveOptions) register(flags *flag.FlagSet) {
@@ -57,6 +60,7 @@ func (o *serveOptions) register(flags *flag.FlagSet) {
 	flags.StringVar(&o.tls.CertFile, "peer-cert", "", "PEM `file` with this node's certificate; with --peer-key and --peer-ca: mutual TLS between nodes")
 	flags.StringVar(&o.tls.KeyFile, "peer-key", "", "PEM `file` with the certificate's key")
 	flags.StringVar(&o.tls.CAFile, "peer-ca", "", "PEM `file` with the authority that signed all nodes' certificates")
+	flags.BoolVar(&o.endWithInput, "end-with-input", false, hidden)
 	flags.Func("log-level", "lowest `level` to log: debug, info, warn or error (default info)", func(level string) error {
 		if o.logLevel.UnmarshalText([]byte(level)) != nil {
 			return errors.New("it is debug, info, warn or error")
@@ -97,6 +101,10 @@ func (o *serveOptions) serve(ctx context.Context, t *terminal) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	if o.endWithInput {
+		ctx = context.WithoutCancel(ctx) // a Ctrl-C on the terminal that both share is the starter's to handle
+		go endWith(t.in)
+	}
 	defer runtime.KeepAlive(newBallast())
 	members, err := cluster.ParseMembers(o.initialCluster)
 	if err != nil {
@@ -126,4 +134,10 @@ func (o *serveOptions) serve(ctx context.Context, t *terminal) error {
 		return fmt.Errorf("the node did not stop cleanly, which loses nothing that was acknowledged: %w", err)
 	}
 	return nil
+}
+
+// endWith ends this process when its input ends: whoever started it, and holds the other end of the pipe, is gone.
+func endWith(in io.Reader) {
+	_, _ = io.Copy(io.Discard, in)
+	os.Exit(exitFailed)
 }
