@@ -49,7 +49,8 @@ func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
 }
 
-// Put sets key to value and returns the key's version, 1 for a new key.
+// Put sets key to value and returns the key's version. Each write to a key adds one; a new key starts one above the highest version
+// that any deleted key had, so at 1 while nothing was deleted.
 func (c *Client) Put(ctx context.Context, key string, value []byte) (version uint64, err error) {
 	request := &messages.PutRequest{Key: key, Value: value}
 	err = c.call(ctx, key, write, func(ctx context.Context, s *server) error {
