@@ -18,10 +18,11 @@ func benchCommand() *command {
 		summary: "Measure how fast a cluster is.",
 		text: `
 --local N starts N nodes in this process, with loopback sockets and every write synced to disk, and calls the leader through the
-Go API. --endpoints measures a running cluster over its client ports; it writes keys named 00000000 to 00004095.
+Go API. Without --endpoints it starts three. --endpoints measures a running cluster over its client ports, and writes keys named
+00000000 to 00004095 into it: TROUPE_ENDPOINTS is not read, so that no cluster is measured by mistake.
 Each client starts its next operation when the last one has ended. Reads are linearizable; mixed is 90 % reads.
 
-With --local:
+With nodes in this process:
 --groups G starts G replicated maps on every node, and spreads the clients over them.
 --op idle measures what the groups cost when nobody asks: CPU, wake-ups, memory, goroutines.
 --rate R starts R operations a second, whether earlier ones have ended or not, in place of --clients; latency counts from when an
@@ -75,18 +76,18 @@ type benchOptions struct {
 }
 
 func (o *benchOptions) register(flags *flag.FlagSet) {
-	o.remote.register(flags)
-	flags.IntVar(&o.local, "local", 0, "start this `number` of nodes here and measure them")
+	o.remote.registerWith(flags, "measure the running cluster whose nodes have the client addresses `HOST:PORT,...`")
+	flags.IntVar(&o.local, "local", 0, "start this `number` of nodes here and measure them (default 3, without --endpoints)")
 	flags.StringVar(&o.op, "op", "put", "the `operation`: put, get, mixed or idle")
 	flags.IntVar(&o.groups, "groups", 1, "`number` of replicated maps on every node of --local")
 	flags.Float64Var(&o.rate, "rate", 0, "start this `number` of operations per second, in place of --clients")
-	flags.StringVar(&o.arrivals, "arrivals", arrivalsEven, "how those of --rate are `spaced`: even or poisson")
+	flags.StringVar(&o.arrivals, "arrivals", arrivalsEven, "`spacing` of those of --rate: even or poisson")
 	flags.Uint64Var(&o.seed, "seed", 1, "the random `number` behind --rate")
 	flags.BoolVar(&o.mail, "mail", false, "send the operations of --rate by mail between actors, without a goroutine for each")
-	flags.StringVar(&o.follower, "follower", "", "a follower that is `stopped` or late")
+	flags.StringVar(&o.follower, "follower", "", "`fate` of a node that does not lead: stopped or late")
 	flags.IntVar(&o.recover, "recover", 0, "write this `number` of entries, and measure the start after that")
 	flags.Var(&o.syncTime, "sync-time", "let every sync of --local take this `time` longer, as on a slow disk")
-	flags.StringVar(&o.clients, "clients", "256", "`number` of clients, or several: 1,64,256")
+	flags.StringVar(&o.clients, "clients", "256", "`number` of clients, or several, as in 1,64,256")
 	flags.IntVar(&o.valueSize, "value-size", 128, "`bytes` in a value")
 	flags.IntVar(&o.valueSize, "value", 128, hidden)
 	flags.Var(&o.duration, "duration", "`time` to measure")
@@ -115,12 +116,18 @@ func (o *benchOptions) counts() ([]int, error) {
 }
 
 func (o *benchOptions) run(ctx context.Context, t *terminal) error {
+	if o.local == 0 && !o.given["local"] && !o.given["endpoints"] {
+		o.local = 3
+	}
 	if err := o.check(); err != nil {
 		return err
 	}
 	counts, err := o.counts()
 	if err != nil {
 		return err
+	}
+	if !o.given["local"] && o.local > 0 {
+		o.progress(t, "starting %d nodes in this process; --endpoints measures a running cluster", o.local)
 	}
 	stop, err := startProfiles(o.cpuProfile, o.memProfile)
 	if err != nil {

@@ -14,10 +14,12 @@ const (
 // check says what is wrong with the flags.
 func (o *benchOptions) check() error {
 	switch {
-	case o.local < 0 || o.local > 9:
+	case o.local < 0 || o.local > 9 || o.local == 0 && o.given["local"]:
 		return usagef("--local takes 1 to 9 nodes")
 	case o.local > 0 && o.remote.endpoints != "":
 		return usagef("--local and --endpoints exclude each other")
+	case o.local == 0 && o.remote.endpoints == "":
+		return usagef("--endpoints is empty: name client addresses, as HOST:PORT,..., or leave it out to measure nodes in this process")
 	case o.valueSize < 0:
 		return usagef("--value-size must not be negative")
 	case o.valueSize > kv.MaxValueBytes:
@@ -53,7 +55,7 @@ func (o *benchOptions) checkLocal() error {
 		"--groups": o.groups > 1, "--op idle": o.op == opIdle, "--follower": o.follower != "", "--recover": o.recover > 0, "--mail": o.mail, "--sync-time": o.syncTime != 0,
 	} {
 		if used && o.local == 0 {
-			return usagef("%s needs nodes in this process: add --local 3", name)
+			return usagef("%s needs nodes in this process: leave out --endpoints", name)
 		}
 	}
 	return nil

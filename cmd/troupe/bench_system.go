@@ -48,7 +48,7 @@ func (o *benchOptions) open(ctx context.Context, t *terminal) (*system, error) {
 	}
 	list, err := o.remote.list(t)
 	if err != nil {
-		return nil, fmt.Errorf("%w, or start nodes here with --local 3", err)
+		return nil, err
 	}
 	c := client.New(list)
 	return &system{targets: []target{&remoteTarget{c, o.remote.timeout}}, close: c.Close}, nil

@@ -35,20 +35,19 @@ no OLD: the key is set only if it does not exist. NEW - reads the new value from
 				if err != nil {
 					return err
 				}
-				return r.write(ctx, t, func(ctx context.Context, c *client.Client) error {
+				return r.write(ctx, t, func(ctx context.Context, c *client.Client) (string, error) {
 					swapped, version, err := c.CompareAndSwap(ctx, args[0], old, value)
 					switch {
 					case err != nil:
-						return err
+						return "", err
 					case !swapped && version == 0:
-						return notFound(args[0])
+						return "", notFound(args[0])
 					case !swapped && *absent:
-						return fmt.Errorf("the key %q exists, at version %d: nothing was changed", args[0], version)
+						return "", fmt.Errorf("the key %q exists, at version %d: nothing was changed", args[0], version)
 					case !swapped:
-						return fmt.Errorf("the key %q has another value, at version %d: get it and try again", args[0], version)
+						return "", fmt.Errorf("the key %q has another value, at version %d: get it and try again", args[0], version)
 					}
-					_, err = fmt.Fprintf(t.out, "version %d\n", version)
-					return err
+					return versionAnswer(version), nil
 				})
 			}
 		},

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -48,11 +50,68 @@ func TestKeysAndValues(t *testing.T) {
 	troupe(t, huge, append([]string{"put", "huge", "-"}, endpoints...)...).want(t, "huge value", 1, "", "the value has 1126400 bytes")
 	c.troupe("put", strings.Repeat("k", 5000), "v").want(t, "long key", 1, "", "the key has 5000 bytes")
 
+	// The exit code tells what became of a write, whoever reads the answer.
+	for _, command := range []struct {
+		line string
+		code int
+		err  string
+	}{
+		{"put mute v", exitMute, "the write is done (version 4), but that could not be printed"},
+		{"cas mute v w", exitMute, "the write is done (version 5), but that could not be printed"},
+		{"get mute", exitFailed, ""},
+		{"status", exitFailed, ""},
+		{"delete mute", exitDone, ""},
+	} {
+		args := append(strings.Fields(command.line), endpoints...)
+		o := troupeTo(t, nowhere(t), args...)
+		if o.code != command.code || !strings.Contains(o.err, command.err) || (o.err == "") != (o.code == exitDone) {
+			t.Errorf("%s without a reader: %v", command.line, o)
+		}
+	}
+
+	args := append([]string{"put", "mute", "v"}, endpoints...)
+	if o := troupeTo(t, unread(t), args...); o.code != exitMute || !strings.Contains(o.err, "the write is done") {
+		t.Errorf("put into a broken pipe: %v", o)
+	}
+
 	// One endpoint that does not lead is enough, and one that is dead does no harm.
 	for _, p := range c.all {
 		troupe(t, "", "get", "b", "--endpoints", p.clients).want(t, "get by way of "+p.id, 0, "first", "")
 		troupe(t, "", "get", "b", "--endpoints", "127.0.0.1:1,"+p.clients).want(t, "get past a dead endpoint", 0, "first", "")
 	}
+}
+
+// nowhere is where nothing can be written: a full device, or where there is none, a pipe that nobody reads.
+func nowhere(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		return unread(t)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func unread(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// troupeTo runs the binary with an output of its own.
+func troupeTo(t *testing.T, out *os.File, args ...string) outcome {
+	t.Helper()
+	cmd := exec.Command(builtBinary(t), args...)
+	cmd.SysProcAttr = endWithParent()
+	var errs strings.Builder
+	cmd.Stdout, cmd.Stderr = out, &errs
+	_ = cmd.Run() // the exit code says it
+	return outcome{code: cmd.ProcessState.ExitCode(), err: errs.String()}
 }
 
 func TestStatus(t *testing.T) {
@@ -226,6 +285,16 @@ func TestTimingFlags(t *testing.T) {
 
 func TestBenchEndpoints(t *testing.T) {
 	c := startProcesses(t)
+	// The environment alone is not enough to write into a cluster.
+	cmd := exec.Command(builtBinary(t), "bench", "--clients", "4", "--duration", "50ms", "--warmup", "0", "--dir", t.TempDir())
+	cmd.SysProcAttr = endWithParent()
+	cmd.Env = append(os.Environ(), "TROUPE_ENDPOINTS="+strings.Join(c.endpoints(), ","))
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "starting 3 nodes in this process") {
+		t.Errorf("bench: %v\n%s", err, out)
+	}
+	c.troupe("get", "00000000").want(t, "a key of bench", 1, "", "there is no key")
+
 	for _, op := range []string{"put", "get", "mixed"} {
 		o := c.troupe("bench", "--op", op, "--clients", "16", "--duration", "300ms", "--warmup", "0", "--json")
 		if m := numbers(t, strings.TrimSpace(o.out)); o.code != 0 || m["ops_per_second"] <= 0 || m["errors"] != 0 {

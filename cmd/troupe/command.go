@@ -147,7 +147,7 @@ func (c *command) print(w io.Writer) {
 		if value != "" {
 			name += " " + strings.ToUpper(value)
 		}
-		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
+		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "0s" && f.DefValue != "false" {
 			usage += " (default " + f.DefValue + ")"
 		}
 		fmt.Fprintf(w, "  %-30s %s\n", name, usage)

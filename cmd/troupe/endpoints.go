@@ -6,8 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -21,7 +23,11 @@ type remote struct {
 }
 
 func (r *remote) register(flags *flag.FlagSet) {
-	flags.StringVar(&r.endpoints, "endpoints", "", "client addresses of one or more nodes, as `HOST:PORT,...`; else from TROUPE_ENDPOINTS")
+	r.registerWith(flags, "client addresses of one or more nodes, as `HOST:PORT,...`; else from TROUPE_ENDPOINTS")
+}
+
+func (r *remote) registerWith(flags *flag.FlagSet, endpoints string) {
+	flags.StringVar(&r.endpoints, "endpoints", "", endpoints)
 	r.timeout = 5 * time.Second
 	flags.Var((*seconds)(&r.timeout), "timeout", "`time` to try for")
 }
@@ -66,14 +72,28 @@ func (r *remote) use(ctx context.Context, t *terminal, do func(context.Context, 
 	return do(limited, c)
 }
 
-// write is use for a command that writes: when it is interrupted, that it wrote nothing is worth saying.
-func (r *remote) write(ctx context.Context, t *terminal, do func(context.Context, *client.Client) error) error {
-	err := r.use(ctx, t, do)
-	if errors.Is(err, client.ErrUnavailable) && ctx.Err() != nil {
+// write is use for a command that writes. The exit code and the error tell what became of the write, also when the command is
+// interrupted, or when nobody can read the answer that do returns.
+func (r *remote) write(ctx context.Context, t *terminal, do func(context.Context, *client.Client) (answer string, err error)) error {
+	answer := ""
+	err := r.use(ctx, t, func(ctx context.Context, c *client.Client) (err error) {
+		answer, err = do(ctx, c)
+		return err
+	})
+	switch {
+	case errors.Is(err, client.ErrUnavailable) && ctx.Err() != nil:
 		return fmt.Errorf("%w; nothing was written", errInterrupted)
+	case err != nil || answer == "":
+		return err
 	}
-	return err
+	signal.Ignore(syscall.SIGPIPE) // it would end the process
+	if _, err := fmt.Fprintln(t.out, answer); err != nil {
+		return &muteError{answer, err}
+	}
+	return nil
 }
+
+func versionAnswer(version uint64) string { return fmt.Sprintf("version %d", version) }
 
 // checkKey refuses here what every server would.
 func checkKey(key string) error {

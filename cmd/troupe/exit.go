@@ -15,12 +15,24 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2
 	exitUnknown = 3 // a write that may or may not take effect
+	exitMute    = 4 // a write that was done, and an answer that could not be printed
 )
 
 // usageError is a command line that cannot be understood.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
+
+// muteError is a write that was done although its answer could not be printed.
+type muteError struct {
+	answer string
+	cause  error
+}
+
+func (e *muteError) Unwrap() error { return e.cause }
+func (e *muteError) Error() string {
+	return fmt.Sprintf("the write is done (%s), but that could not be printed: %v", e.answer, e.cause)
+}
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
@@ -36,7 +48,10 @@ func exitOf(t *terminal, name string, err error) int {
 		return exitUsage
 	}
 	fmt.Fprintf(t.err, "%s: %s\n", name, oneLine(err.Error()))
+	var mute *muteError
 	switch {
+	case errors.As(err, &mute):
+		return exitMute
 	case errors.Is(err, client.ErrOutcomeUnknown):
 		return exitUnknown
 	case errors.Is(err, client.ErrNoEndpoints):

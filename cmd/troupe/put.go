@@ -14,8 +14,8 @@ func putCommand() *command {
 		name: "put", args: "KEY VALUE",
 		summary: "Set a key to a value.",
 		text: `
-Prints the key's version, which rises by one with every write. VALUE - reads the value from standard input, as it is.
-Write -- before a value that begins with a dash.
+Prints the key's version, which rises by one with every write to the key. That of a new key is 1, or above those of all keys that
+were deleted. VALUE - reads the value from standard input, as it is. Write -- before a value that begins with a dash.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			var r remote
@@ -28,13 +28,9 @@ Write -- before a value that begins with a dash.
 				if err != nil {
 					return err
 				}
-				return r.write(ctx, t, func(ctx context.Context, c *client.Client) error {
+				return r.write(ctx, t, func(ctx context.Context, c *client.Client) (string, error) {
 					version, err := c.Put(ctx, args[0], value)
-					if err != nil {
-						return err
-					}
-					_, err = fmt.Fprintf(t.out, "version %d\n", version)
-					return err
+					return versionAnswer(version), err
 				})
 			}
 		},

@@ -21,7 +21,7 @@ func statusCommand() *command {
 		text: `
 Asks one node, which asks its peers. Exit code 0 tells that a node answered, not that all is well. With --json:
   {"leader","members":[{"id","role","term","commit_index","applied_index","last_index","reachable","error"}]}
-where leader is empty when there is none, role is leader, follower, candidate, learner, or empty when unknown, and error says
+where leader is empty when there is none, role is leader, follower or candidate, or empty when unknown, and error says
 why a member cannot serve.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {

@@ -1,8 +1,14 @@
 package main
 
 import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/troupe-raft/troupe/actors"
 )
 
 func TestHelp(t *testing.T) {
@@ -32,6 +38,34 @@ func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"-h"}, {"help", "help"}} {
 		if o := here(t, nil, args...); o.code != exitDone || o.out != overview.out {
 			t.Errorf("%q: %v", args, o)
+		}
+	}
+}
+
+// A placeholder is a word for what the flag takes.
+func TestPlaceholders(t *testing.T) {
+	words := strings.Fields("BYTES DIRECTORY FATE FILE HOST:PORT HOST:PORT,... ID=PEER_ADDR LEVEL LIST NAME NUMBER OPERATION PERCENT SEED SPACING TIME")
+	for _, c := range commands() {
+		flags, _ := c.flagSet()
+		flags.VisitAll(func(f *flag.Flag) {
+			value, _ := flag.UnquoteUsage(f)
+			if value = strings.ToUpper(value); value != "" && f.Usage != hidden && !slices.Contains(words, value) {
+				t.Errorf("%s --%s %s: say what the flag takes, in one of the words that the others use, or add a new word here", c.name, f.Name, value)
+			}
+		})
+	}
+}
+
+// What help says of a member's role is what client.proto says, and what there is.
+func TestRolesInHelp(t *testing.T) {
+	proto, err := os.ReadFile("../../messages/client.proto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roles := fmt.Sprintf("%v, %v or %v", actors.Leader, actors.Follower, actors.Candidate)
+	for what, text := range map[string]string{"client.proto": string(proto), "troupe help status": here(t, nil, "help", "status").out} {
+		if !strings.Contains(text, roles) || strings.Contains(text, "learner") {
+			t.Errorf("%s does not say that a role is %s", what, roles)
 		}
 	}
 }
@@ -73,6 +107,10 @@ func TestWrongUsage(t *testing.T) {
 		"bench --local 3 --clients 1,x":              `--clients "1,x" is not a number`,
 		"bench --local 99":                           "--local takes 1 to 9 nodes",
 		"bench --local 3 --endpoints 127.0.0.1:1":    "exclude each other",
+		"bench --local 0":                            "--local takes 1 to 9 nodes",
+		"bench --endpoints=":                         "--endpoints is empty",
+		"bench --endpoints=,":                        "no endpoints are given",
+		"bench --groups 2 --endpoints 127.0.0.1:1":   "leave out --endpoints",
 		"bench --local 3 --value-size -1":            "--value-size must not be negative",
 		"bench --local 3 --duration 0":               "--duration must be more than 0",
 		"bench --local 3 --duration NaN":             `"NaN" is no value for --duration: write a duration such as 10s`,
@@ -117,7 +155,7 @@ func TestWrongUsage(t *testing.T) {
 }
 
 func TestNoEndpoints(t *testing.T) {
-	for _, line := range []string{"put k v", "get k", "delete k", "cas k a b", "status", "bench"} {
+	for _, line := range []string{"put k v", "get k", "delete k", "cas k a b", "status"} {
 		o := here(t, nil, strings.Fields(line)...)
 		if o.code != exitUsage || !strings.Contains(o.err, "no endpoints are given") || !strings.Contains(o.err, "TROUPE_ENDPOINTS") {
 			t.Errorf("%s: %v", line, o)
