@@ -15,7 +15,9 @@ import (
 type Config struct {
 	// ID is the node's id: one of the ids in its groups' lists of members.
 	ID string
-	// DataDir belongs to this node alone. It is created when there is none; a restarted node finds its state in it.
+	// DataDir belongs to this node alone. It is created when there is none; a restarted node finds its state in it. No other user of
+	// the machine can read what is in it. An older copy must never be put back in its place: the node would have forgotten writes that
+	// it helped to acknowledge.
 	DataDir string
 
 	// PeerAddr is the host:port at which the other nodes reach this one, and the address that lists of members give it.

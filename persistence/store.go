@@ -80,7 +80,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, errors.New("persistence.Open needs a node id")
 	}
 	s := newStore(dir, o)
-	if err := s.options.FS.MkdirAll(dir, 0o755); err != nil {
+	if err := s.options.FS.MkdirAll(dir, privateDir); err != nil {
 		return nil, sayOf(ErrFailed, err, "%s cannot be a data directory: give the node another --data-dir", dir)
 	}
 	err := s.orFail(s.open)
@@ -99,7 +99,7 @@ func newStore(dir string, o Options) *Store {
 		o.MemTableSize = memTableSize(o.NodeID)
 	}
 	if o.FS == nil {
-		o.FS = &paced{FS: prepared{vfs.Default, o.MemTableSize + o.MemTableSize/10}} // as much as a log grows to
+		o.FS = &paced{FS: prepared{private{vfs.Default}, o.MemTableSize + o.MemTableSize/10}} // as much as a log grows to
 		// The lock of a process is held by name.
 		if absolute, err := filepath.Abs(dir); err == nil {
 			dir = absolute

@@ -267,7 +267,7 @@ func MakeDataDir(parent, prefix string) (dir string, remove func(), err error) {
 		}
 		parent = filepath.Join(cache, "troupe")
 	}
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return "", nil, fmt.Errorf("cannot make the data directory, name another with --dir: %w", err)
 	}
 	if dir, err = os.MkdirTemp(parent, prefix+"-"); err != nil {
