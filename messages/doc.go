@@ -3,4 +3,4 @@
 // and not here.
 package messages
 
-//go:generate sh -c "cd .. && go tool -modfile=.ci/tools.mod buf generate"
+//go:generate go -C ../.ci run ./generate
