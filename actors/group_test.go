@@ -1,12 +1,15 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
 )
 
 func TestGroupsOfAllSizesReplicate(t *testing.T) {
@@ -105,4 +108,28 @@ func BenchmarkProposals(b *testing.B) {
 			}
 		})
 	}
+}
+
+// held is a dispatcher whose mailboxes run only when it is released.
+type held struct{ released chan struct{} }
+
+func (h held) Throughput() int { return 300 }
+func (h held) Schedule(work func()) {
+	go func() {
+		<-h.released
+		work()
+	}()
+}
+
+// Whoever asks before the server handled its first message is told the truth.
+func TestAServerIsNotReadyBeforeItRuns(t *testing.T) {
+	h := held{make(chan struct{})}
+	n := restarted(t, func(c *Config) { c.Props = append(c.Props, actor.WithDispatcher(h)) })
+	var none NoLeaderError
+	if s := n.door.Status(); !errors.As(s.Unready, &none) || !none.Founded || none.Members != 1 {
+		t.Errorf("the status is %+v", s)
+	}
+	close(h.released)
+	leaderOf(t, []*testNode{n})
+	eventually(t, "it is ready", func() bool { return n.door.Status().Unready == nil })
 }

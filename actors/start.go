@@ -35,7 +35,9 @@ func Start(root *actor.RootContext, c Config) (*Door, error) {
 }
 
 func (s *server) spawn(root *actor.RootContext) error {
-	s.door.board.show(Status{Term: s.currentTerm, CommitIndex: s.commitIndex, LastIndex: s.log.last, DurableIndex: s.outbox.durable})
+	s.door.board.show(Status{
+		Term: s.currentTerm, CommitIndex: s.commitIndex, LastIndex: s.log.last, DurableIndex: s.outbox.durable, Unready: s.noLeader(),
+	})
 	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(p *panicked) {
 		s.c.Logger.Error("the group's server panicked and is stopped", "reason", p.reason, "stack", p.stack)
 		err := fmt.Errorf("%w: its server panicked: %v", ErrGroupFailed, p.reason)
