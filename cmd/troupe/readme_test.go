@@ -1,0 +1,240 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
+)
+
+// readme is the text of one section, with free ports in place of those that are printed.
+func readme(t *testing.T, title string) string {
+	t.Helper()
+	all, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(all), "\n## "+title+"\n")
+	if !found {
+		t.Fatalf("README has no section %q", title)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	ports := map[string]string{}
+	return regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllStringFunc(section, func(printed string) string {
+		if ports[printed] == "" {
+			free, err := host.FreeAddresses(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ports[printed] = free[0]
+		}
+		return ports[printed]
+	})
+}
+
+// lines are the indented ones of a section: what a reader types.
+func lines(section string) (typed string) {
+	for line := range strings.Lines(section) {
+		if command, is := strings.CutPrefix(line, "    "); is {
+			typed += command
+		}
+	}
+	return typed
+}
+
+// What README tells a newcomer to type gives what it says.
+func TestReadmeCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the processes are the same without -short")
+	}
+	typed := lines(readme(t, "A cluster of processes"))
+	build := "go build -o troupe ./cmd/troupe\n"
+	if !strings.HasPrefix(typed, build) {
+		t.Fatalf("README does not begin with %q:\n%s", build, typed)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(builtBinary(t), filepath.Join(dir, "troupe")); err != nil { // the build would write into the tree
+		t.Fatal(err)
+	}
+	typed, loop, found := strings.Cut(strings.TrimPrefix(typed, build), "for node in ")
+	if !found {
+		t.Fatalf("README asks no node by curl:\n%s", typed)
+	}
+	_, curlError := exec.LookPath("curl")
+	if curlError == nil {
+		typed += "\necho\nfor node in " + loop
+	}
+	out := inShell(t, dir, typed)
+	if curlError != nil {
+		out += askAll(t, loop)
+	}
+	written, refused := len(regexp.MustCompile(`\{"version": ?"2"\}`).FindAllString(out, -1)), strings.Count(out, `"code":"failed_precondition"`)
+	if !strings.HasPrefix(out, "version 1\nbluen") || !regexp.MustCompile(`n\d leads\.`).MatchString(out) || written != 1 || refused != 2 ||
+		!regexp.MustCompile(`ask node n\d at 127`).MatchString(out) {
+		t.Errorf("what was typed:\n%s\nwhat came:\n%s", typed, out)
+	}
+}
+
+// inShell runs a script until its last command has ended, ends the processes that it started, and returns what was printed.
+func inShell(t *testing.T, dir, script string) string {
+	t.Helper()
+	path := filepath.Join(dir, "printed") // no pipe: the nodes hold it open longer than the shell runs
+	printed, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer printed.Close()
+	shell := exec.Command("sh", "-c", script)
+	shell.Dir, shell.Stdout = dir, printed
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := shell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) }()
+	timer := time.AfterFunc(time.Minute, func() { _ = shell.Process.Kill() })
+	defer timer.Stop()
+	if err := shell.Wait(); err != nil {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(`node n\d listens: .*\n`).ReplaceAllString(string(text), "")
+}
+
+// askAll does what the loop of curl does, where there is no curl.
+func askAll(t *testing.T, loop string) (answers string) {
+	t.Helper()
+	parts := regexp.MustCompile(`(?s)^(.*?); do.* -d '(.*?)' http://\$node(/\S+);`).FindStringSubmatch(loop)
+	if parts == nil {
+		t.Fatalf("this is no loop of curl: %s", loop)
+	}
+	for _, node := range strings.Fields(parts[1]) {
+		response, err := http.Post("http://"+node+parts[3], "application/json", strings.NewReader(parts[2]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers += string(text) + "\n"
+	}
+	return answers
+}
+
+// The program in README compiles as it stands, and three of it count.
+func TestReadmeProgram(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the processes are the same without -short")
+	}
+	section := readme(t, "Embed it")
+	_, program, _ := strings.Cut(section, "```go\n")
+	program, _, _ = strings.Cut(program, "```\n")
+	members := regexp.MustCompile(`(n\d)=(127[.\d:]+)`).FindAllStringSubmatch(program, -1)
+	if len(members) != 3 {
+		t.Fatalf("the program has %d members:\n%s", len(members), program)
+	}
+	binary := buildProgram(t, program)
+	var printed [3]noted
+	for i, m := range members {
+		cmd := exec.Command(binary, m[1], m[2])
+		cmd.Dir, cmd.Stdout, cmd.SysProcAttr = t.TempDir(), &printed[i], endWithParent()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}()
+	}
+	counts := regexp.MustCompile(`proposed: 1 visits\nread by mail: 1 visits\nproposed: 2 visits\nread by mail: 2 visits\n`)
+	follows := regexp.MustCompile(`proposed: this node does not lead the group: ask node (n\d)\nread by mail: this node does not lead the group: ask node n\d\n`)
+	eventually(t, 30*time.Second, "one counts, and two say who that is", func() bool {
+		counting, following := "", []string{}
+		for i := range printed {
+			if counts.MatchString(printed[i].String()) {
+				counting = members[i][1]
+			} else if named := follows.FindStringSubmatch(printed[i].String()); named != nil {
+				following = append(following, named[1])
+			}
+		}
+		return counting != "" && slices.Equal(following, []string{counting, counting})
+	})
+}
+
+// buildProgram builds a main package as if it stood in the repository, into which nothing is written.
+func buildProgram(t *testing.T, source string) (binary string) {
+	t.Helper()
+	dir := t.TempDir()
+	file, overlay, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "program")
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(root, "examples", "readme", "main.go"): file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{file: source, overlay: string(replace)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.Command("go", "build", "-overlay", overlay, "-o", binary, "./examples/readme")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("README's program does not compile: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// Every command line of troupe in the documents is one that troupe understands, and what must be said is said.
+func TestDocumentsNameWhatThereIs(t *testing.T) {
+	for _, name := range []string{"README.md", "ARCHITECTURE.md", "PERFORMANCE.md", "examples/README.md", "cluster/simulation/FINDS.md"} {
+		text, err := os.ReadFile("../../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range regexp.MustCompile(`(?:\./troupe|go run \./cmd/troupe|`+"`"+`troupe) ([a-z]+[^`+"`"+`\n]*)`).FindAllStringSubmatch(string(text), -1) {
+			words := strings.Fields(strings.TrimSuffix(line[1], "&"))
+			c := find(words[0])
+			if c == nil {
+				if words[0] != "help" {
+					t.Errorf("%s: there is no command %q", name, words[0])
+				}
+				continue
+			}
+			flags, _ := c.flagSet()
+			if _, err := parse(flags, words[1:]); err != nil {
+				t.Errorf("%s: troupe %s: %v", name, line[1], err)
+			}
+		}
+	}
+	for what, text := range map[string]string{"README": readme(t, "A cluster of processes"), "help serve": here(t, nil, "help", "serve").out} {
+		if !strings.Contains(strings.Join(strings.Fields(text), " "), "Never put back an older copy of one node's data directory") {
+			t.Errorf("%s does not warn of older copies", what)
+		}
+	}
+	for code, words := range map[int]string{exitFailed: "failed", exitUsage: "wrong usage", exitUnknown: "the outcome of a write is unknown", exitMute: "a write is done"} {
+		said := fmt.Sprintf("%d %s", code, words)
+		if !strings.Contains(readme(t, "A cluster of processes"), said) || !strings.Contains(here(t, nil, "help").out, said) {
+			t.Errorf("README and help do not both say %q", said)
+		}
+	}
+}
