@@ -33,13 +33,14 @@ const (
 type verdict int
 
 const (
-	done    verdict = iota
-	moved           // not done: the server does not lead
-	busy            // not done: the server has too much to do, ask it again later
-	refused         // not done: try others first
-	silent          // not done, or a read that may be repeated: try others first
-	unknown         // a write that may have been done
-	wrong           // not done, and never will be
+	done     verdict = iota
+	moved            // not done: the server does not lead
+	busy             // not done: the server has too much to do, ask it again later
+	refused          // not done: try others first
+	silent           // not done, or a read that may be repeated: try others first
+	unknown          // a write that may have been done
+	wrong            // not done, and never will be
+	stranger         // not done: this is no client port
 )
 
 // write and read tell call whether a request may be repeated when its fate is not known.
@@ -79,6 +80,10 @@ func (c *Client) call(ctx context.Context, key string, writes bool, ask func(con
 			return nil
 		case wrong:
 			return invalid(err)
+		case stranger:
+			if !c.route.avoid(s) {
+				return invalid(err)
+			}
 		case unknown:
 			c.route.failed(s, suspectSilent)
 			return outcomeUnknown(s.address, err)
@@ -153,6 +158,10 @@ func judge(err error, maybeDone bool) verdict {
 	var dial *dialError
 	if errors.As(err, &dial) {
 		return refused
+	}
+	var peerPort *peerPortError
+	if errors.As(err, &peerPort) {
+		return stranger
 	}
 	if connect.IsWireError(err) { // the server itself said so
 		switch connect.CodeOf(err) {

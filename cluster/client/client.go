@@ -34,7 +34,7 @@ func New(endpoints []string) *Client {
 	lifetime, end := context.WithCancel(context.Background())
 	endpoints = slices.DeleteFunc(slices.Clone(endpoints), func(e string) bool { return e == "" })
 	return &Client{
-		route:     newRoute(&http.Client{Transport: transport}, endpoints),
+		route:     newRoute(&http.Client{Transport: clientPorts{transport}}, endpoints),
 		empty:     len(endpoints) == 0,
 		transport: transport,
 		lifetime:  lifetime,
@@ -115,8 +115,13 @@ func (c *Client) Status(ctx context.Context) (*messages.StatusResponse, error) {
 			c.learn(response)
 			return response, nil
 		}
-		if judge(err, false) == wrong {
+		switch judge(err, false) {
+		case wrong:
 			return nil, invalid(err)
+		case stranger:
+			if !c.route.avoid(s) {
+				return nil, invalid(err)
+			}
 		}
 		if last == nil || ctx.Err() == nil {
 			last, asked = err, s

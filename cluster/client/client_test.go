@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/grpc"
 
 	"github.com/troupe-raft/troupe/cluster/client"
 	"github.com/troupe-raft/troupe/messages"
@@ -294,5 +296,35 @@ func TestSuspectLeaderThatLivesIsAskedAgainSoon(t *testing.T) {
 	}
 	if took := time.Since(start); took > 500*time.Millisecond {
 		t.Errorf("the leader was avoided for %v", took)
+	}
+}
+
+// A peer port is told apart at once; beside a client port it does no harm.
+func TestPeerPorts(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers := grpc.NewServer()
+	go func() { _ = peers.Serve(listener) }()
+	t.Cleanup(peers.Stop)
+	address := listener.Addr().String()
+
+	for what, ask := range map[string]func(*client.Client) error{
+		"put":    func(c *client.Client) error { _, err := c.Put(within(t, 10*time.Second), "k", nil); return err },
+		"get":    func(c *client.Client) error { _, _, _, err := c.Get(within(t, 10*time.Second), "k"); return err },
+		"status": func(c *client.Client) error { _, err := c.Status(within(t, 10*time.Second)); return err },
+	} {
+		start := time.Now()
+		err := ask(connected(t, address))
+		if !errors.Is(err, client.ErrInvalid) || !strings.HasPrefix(err.Error(), address+" is a peer port") {
+			t.Errorf("%s: %v", what, err)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s: it took %v to say so", what, took)
+		}
+		if err := ask(connected(t, address, listen(t, &fake{}).address)); err != nil {
+			t.Errorf("%s beside a client port: %v", what, err)
+		}
 	}
 }

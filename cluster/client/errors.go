@@ -77,6 +77,10 @@ func sentence(err error) string {
 	if errors.As(err, &dial) {
 		return dial.Error()
 	}
+	var peerPort *peerPortError
+	if errors.As(err, &peerPort) {
+		return peerPort.Error()
+	}
 	var e *connect.Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || connect.CodeOf(err) == connect.CodeDeadlineExceeded:

@@ -82,7 +82,9 @@ func (r *route) turn() *server {
 	return s
 }
 
-func (r *route) suspected(s *server) bool { return time.Now().Before(r.suspect[s]) }
+func (r *route) suspected(s *server) bool {
+	return s.stranger.Load() || time.Now().Before(r.suspect[s])
+}
 
 // leads notes that the server did what only a leader does.
 func (r *route) leads(s *server) {
@@ -126,4 +128,13 @@ func (r *route) failed(s *server, d time.Duration) {
 		r.leader = nil
 	}
 	r.suspect[s] = time.Now().Add(d)
+}
+
+// avoid notes that the server is no client port, and says whether any other is known: only then is there somebody to ask.
+func (r *route) avoid(s *server) (others bool) {
+	s.stranger.Store(true)
+	r.failed(s, suspectSilent)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.servers, func(other *server) bool { return !other.stranger.Load() })
 }

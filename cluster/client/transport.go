@@ -25,6 +25,8 @@ type server struct {
 	cluster messagesconnect.ClusterClient
 	// heard is when the server last answered anything, in nanoseconds since 1970.
 	heard atomic.Int64
+	// stranger is true once the address has shown that it is no client port.
+	stranger atomic.Bool
 	// probing is true while a suspect is asked in the background for a sign of life.
 	probing atomic.Bool
 }
@@ -53,6 +55,25 @@ func newTransport() *http.Transport {
 		IdleConnTimeout: 90 * time.Second,
 		HTTP2:           &http.HTTP2Config{SendPingTimeout: 2 * time.Second, PingTimeout: 2 * time.Second},
 	}
+}
+
+// clientPorts ends requests to peer ports, which gRPC answers in its own way.
+type clientPorts struct{ http.RoundTripper }
+
+func (c clientPorts) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := c.RoundTripper.RoundTrip(r)
+	if err == nil && response.StatusCode == http.StatusUnsupportedMediaType && response.Header.Get("Content-Type") == "application/grpc" {
+		_ = response.Body.Close()
+		return nil, &peerPortError{r.URL.Host}
+	}
+	return response, err
+}
+
+// peerPortError proves that a request was not done.
+type peerPortError struct{ address string }
+
+func (e *peerPortError) Error() string {
+	return e.address + " is a peer port, where only nodes talk to each other: give the node's client address instead"
 }
 
 // dialError proves that a request was not sent.
