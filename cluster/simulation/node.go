@@ -65,7 +65,7 @@ func (n *node) open() error {
 	n.disk.failed = make(chan struct{})
 	failed := n.disk.failed
 	store, err := persistence.Open(directory, persistence.Options{
-		FS: n.disk.faulty(), NodeID: n.id, Cluster: "simulation", StoreID: n.w.rng.Uint64() | 1, MemTableSize: 64 << 10,
+		FS: files{n.disk.fs, n.disk}, NodeID: n.id, Cluster: "simulation", StoreID: n.w.rng.Uint64() | 1, MemTableSize: 64 << 10,
 		OnFailure: func(error) { close(failed) },
 		Now:       func() time.Time { return epoch.Add(n.w.now) }, SequenceInterval: -1,
 	})
@@ -100,8 +100,8 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 	if err != nil {
 		return err
 	}
-	if err := n.disk.compare(g, recovered); err != nil {
-		n.w.fail("recovery finds what was synced, and nothing else", n.id+": "+err.Error())
+	if err := n.disk.groups[g].compare(recovered); err != nil {
+		n.w.fail("recovery finds what was synced, and nothing else", fmt.Sprintf("%s, group %d: %v", n.id, g, err))
 	}
 	n.disk.groupOf[number] = g
 	incarnation := n.incarnation

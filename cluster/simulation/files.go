@@ -1,0 +1,73 @@
+package simulation
+
+import (
+	"strings"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// files are a disk's, with the failures that are due. Only the write-ahead log is hit: what Pebble writes in the background has no
+// place in the order of a run.
+type files struct {
+	vfs.FS
+	d *disk
+}
+
+func (f files) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, category)
+	return f.log(name, file, err)
+}
+
+func (f files) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.ReuseForWrite(oldname, newname, category)
+	return f.log(newname, file, err)
+}
+
+func (f files) Unwrap() vfs.FS { return f.FS }
+
+func (f files) log(name string, file vfs.File, err error) (vfs.File, error) {
+	if err != nil || !strings.HasSuffix(name, ".log") {
+		return file, err
+	}
+	return &logFile{File: file, d: f.d}, nil
+}
+
+// logFile is one file of the write-ahead log.
+type logFile struct {
+	vfs.File
+	d *disk
+	// lost: a sync failed and took with it what was not synced, as on systems whose page cache drops what it could not write.
+	// Later syncs succeed, and nothing that follows the hole is ever found again.
+	lost atomic.Bool
+}
+
+func (f *logFile) Write(p []byte) (int, error) {
+	if f.d.fails(onWrite) || failure(f.d.fail.Load()) == whenFull {
+		return 0, errInjected
+	}
+	return f.File.Write(p)
+}
+
+func (f *logFile) Sync() error     { return f.sync(f.File.Sync) }
+func (f *logFile) SyncData() error { return f.sync(f.File.SyncData) }
+
+func (f *logFile) SyncTo(length int64) (full bool, err error) {
+	err = f.sync(func() (err error) {
+		full, err = f.File.SyncTo(length)
+		return err
+	})
+	return full, err
+}
+
+func (f *logFile) sync(do func() error) error {
+	if f.d.fails(onSync) {
+		f.lost.Store(true)
+		return errInjected
+	}
+	f.d.syncs.Add(1)
+	if f.lost.Load() {
+		return nil
+	}
+	return do()
+}

@@ -1,0 +1,136 @@
+package simulation
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/troupe-raft/troupe/messages"
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// stored is what a group has on a disk: the model that "durable" is held against.
+type stored struct {
+	hard    persistence.HardState
+	entries []entryID         // from index 1 on
+	pins    map[string]uint64 // the data directories of peers
+	// truncated says in which term an entry that was there was last taken away.
+	truncated map[place]uint64
+	// later was written without a sync, since it promises nothing: a crash keeps any number of the first.
+	later []*persistence.Batch
+}
+
+func newStored(groups int) []stored {
+	all := make([]stored, groups)
+	for i := range all {
+		all[i] = stored{pins: map[string]uint64{}, truncated: map[place]uint64{}}
+	}
+	return all
+}
+
+// synced: a sync covers all that was written before it.
+func (s *stored) synced() {
+	for _, b := range s.later {
+		s.take(b)
+	}
+	s.later = s.later[:0]
+}
+
+func (s *stored) take(b *persistence.Batch) {
+	s.hard = b.HardState
+	maps.Copy(s.pins, b.PinnedPeers)
+	if len(b.Entries) == 0 {
+		return
+	}
+	for i, e := range s.entries[b.First-1:] {
+		s.truncated[place{b.First + uint64(i), e.term}] = b.HardState.Term
+	}
+	s.entries = s.entries[:b.First-1]
+	for _, e := range b.Entries {
+		s.entries = append(s.entries, identify(e))
+	}
+}
+
+// has says whether the entry at index is there.
+func (s *stored) has(index uint64, id entryID) bool {
+	return index <= uint64(len(s.entries)) && s.entries[index-1] == id
+}
+
+// hadIn says whether the entry at index was there at the end of the term, or is there now.
+func (s *stored) hadIn(term, index uint64, id entryID) bool {
+	return s.has(index, id) || s.truncated[place{index, id.term}] > term
+}
+
+// compare holds what a store recovered against the model, and takes note of what the crash kept.
+func (s *stored) compare(got persistence.Recovered) error {
+	err := s.differs(got)
+	for len(s.later) > 0 && err != nil {
+		s.take(s.later[0])
+		s.later = s.later[1:]
+		err = s.differs(got)
+	}
+	s.later = nil
+	return err
+}
+
+func (s *stored) differs(got persistence.Recovered) error {
+	if got.HardState != s.hard || got.Last != uint64(len(s.entries)) || !maps.Equal(got.PeerStores, s.pins) {
+		return fmt.Errorf("it has %+v, %d entries and the pins %v, but %+v, %d and %v were synced",
+			got.HardState, got.Last, got.PeerStores, s.hard, len(s.entries), s.pins)
+	}
+	span := -1
+	for i, e := range s.entries {
+		for span+1 < len(got.Spans) && got.Spans[span+1].First == uint64(i)+1 {
+			span++
+		}
+		if got.Spans[span].Term != e.term {
+			return fmt.Errorf("it has term %d at %d, but %d was synced", got.Spans[span].Term, i+1, e.term)
+		}
+	}
+	return nil
+}
+
+// recorder is the store as the journal sees it: what is committed goes into the model, too.
+type recorder struct{ n *node }
+
+func (r recorder) Commit(batches []*persistence.Batch) error {
+	d, before := r.n.disk, r.n.disk.syncs.Load()
+	if err := r.n.store.Commit(batches); err != nil {
+		if r.n.store.Failed() != nil {
+			select {} // as most commits end on a failed disk: the run goes on without them
+		}
+		return err
+	}
+	for _, b := range batches {
+		s := &d.groups[d.groupOf[b.Group]]
+		s.later = append(s.later, b)
+	}
+	if !slices.ContainsFunc(batches, func(b *persistence.Batch) bool { return b.Sync }) {
+		return nil
+	}
+	if d.syncs.Load() == before {
+		r.n.w.fail("a commit that promises something is synced", fmt.Sprintf("%s commits %d batches without a sync", r.n.id, len(batches)))
+	}
+	for g := range d.groups {
+		d.groups[g].synced()
+	}
+	return nil
+}
+
+// entryID is what makes an entry the same as another: term and contents.
+type entryID struct{ term, hash uint64 }
+
+func identify(encoded messages.EncodedEntry) entryID {
+	e, err := messages.DecodeEntry(encoded)
+	if err != nil {
+		panic(err)
+	}
+	return entryID{e.Term, contents(e.Kind, e.Data)}
+}
+
+func contents(kind messages.Entry_Kind, data []byte) uint64 {
+	var t trace
+	t.number(uint64(kind))
+	t.bytes(data)
+	return t.hash
+}
