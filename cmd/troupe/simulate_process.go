@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +40,7 @@ func (o *simulateOptions) inProcess(ctx context.Context, options simulation.Opti
 }
 
 // asProcess plays them in a process of their own.
-func (o *simulateOptions) asProcess(ctx context.Context, _ simulation.Options, first uint64, seeds int, add func(simulation.Result)) error {
+func (o *simulateOptions) asProcess(ctx context.Context, options simulation.Options, first uint64, seeds int, add func(simulation.Result)) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("cannot find the program itself, to run the seeds in processes of their own: %w", err)
@@ -60,7 +59,7 @@ func (o *simulateOptions) asProcess(ctx context.Context, _ simulation.Options, f
 		return fmt.Errorf("cannot start a process for the seeds: %w", err)
 	}
 	played := 0
-	failed, err := decodeResults(out, func(r simulation.Result) {
+	failed, err := decodeResults(out, options, func(r simulation.Result) {
 		played++
 		add(r)
 	})
@@ -76,19 +75,4 @@ func (o *simulateOptions) asProcess(ctx context.Context, _ simulation.Options, f
 		err = fmt.Errorf("it played %d of %d", played, seeds)
 	}
 	return fmt.Errorf("the process with the seeds from %d on ended early: %w\n%s", first, err, complaints.String())
-}
-
-// decodeResults reads what --json prints, and says whether a seed failed.
-func decodeResults(from io.Reader, add func(simulation.Result)) (failed bool, err error) {
-	for results := json.NewDecoder(from); ; {
-		var r simulation.Result
-		if err := results.Decode(&r); err != nil {
-			if errors.Is(err, io.EOF) {
-				return failed, nil
-			}
-			return failed, err
-		}
-		failed = failed || r.Failure != nil
-		add(r)
-	}
 }
