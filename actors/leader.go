@@ -148,7 +148,8 @@ func (l *leader) hearsMajority(s *server, since time.Time) bool {
 func (l *leader) beat(s *server, now bool) {
 	l.round++
 	l.rounds[s.members.self] = l.round
-	m := &permit{round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""), now: now}
+	until := s.c.Clock.Now().Add(s.c.Timing.Election)
+	m := &permit{round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""), until: until, now: now}
 	for _, r := range l.replicators {
 		s.ctx.Send(r, m)
 	}

@@ -3,6 +3,7 @@ package actors
 import (
 	"container/list"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -55,12 +56,13 @@ type (
 		inStore             bool
 		last                uint64
 	}
-	// permit lets a replicator go on sending heartbeats for an election timeout, and begins a round. A stuck server gives
+	// permit lets a replicator go on sending heartbeats until an election timeout has passed, and begins a round. A stuck server gives
 	// none, and so does not go on leading.
 	permit struct {
 		round, commit uint64
 		last          uint64
 		header        *messages.Header
+		until         time.Time
 		now           bool // send at once
 	}
 )

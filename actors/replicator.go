@@ -65,8 +65,8 @@ func (r *replicator) Receive(ctx actor.Context) {
 
 func (r *replicator) renew(ctx actor.Context, m *permit) {
 	r.round, r.commit, r.last, r.header = m.round, m.commit, max(r.last, m.last), r.address(m.header)
-	r.permitted = r.c.Clock.Now().Add(r.c.Timing.Election)
-	if m.now {
+	r.permitted = m.until
+	if m.now && r.c.Clock.Now().Before(r.permitted) {
 		r.send(ctx, nil)
 	}
 	r.pump(ctx)
