@@ -9,8 +9,8 @@ type StateMachine interface {
 	// commands give the same results on every node. The entries and what they point to are valid only during the call,
 	// the slice of results until the next one; what results point to must not be changed afterwards.
 	Apply(entries []Entry) []Result
-	// Query answers a read. It must not change the state, and holds up Apply while it runs. The result must not be changed
-	// afterwards.
+	// Query answers a read. It must not change the state, and holds up Apply while it runs. The query is valid only during the
+	// call; the result must not be changed afterwards.
 	Query(ctx context.Context, query []byte) ([]byte, error)
 }
 
