@@ -2,8 +2,7 @@ package simulation
 
 import (
 	"fmt"
-
-	"google.golang.org/protobuf/proto"
+	"time"
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/messages"
@@ -18,6 +17,11 @@ type truth struct {
 	// entries by place and term, with what comes before (Log Matching, by induction).
 	entries map[place]content
 	votes   map[ballot]string
+	// founders are the data directories of all nodes when the group was founded, in the order of places.
+	founders []uint64
+	elected  map[election]*electorate
+	rounds   map[answers]uint64
+	model    model
 }
 
 type place struct{ index, term uint64 }
@@ -35,35 +39,54 @@ type ballot struct {
 func newTruth(groups int) []truth {
 	all := make([]truth, groups)
 	for i := range all {
-		all[i] = truth{leaders: map[uint64]string{}, entries: map[place]content{}, votes: map[ballot]string{}}
+		all[i] = truth{
+			leaders: map[uint64]string{}, entries: map[place]content{}, votes: map[ballot]string{},
+			elected: map[election]*electorate{}, rounds: map[answers]uint64{}, model: model{},
+		}
 	}
 	return all
 }
 
-// seen is what a server showed after its last message.
+var noop = contents(messages.Entry_KIND_NOOP, nil)
+
+// lastCommand is the index of the last command that is committed; 0: none.
+func (t *truth) lastCommand() uint64 {
+	last := len(t.committed)
+	for last > 1 && t.committed[last-1].hash == noop {
+		last--
+	}
+	if last <= 1 {
+		return 0
+	}
+	return uint64(last)
+}
+
+// seen is what a server showed after its last message, and what it heard in this incarnation.
 type seen struct {
 	status  actors.Status
 	entries []entryID
+	peers   [mostNodes]peerSeen
+	// prevotes are the nodes that promised their vote, by round.
+	prevotes map[uint64]nodeSet
 }
 
 // observe checks the five properties of the paper's figure 3 after every message.
 func (w *world) observe(n *node, g int, v actors.View) {
-	t, before, now := &w.truth[g], &n.seen[g], v.Status()
+	before, now := &n.seen[g], v.Status()
 	if now.Term < before.status.Term || now.CommitIndex < before.status.CommitIndex || now.AppliedIndex < before.status.AppliedIndex {
 		w.fail("term, commit and applied never fall within an incarnation", fmt.Sprintf("%s: %+v, then %+v", n.id, before.status, now))
 	}
 	if before.entries == nil {
-		before.entries = append(before.entries, n.disk.groups[g].entries...)
+		before.entries = append([]entryID{}, n.disk.groups[g].entries...)
+		w.checkStart(n, g, v)
 	}
 	w.matchLogs(n, g, v)
+	w.checkCounted(n, g, v)
 	if now.Role == actors.Leader {
-		w.checkLeader(n, t, now, before)
+		w.checkLeader(n, g, v)
 	}
-	if durable := now.DurableIndex; durable > 0 && durable != before.status.DurableIndex {
-		stored := n.disk.groups[g].entries
-		if uint64(len(stored)) < durable || stored[durable-1] != before.entries[durable-1] {
-			w.fail("what a server calls durable is on its disk", fmt.Sprintf("%s: index %d", n.id, durable))
-		}
+	if durable := now.DurableIndex; durable > 0 && durable != before.status.DurableIndex && !n.disk.groups[g].has(durable, before.entries[durable-1]) {
+		w.fail("what a server calls durable is on its disk", fmt.Sprintf("%s: index %d", n.id, durable))
 	}
 	if led := before.status.Role == actors.Leader && before.status.Term == now.Term; led && now.Role == actors.Leader &&
 		now.CommitIndex > before.status.CommitIndex && before.entries[now.CommitIndex-1].term != now.Term {
@@ -73,6 +96,19 @@ func (w *world) observe(n *node, g int, v actors.View) {
 		w.commit(n, g, now.Term, i, before.entries[i-1])
 	}
 	before.status = now
+}
+
+// checkStart: a server begins with what is on its disk.
+func (w *world) checkStart(n *node, g int, v actors.View) {
+	now, disk := v.Status(), &n.disk.groups[g]
+	same := now.Term == disk.hard.Term && v.Vote() == disk.hard.Vote && now.LastIndex == uint64(len(disk.entries))
+	for i := range v.Members() {
+		same = same && v.Counted(i) == disk.pins[w.members[i].ID]
+	}
+	if !same {
+		w.fail("a server starts with what it promised", fmt.Sprintf("%s starts with %+v and a vote for %q; its disk has %+v, %d entries and the pins %v",
+			n.id, now, v.Vote(), disk.hard, len(disk.entries), disk.pins))
+	}
 }
 
 // matchLogs: if two logs contain an entry with the same index and term, then the logs are identical in all entries up through it.
@@ -99,24 +135,13 @@ func (w *world) matchLogs(n *node, g int, v actors.View) {
 	}
 }
 
-func (w *world) checkLeader(n *node, t *truth, now actors.Status, before *seen) {
-	if other, known := t.leaders[now.Term]; known && other != n.id {
-		w.fail("at most one leader is elected in a term (Election Safety)", fmt.Sprintf("%s and %s in term %d", other, n.id, now.Term))
-		return
+// founded: from now on, one disk may be lost. That of a node that was not told yet is of most interest.
+func (w *world) founded(g int) {
+	for _, n := range w.nodes {
+		w.truth[g].founders = append(w.truth[g].founders, n.storeID)
 	}
-	if before.status.Role == actors.Leader && before.status.Term == now.Term {
-		return
-	}
-	t.leaders[now.Term] = n.id
-	w.note("%s leads in term %d", n.id, now.Term)
-	for i, id := range t.committed {
-		if t.terms[i] >= now.Term {
-			break // committed under a later leader, while this one had its votes in the mail
-		}
-		if i >= len(before.entries) || before.entries[i] != id {
-			w.fail("what is committed is in the logs of all later leaders (Leader Completeness)", fmt.Sprintf("%s in term %d lacks %d@%d", n.id, now.Term, i+1, id.term))
-			return
-		}
+	if w.chaos && w.options.Faults[Wipe] > 0 && w.chance(0.1) {
+		w.after(w.between(0, 50*time.Millisecond), w.wipe)
 	}
 }
 
@@ -132,46 +157,16 @@ func (w *world) commit(n *node, g int, term, index uint64, id entryID) {
 	t.committed = append(t.committed, id)
 	t.terms = append(t.terms, term)
 	t.results = append(t.results, 0)
+	if index == 1 {
+		w.founded(g)
+	}
 	have := 0
 	for _, other := range w.nodes {
-		stored := other.disk.groups[g].entries
-		if other.wiped || uint64(len(stored)) >= index && stored[index-1] == id {
+		if other.wiped || other.disk.groups[g].has(index, id) {
 			have++ // a wiped disk may have had it, and been counted
 		}
 	}
 	if have <= len(w.nodes)/2 {
 		w.fail("what is committed is synced on a majority", fmt.Sprintf("%s commits %d@%d, which %d of %d disks have%s", n.id, index, id.term, have, len(w.nodes), w.describe()))
 	}
-}
-
-// promised looks at every message that leaves a node: votes are promises for good.
-func (w *world) promised(n *node, m proto.Message) {
-	switch m := m.(type) {
-	case *messages.RequestVoteReply:
-		if m.Granted && !m.PreVote {
-			w.voted(n, m.Header, m.Header.To)
-		}
-	case *messages.RequestVote:
-		if !m.PreVote {
-			w.voted(n, m.Header, m.Header.From)
-		}
-	}
-}
-
-func (w *world) voted(n *node, h *messages.Header, candidate string) {
-	g := groupNumber(h.Group)
-	t, b := &w.truth[g], ballot{h.StoreId, h.Term}
-	if other, known := t.votes[b]; known && other != candidate {
-		w.fail("a server votes once in a term, over restarts too", fmt.Sprintf("%s voted for %s and %s in term %d", n.id, other, candidate, h.Term))
-	}
-	t.votes[b] = candidate
-	if hard := n.disk.groups[g].hard; hard.Term < h.Term || hard.Term == h.Term && hard.Vote != candidate {
-		w.fail("a vote is on the disk before it is given", fmt.Sprintf("%s gives %s its vote in term %d; its disk has %+v", n.id, candidate, h.Term, hard))
-	}
-}
-
-func groupNumber(name string) int {
-	var g int
-	_, _ = fmt.Sscanf(name, "g%d", &g)
-	return g
 }

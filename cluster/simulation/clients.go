@@ -38,7 +38,10 @@ type client struct {
 	group int
 }
 
-const patience = 2 * time.Second
+const (
+	patience   = 2 * time.Second
+	staleReads = 0.2 // of all reads
+)
 
 func (w *world) startClients() {
 	for i := range w.options.Clients {
@@ -52,8 +55,15 @@ type asked struct {
 	c           *client
 	n           *node
 	incarnation int
+	number      int
 	op          Operation
 	called      time.Duration
+	// given is the caller's memory, which is its own again when it is answered.
+	given []byte
+	// stale asks for what the node has applied.
+	stale bool
+	// since is up to where a read must see: what was committed when it was asked, or, if it is stale, what the node had applied.
+	since uint64
 }
 
 // end is true once: for the answer, or for giving up.
@@ -73,14 +83,24 @@ func (c *client) next() {
 		c.elsewhere(nil)
 		return
 	}
-	a := &asked{c: c, n: n, incarnation: n.incarnation, op: w.machine.Next(w.rng, w.history.started), called: w.now}
+	a := &asked{c: c, n: n, incarnation: n.incarnation, number: w.history.started, op: w.machine.Next(w.rng, w.history.started), called: w.now}
 	w.history.started++
 	w.history.open[a], w.history.unanswered[a] = true, true
 	w.after(patience, a.giveUp)
-	if a.op.Read {
-		n.doors[c.group].Query(a.op.Input, a)
-	} else {
-		n.doors[c.group].Propose(a.op.Input, a)
+	a.ask(n.doors[c.group])
+}
+
+func (a *asked) ask(door *actors.Door) {
+	a.given = bytes.Clone(a.op.Input)
+	switch {
+	case !a.op.Read:
+		door.Propose(a.given, a)
+	case a.c.w.chance(staleReads):
+		a.stale, a.since = true, a.n.machines[a.c.group].applied
+		door.QueryStale(a.given, a)
+	default:
+		a.since = a.c.w.truth[a.c.group].lastCommand()
+		door.Query(a.given, a)
 	}
 }
 
@@ -101,17 +121,28 @@ func (c *client) elsewhere(hint error) {
 
 // Answer is called by the actors.
 func (a *asked) Answer(answer actors.Answer) {
-	delete(a.c.w.history.unanswered, a)
+	w := a.c.w
+	if !w.history.unanswered[a] {
+		w.fail("a caller is answered once", fmt.Sprintf("%v: again, with %q %v", a, answer.Value, answer.Err))
+	}
+	delete(w.history.unanswered, a)
+	overwrite(a.given)
 	if !a.end() {
 		return
 	}
 	var rejected *actors.RejectedError
 	switch {
+	case answer.Err == nil && a.stale:
+		w.truth[a.c.group].model.checkStale(a, answer.Value)
+		w.after(w.between(0, 120*time.Millisecond), a.c.next)
 	case answer.Err == nil, errors.As(answer.Err, &rejected):
-		a.c.w.history.completed++
-		a.c.w.history.last = a.c.w.now
+		if applied := a.n.machines[a.c.group].applied; a.op.Read && applied < a.since {
+			w.fail("a read sees all that was committed when it was asked (section 8)", fmt.Sprintf("%s had applied %d of %d%s", a, applied, a.since, w.describe()))
+		}
+		w.history.completed++
+		w.history.last = w.now
 		a.record(outcome{value: bytes.Clone(answer.Value), rejected: rejected != nil})
-		a.c.w.after(a.c.w.between(0, 120*time.Millisecond), a.c.next)
+		w.after(w.between(0, 120*time.Millisecond), a.c.next)
 	case errors.Is(answer.Err, actors.ErrOutcomeUnknown):
 		a.record(outcome{unknown: true})
 		a.c.elsewhere(nil)
@@ -120,14 +151,27 @@ func (a *asked) Answer(answer actors.Answer) {
 	}
 }
 
-// forgotten names a caller whom a running server has not answered.
-func (h *history) forgotten() string {
+// owed is the first caller of those who have no answer yet, or nil.
+func (h *history) owed(by func(*asked) bool) *asked {
+	var first *asked
 	for a := range h.unanswered {
-		if a.n.incarnation == a.incarnation && a.n.up {
-			return fmt.Sprintf("%s owes an answer to %q, asked at %v", a.n.id, a.op.Input, a.called)
+		if by(a) && (first == nil || a.number < first.number) {
+			first = a
 		}
 	}
+	return first
+}
+
+// forgotten names a caller whom a running server has not answered.
+func (h *history) forgotten() string {
+	if a := h.owed(func(a *asked) bool { return a.n.incarnation == a.incarnation && a.n.up }); a != nil {
+		return a.String()
+	}
 	return ""
+}
+
+func (a *asked) String() string {
+	return fmt.Sprintf("%q, which %s was asked at %v", a.op.Input, a.n.id, a.called)
 }
 
 // giveUp leaves an operation open: it may still take effect.
@@ -211,10 +255,7 @@ func (w *world) model() porcupine.Model {
 			var parts [][]porcupine.Operation
 			for _, o := range all {
 				in := o.Input.(grouped)
-				p := part{group: in.group}
-				if w.machine.Partition != nil {
-					p.name = w.machine.Partition(in.op)
-				}
+				p := part{in.group, w.machine.partition(in.op)}
 				i, known := place[p]
 				if !known {
 					i = len(parts)

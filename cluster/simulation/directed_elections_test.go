@@ -187,3 +187,22 @@ func TestE18NodesOfTheSameSeedDrawDifferentTimeouts(t *testing.T) {
 	s.crash(s.leader(), true)
 	s.within(10*electionTimeout, "another leader", func() bool { return s.leader() != nil })
 }
+
+// The server of the leader is stuck, and its replicators come to run late: a permission that they find then is over.
+func TestAPermissionThatIsFoundLateIsOver(t *testing.T) {
+	s := newCluster(t, 3)
+	a := s.nodes[0]
+	for _, m := range a.boxes[1:] {
+		if m != a.servers[0] {
+			m.starve(4 * electionTimeout)
+		}
+	}
+	s.pass(electionTimeout / 2) // the server gives permissions, and nobody takes them
+	a.servers[0].starve(20 * electionTimeout)
+	s.pass(2 * electionTimeout)
+	beats := s.copies(func(p packet) bool { return p.from == a && appendEntries(p) })
+	s.pass(5 * electionTimeout)
+	if len(beats.kept) > 0 {
+		t.Fatalf("%d heartbeats of a leader whose server is stuck", len(beats.kept))
+	}
+}

@@ -62,7 +62,7 @@ func TestO04WhatADoubleAcknowledgedIsNeverCounted(t *testing.T) {
 // O-08 n1 is initialised alone, n2 and n3 with n1 as a third: n1 leads and keeps its own, the others are never founded. Then n1 is
 // told of three members, and has data already.
 func TestO08InitialisedTwice(t *testing.T) {
-	w := newWorld(Registers(), Options{Nodes: 3})
+	w := newWorld(Registers(), Options{Nodes: 3, Groups: 1})
 	s := &scenario{t: t, w: w, nodes: w.nodes}
 	members := w.members
 	w.members, w.nodes = members[:1], s.nodes[:1]

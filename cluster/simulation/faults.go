@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Fault is something that goes wrong. Its rate is the probability per message (of the network's faults), or the mean number per
-// second of virtual time (of all others).
+// Fault is something that goes wrong. Its rate is the probability per message (of the network's faults) or per leader (of
+// NewLeader), or the mean number per second of virtual time (of all others).
 type Fault string
 
 // The faults.
@@ -37,7 +37,13 @@ const (
 	Rollback    Fault = "rollback" // of the database, not of the side file that says how far it must go
 	ClockJump   Fault = "clock-jump"
 	Drift       Fault = "drift"
-	Panic       Fault = "panic" // in a state machine
+	Panic       Fault = "panic"       // in a state machine
+	ActorPanic  Fault = "actor-panic" // of a server, a replicator or a machine, before or after it handled a message
+	Hangup      Fault = "hangup"      // a connection breaks, and both ends are told
+	Jam         Fault = "jam"         // a link delivers what it carries late, and together
+	NewLeader   Fault = "new-leader"  // is killed, cut off or paused within its first millisecond
+	Stop        Fault = "stop"        // in good order
+	Starve      Fault = "starve"      // one actor does not come to run
 )
 
 // Faults are rates by fault.
@@ -50,6 +56,7 @@ func AllFaults() Faults {
 		Partition: 0.15, OneWay: 0.1, Bridge: 0.05, IsolateLead: 0.1,
 		Kill: 0.1, PowerLoss: 0.15, Pause: 0.15, SlowDisk: 0.1, WriteError: 0.02, SyncError: 0.02, DiskFull: 0.02,
 		BitRot: 0.01, Wipe: 0.01, Rollback: 0.01, ClockJump: 0.1, Drift: 1, Panic: 0.01,
+		ActorPanic: 0.02, Hangup: 0.3, Jam: 0.2, NewLeader: 0.1, Stop: 0.05, Starve: 0.2,
 	}
 }
 
@@ -92,7 +99,7 @@ func parseRate(f Fault, text string) (float64, error) {
 // highest is 1 for a probability. Of the others, so many that come at one moment would keep time from passing.
 func (f Fault) highest() float64 {
 	switch f {
-	case Loss, Delay, Reorder, Duplicate, Corrupt, Misroute:
+	case Loss, Delay, Reorder, Duplicate, Corrupt, Misroute, NewLeader:
 		return 1
 	}
 	return 1000

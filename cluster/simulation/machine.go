@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/troupe-raft/troupe/actors"
-	"github.com/troupe-raft/troupe/messages"
 )
 
 // Machine is what a run replicates: a state machine, how clients use it, and a sequential model of it.
@@ -22,67 +21,17 @@ type Machine struct {
 	Partition func(op Operation) string
 }
 
+func (m Machine) partition(op Operation) string {
+	if m.Partition == nil {
+		return ""
+	}
+	return m.Partition(op)
+}
+
 // Operation is a command, or a query.
 type Operation struct {
 	Input []byte
 	Read  bool
-}
-
-// witness stands around a state machine and checks what it is given and what it answers.
-type witness struct {
-	actors.StateMachine
-	n       *node
-	g       int
-	applied uint64
-}
-
-const injectedPanic = "injected panic"
-
-func (m *witness) Apply(entries []actors.Entry) []actors.Result {
-	w := m.n.w
-	t := &w.truth[m.g]
-	m.panic()
-	if most := w.limits.ApplyEntries; most > 0 && len(entries) > most {
-		w.fail("what a state machine is given at a time is bounded", fmt.Sprintf("%s gives it %d entries", m.n.id, len(entries)))
-	}
-	for _, e := range entries {
-		switch {
-		case e.Index <= m.applied:
-			w.fail("every index is applied once, in order", fmt.Sprintf("%s applies %d after %d", m.n.id, e.Index, m.applied))
-		case e.Index > uint64(len(t.committed)):
-			w.fail("only what is committed is applied", fmt.Sprintf("%s applies %d", m.n.id, e.Index))
-			return make([]actors.Result, len(entries))
-		case t.committed[e.Index-1].hash != contents(messages.Entry_KIND_COMMAND, e.Command):
-			w.fail("all servers apply the same command at an index (State Machine Safety)", fmt.Sprintf("%s at %d", m.n.id, e.Index))
-		}
-		m.applied = e.Index
-	}
-	results := m.StateMachine.Apply(entries)
-	for i, r := range results {
-		var h trace
-		h.bytes(r.Value)
-		h.text(fmt.Sprint(r.Err))
-		at := &t.results[entries[i].Index-1]
-		if *at != 0 && *at != h.hash {
-			w.fail("a command has the same result on every node", fmt.Sprintf("%s at %d", m.n.id, entries[i].Index))
-		}
-		*at = h.hash
-	}
-	return results
-}
-
-func (m *witness) Query(ctx context.Context, query []byte) ([]byte, error) {
-	m.panic()
-	return m.StateMachine.Query(ctx, query)
-}
-
-// panic does so once if the node's state machines are to.
-func (m *witness) panic() {
-	if m.n.disk.panics {
-		m.n.disk.panics = false
-		m.n.w.hit(Panic)
-		panic(injectedPanic)
-	}
 }
 
 // Registers is the machine of the built-in runs: keys with put, compare-and-swap and get.

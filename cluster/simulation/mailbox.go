@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -20,7 +21,9 @@ type mailbox struct {
 	user        []any
 	suspended   bool
 	queued      bool
-	invoker     actor.MessageInvoker
+	// starved: nothing is run until this time, since that time.
+	starvedFrom, starvedTo time.Duration
+	invoker                actor.MessageInvoker
 }
 
 func (m *mailbox) PostUserMessage(message any) {
@@ -43,10 +46,41 @@ func (m *mailbox) Start()                {}
 func (m *mailbox) UserMessageCount() int { return len(m.user) }
 
 func (m *mailbox) runnable() bool {
-	if m.n.incarnation != m.incarnation || m.n.paused {
+	if m.n.incarnation != m.incarnation || m.n.paused || m.s.now < m.starvedTo {
 		return false
 	}
 	return len(m.system) > 0 || len(m.user) > 0 && !m.suspended
+}
+
+// starve keeps an actor from running for a while, as a scheduler may that has others.
+func (m *mailbox) starve(d time.Duration) {
+	m.starvedFrom, m.starvedTo = m.s.now, m.s.now+d
+	m.s.after(d, func() { m.s.enqueue(m) })
+}
+
+// feed lets all actors of a node run again.
+func (n *node) feed() {
+	for _, m := range n.boxes {
+		m.starvedTo = 0
+		m.s.enqueue(m)
+	}
+}
+
+// hindered is when the node, or an actor of it, last was kept from running.
+func (n *node) hindered() time.Duration {
+	last := n.resumed
+	for _, m := range n.boxes {
+		last = max(last, min(m.starvedTo, n.w.now))
+	}
+	return last
+}
+
+// starving is for how long the actor has been kept from running.
+func (m *mailbox) starving() time.Duration {
+	if m.s.now < m.starvedTo {
+		return m.s.now - m.starvedFrom
+	}
+	return 0
 }
 
 // run handles one message, as Proto.Actor's own mailbox does.
@@ -57,6 +91,9 @@ func (m *mailbox) run(t *trace) {
 	var message any
 	defer func() {
 		if reason := recover(); reason != nil {
+			if reason != injectedPanic {
+				m.n.w.fail("no actor panics", fmt.Sprintf("%s: %v", m.n.id, reason))
+			}
 			m.invoker.EscalateFailure(reason, message)
 		}
 	}()
@@ -75,7 +112,27 @@ func (m *mailbox) run(t *trace) {
 	}
 	message, m.user = take(m.user)
 	m.n.w.handled(t, m, message)
+	m.panicIf(before)
 	m.invoker.InvokeUserMessage(message)
+	m.panicIf(after)
+}
+
+// moment is when an actor panics.
+type moment int
+
+const (
+	never moment = iota
+	before
+	after
+)
+
+// panicIf does so once if the node's actors are to panic at this moment. The journal is not one of a group, and does not.
+func (m *mailbox) panicIf(now moment) {
+	if n := m.n; n.panics == now && n.incarnation == m.incarnation && m != n.boxes[0] {
+		n.panics = never
+		n.w.hit(ActorPanic)
+		panic(injectedPanic)
+	}
 }
 
 func take(queue []any) (any, []any) {

@@ -1,9 +1,7 @@
 package simulation
 
 import (
-	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -70,14 +68,7 @@ var happenings = map[Fault]func(*world){
 	},
 	Kill:      func(w *world) { w.crash(Kill, w.someone()) },
 	PowerLoss: func(w *world) { w.crashAll() },
-	Pause: func(w *world) {
-		if n := w.someone(); n.up && !n.paused {
-			w.hit(Pause)
-			w.note("%s is paused", n.id)
-			n.pause()
-			w.after(w.between(100*time.Millisecond, 3*time.Second), n.resume)
-		}
-	},
+	Pause:     func(w *world) { w.pause(w.someone(), w.between(100*time.Millisecond, 3*time.Second)) },
 	SlowDisk: func(w *world) {
 		n := w.someone()
 		w.hit(SlowDisk)
@@ -94,16 +85,7 @@ var happenings = map[Fault]func(*world){
 			n.harm("a bit was flipped in its store", func() error { return n.disk.rot(w) })
 		}
 	},
-	Wipe: func(w *world) {
-		if n := w.damage(); n != nil {
-			w.hit(Wipe)
-			w.note("the disk of %s is wiped", n.id)
-			n.crash()
-			n.disk = newDisk(w.options.Groups)
-			n.start()
-			n.wiped = true
-		}
-	},
+	Wipe: (*world).wipe,
 	Rollback: func(w *world) {
 		n := w.damage()
 		if n == nil {
@@ -126,8 +108,110 @@ var happenings = map[Fault]func(*world){
 	Panic: func(w *world) {
 		n := w.someone()
 		n.disk.panics = true
-		w.after(3*time.Second, func() { w.crash(Kill, n) })
+		w.replace(n)
 	},
+	ActorPanic: func(w *world) {
+		n := w.someone()
+		n.panics = moment(1 + w.rng.IntN(2))
+		w.replace(n)
+	},
+	Hangup: func(w *world) {
+		a, b := w.someone(), w.someone()
+		if l := w.leader(); l >= 0 && w.chance(0.5) {
+			a = w.nodes[l]
+		}
+		if a != b && a.up && b.up {
+			w.hit(Hangup)
+			w.hangUp(a, b)
+		}
+	},
+	Jam: func(w *world) {
+		from, to := w.someone(), w.someone()
+		w.hit(Jam)
+		w.note("the link from %s to %s is jammed", from.id, to.id)
+		l := link{from.place, to.place}
+		w.arrives[l] = max(w.arrives[l], w.now+w.between(50*time.Millisecond, 3*time.Second))
+	},
+	Stop: func(w *world) { w.stop(w.someone()) },
+	Starve: func(w *world) {
+		if n := w.someone(); n.up {
+			m := n.boxes[w.rng.IntN(len(n.boxes))]
+			if w.chance(0.5) {
+				m = n.servers[w.rng.IntN(len(n.servers))]
+			}
+			w.hit(Starve)
+			w.note("%s/%d does not come to run", n.id, m.number)
+			m.starve(w.between(10*time.Millisecond, 2*time.Second))
+		}
+	},
+}
+
+// hangUp ends the connections between two nodes: what is on its way is lost, and both ends are told.
+func (w *world) hangUp(a, b *node) {
+	w.note("the connections between %s and %s break", a.id, b.id)
+	w.connections[link{a.place, b.place}]++
+	w.connections[link{b.place, a.place}]++
+	a.lose(b)
+	b.lose(a)
+}
+
+// lose is what the transport says when a connection broke.
+func (n *node) lose(peer *node) {
+	if n.up {
+		for _, d := range n.doors {
+			d.LeaderLost(peer.address)
+		}
+	}
+}
+
+// faulty: something is still to fail.
+func (n *node) faulty() bool {
+	return n.disk.panics || n.panics != never || failure(n.disk.fail.Load()) != none
+}
+
+// strikeLeader hits a leader within the first millisecond of its leadership.
+func (w *world) strikeLeader(n *node) {
+	if !w.hits(NewLeader) {
+		return
+	}
+	incarnation, kind := n.incarnation, w.rng.IntN(3)
+	w.after(w.between(0, time.Millisecond), func() {
+		switch {
+		case !w.chaos || n.incarnation != incarnation:
+		case kind == 0:
+			w.crash(Kill, n)
+		case kind == 1:
+			w.disconnect(NewLeader, func(from, to int) bool { return from == n.place || to == n.place })
+		default:
+			w.pause(n, w.between(w.options.Timing.Election, 6*w.options.Timing.Election))
+		}
+	})
+}
+
+func (w *world) pause(n *node, d time.Duration) {
+	if !n.up || n.paused {
+		return
+	}
+	w.hit(Pause)
+	w.note("%s is paused", n.id)
+	n.pause()
+	w.after(d, n.resume)
+}
+
+// replace restarts a node with a fault that is due, or that a part of it did not survive; its callers were told.
+func (w *world) replace(n *node) {
+	incarnation := n.incarnation
+	w.after(w.between(time.Second, 4*time.Second), func() {
+		if n.incarnation != incarnation || !n.faulty() && !n.failed() {
+			return
+		}
+		w.checkFailed(n)
+		if w.chance(0.5) {
+			w.stop(n)
+		} else {
+			w.crash(Kill, n)
+		}
+	})
 }
 
 func (w *world) someone() *node { return w.nodes[w.rng.IntN(len(w.nodes))] }
@@ -164,6 +248,20 @@ func (w *world) expendable(n *node) bool {
 		}
 	}
 	return damaged < (len(w.nodes)-1)/2 && n.broken == "" && !n.wiped
+}
+
+// wipe gives a node an empty disk.
+func (w *world) wipe() {
+	n := w.damage()
+	if n == nil || !w.chaos {
+		return
+	}
+	w.hit(Wipe)
+	w.note("the disk of %s is wiped", n.id)
+	n.crash()
+	n.disk = newDisk(w.options.Groups)
+	n.start()
+	n.wiped = true
 }
 
 // harm changes what is on the disk of n while it is down. Then it must refuse to start, or be none the worse.
@@ -220,6 +318,12 @@ func (w *world) crash(f Fault, n *node) {
 	w.hit(f)
 	w.note("%s is killed", n.id)
 	n.crash()
+	if f == Kill { // its system lives, and closes its connections
+		for _, other := range w.nodes {
+			w.connections[link{n.place, other.place}]++
+			other.lose(n)
+		}
+	}
 	w.after(w.between(10*time.Millisecond, 3*time.Second), n.restart)
 }
 
@@ -239,150 +343,5 @@ func (w *world) breakDisk(f failure) {
 		return
 	}
 	n.disk.breaks(f)
-	incarnation := n.incarnation
-	w.after(w.between(time.Second, 4*time.Second), func() {
-		if n.incarnation == incarnation {
-			w.crash(Kill, n)
-		}
-	})
-}
-
-// heal ends all faults.
-func (w *world) heal() {
-	w.chaos = false
-	w.note("all faults end")
-	clear(w.cut)
-	for _, n := range w.nodes {
-		n.disk.slow, n.disk.panics = 0, false
-		if n.paused {
-			n.resume()
-		}
-		if n.up && (failure(n.disk.fail.Load()) != none || n.failed()) {
-			n.crash()
-		}
-		n.restart()
-	}
-}
-
-func (n *node) failed() bool {
-	for _, d := range n.doors {
-		if s := d.Status(); s.Role == actors.Failed || s.Role == actors.Stopped {
-			return true
-		}
-	}
-	return false
-}
-
-// settle: a healed cluster makes progress within 20 election timeouts, and then all that is left agrees.
-func (w *world) settle() {
-	if w.failure != nil {
-		return
-	}
-	healed := w.now
-	limit := healed + 20*w.options.Timing.Election
-	committed := make([]int, w.options.Groups)
-	for g := range w.truth {
-		committed[g] = len(w.truth[g].committed)
-	}
-	progressed := func() bool {
-		for g := range min(w.options.Groups, w.options.Clients) { // the others have no client
-			if len(w.truth[g].committed) == committed[g] {
-				return false
-			}
-		}
-		return w.history.last > healed
-	}
-	w.run(func() bool { return progressed() || w.now > limit })
-	if w.failure == nil && !progressed() {
-		w.fail("a healed cluster makes progress within 20 election timeouts", fmt.Sprintf("nothing new after %v: %s", w.now-healed, w.describe()))
-	}
-	limit = w.now + 20*w.options.Timing.Election
-	w.run(func() bool { return w.now > limit || w.lagging(committed) == "" })
-	if lag := w.lagging(committed); w.failure == nil && lag != "" {
-		w.fail("every intact server catches up within 20 election timeouts", lag)
-	}
-}
-
-// lagging names an intact server that has not applied what was committed when the faults ended.
-func (w *world) lagging(committed []int) string {
-	for _, n := range w.nodes {
-		for g, d := range n.doors {
-			if s := d.Status(); n.up && !n.wiped && s.AppliedIndex < uint64(committed[g]) {
-				return fmt.Sprintf("%s applied %d of %d: %+v", n.id, s.AppliedIndex, committed[g], s)
-			}
-		}
-	}
-	return ""
-}
-
-// quieten ends the clients' work and takes the leaders away: the next ones commit all that they have, with nobody asking, and the
-// others hear of it. Without the no-op of a new term (section 8) they would not.
-func (w *world) quieten() {
-	if w.failure != nil {
-		return
-	}
-	w.history.quiet = true
-	w.run(func() bool { return len(w.history.open) == 0 })
-	terms := make([]uint64, w.options.Groups)
-	for g := range w.truth {
-		for _, n := range w.nodes {
-			if n.up && n.doors[g].Status().Role == actors.Leader {
-				terms[g] = n.doors[g].Status().Term
-				n.crash()
-				n.restart()
-			}
-		}
-	}
-	limit := w.now + 20*w.options.Timing.Election
-	w.run(func() bool { return w.now > limit || w.unsettled(terms) == "" })
-	if what := w.unsettled(terms); w.failure == nil && what != "" {
-		w.fail("new leaders commit all that they have, and tell the others", what+w.describe())
-	}
-	if forgotten := w.history.forgotten(); w.failure == nil && forgotten != "" {
-		w.fail("every caller is answered", forgotten)
-	}
-}
-
-// unsettled names a group that has no new leader since those terms, or a server that has not applied the whole of its log.
-func (w *world) unsettled(terms []uint64) string {
-	for g, term := range terms {
-		led := false
-		for _, n := range w.nodes {
-			if !n.up || n.wiped {
-				continue
-			}
-			s := n.doors[g].Status()
-			led = led || s.Role == actors.Leader && s.Term > term
-			if s.AppliedIndex != s.LastIndex || s.LastIndex != uint64(len(w.truth[g].committed)) {
-				return n.id
-			}
-		}
-		if !led {
-			return groupName(g)
-		}
-	}
-	return ""
-}
-
-// describe says how every server is.
-func (w *world) describe() string {
-	var all []string
-	for _, n := range w.nodes {
-		for g, d := range n.doors {
-			s := d.Status()
-			all = append(all, fmt.Sprintf("%s/%s up=%v wiped=%v %v term=%d leader=%q last=%d@%d durable=%d disk=%d commit=%d applied=%d err=%v",
-				n.id, groupName(g), n.up, n.wiped, s.Role, s.Term, s.LeaderID, s.LastIndex, n.seen[g].lastTerm(), s.DurableIndex, len(n.disk.groups[g].entries), s.CommitIndex, s.AppliedIndex, s.Err))
-		}
-		if n.broken != "" {
-			all = append(all, n.id+" is down: "+n.broken)
-		}
-	}
-	return "\n" + strings.Join(all, "\n")
-}
-
-func (s seen) lastTerm() uint64 {
-	if len(s.entries) == 0 {
-		return 0
-	}
-	return s.entries[len(s.entries)-1].term
+	w.replace(n)
 }

@@ -46,7 +46,11 @@ type packet struct {
 	kind           proto.Message // of the original's type
 	original       proto.Message // nil when it was damaged on the way
 	encoded        []byte
+	connection     int // on which it is; what strays from it survives its end
 }
+
+// stray messages left their connection.
+const stray = -1
 
 // carry decides what becomes of a packet.
 func (w *world) carry(p packet) {
@@ -74,6 +78,7 @@ func (w *world) carry(p packet) {
 	}
 	delay := w.between(50*time.Microsecond, 500*time.Microsecond)
 	l := link{p.from.place, p.to.place}
+	p.connection = stray
 	switch {
 	case w.hits(Delay):
 		delay = w.between(10*time.Millisecond, 3*time.Second)
@@ -82,6 +87,7 @@ func (w *world) carry(p packet) {
 	default: // one stream to each peer: what was sent later does not arrive earlier
 		delay = max(delay, w.arrives[l]-w.now)
 		w.arrives[l] = w.now + delay
+		p.connection = w.connections[l]
 	}
 	w.after(delay, func() { w.deliver(p) })
 	if w.hits(Duplicate) {
@@ -97,12 +103,15 @@ func (w *world) deliver(p packet) {
 			return
 		}
 	}
-	if !p.to.up {
+	if !p.to.up || p.connection != stray && p.connection != w.connections[link{p.from.place, p.to.place}] {
 		return
 	}
 	copied, err := decode(p.kind, bytes.Clone(p.encoded))
 	if err != nil {
 		return
+	}
+	if intact, ok := copied.(interface{ Intact() bool }); ok && (p.original != nil || intact.Intact()) {
+		w.heard(p.to, copied)
 	}
 	var sender *actor.PID
 	if p.sender != "" {

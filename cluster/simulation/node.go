@@ -26,18 +26,24 @@ type node struct {
 
 	up          bool
 	paused      bool
+	resumed     time.Duration // when it last was
+	stopping    bool
+	panics      moment // when the next of its actors that has a message panics
 	incarnation int
 	broken      string // why it stays down for good
 	wiped       bool   // it runs from an empty disk, and does not count any more
 	drift       float64
 	jumped      time.Duration
 
-	system  *actor.ActorSystem
-	store   *persistence.Store
-	journal *actor.PID
-	doors   []*actors.Door
-	seen    []seen // by group
-	boxes   []*mailbox
+	storeID  uint64 // of its data directory
+	system   *actor.ActorSystem
+	store    *persistence.Store
+	journal  *actor.PID
+	doors    []*actors.Door
+	machines []*witness
+	seen     []seen     // by group
+	boxes    []*mailbox // the journal's is the first
+	servers  []*mailbox // by group
 
 	disk *disk
 }
@@ -46,9 +52,12 @@ const directory = "data"
 
 func (n *node) start() {
 	n.incarnation++
-	n.up, n.paused = true, false
-	n.boxes, n.doors = nil, nil
+	n.up, n.paused, n.stopping, n.panics = true, false, false, never
+	n.boxes, n.servers, n.doors, n.machines = nil, nil, nil, nil
 	n.seen = make([]seen, n.w.options.Groups)
+	for g := range n.seen {
+		n.seen[g].prevotes = map[uint64]nodeSet{}
+	}
 	n.system = actor.NewActorSystemWithConfig(actor.Configure(
 		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }),
 		actor.WithDeadLetterThrottleInterval(time.Microsecond), actor.WithDeadLetterThrottleCount(0)))
@@ -72,7 +81,7 @@ func (n *node) open() error {
 	if err != nil {
 		return err
 	}
-	n.store = store
+	n.store, n.storeID = store, store.Identity().StoreId
 	props := []actor.PropsOption{actor.WithMailbox(n.newMailbox)}
 	n.journal, err = actors.StartJournal(n.system.Root, recorder{n}, n.execute, func(err error) { n.w.fail("no actor panics", err.Error()) }, props...)
 	if err != nil {
@@ -104,10 +113,12 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 		n.w.fail("recovery finds what was synced, and nothing else", fmt.Sprintf("%s, group %d: %v", n.id, g, err))
 	}
 	n.disk.groupOf[number] = g
-	incarnation := n.incarnation
+	incarnation, machine := n.incarnation, &witness{StateMachine: n.w.machine.New(), n: n, g: g}
+	n.machines = append(n.machines, machine)
+	server := len(n.boxes)
 	door, err := actors.Start(n.system.Root, actors.Config{
 		Group: groupName(g), ID: n.id, Members: n.w.members, ClientAddress: n.id,
-		Machine: &witness{StateMachine: n.w.machine.New(), n: n, g: g},
+		Machine: machine,
 		Store:   n.store, Number: number, Journal: n.journal, Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Props: props,
 		Timing: n.w.options.Timing, Limits: n.w.limits, Logger: n.logger(),
 		Observe: func(v actors.View) {
@@ -117,7 +128,11 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 		},
 	})
 	n.doors = append(n.doors, door)
-	return err
+	if err != nil {
+		return err
+	}
+	n.servers = append(n.servers, n.boxes[server])
+	return nil
 }
 
 func groupName(g int) string { return fmt.Sprintf("g%d", g) }
@@ -152,15 +167,20 @@ func (n *node) crash() {
 		n.disk.write(n)
 	}
 	n.disk.writing = nil
-	n.up = false
-	n.incarnation++
-	n.boxes = nil
+	n.leave()
 	after := n.disk.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.w.options.Unsynced, RNG: n.w.rng})
 	if n.store != nil {
 		_ = n.store.Close()
 		n.store = nil
 	}
 	n.disk.fs = after
+}
+
+// leave ends the present incarnation: nothing of it runs any more.
+func (n *node) leave() {
+	n.up = false
+	n.incarnation++
+	n.boxes = nil
 }
 
 func (n *node) restart() {
@@ -174,7 +194,7 @@ func (n *node) restart() {
 func (n *node) pause() { n.paused = true }
 
 func (n *node) resume() {
-	n.paused = false
+	n.paused, n.resumed = false, n.w.now
 	for _, m := range n.boxes {
 		n.w.enqueue(m)
 	}

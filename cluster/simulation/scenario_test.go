@@ -32,7 +32,7 @@ func newScenario(t *testing.T, nodes int) *scenario {
 
 func newScenarioOf(t *testing.T, o Options) *scenario {
 	t.Helper()
-	o.Trace = 80
+	o.Trace, o.Groups = 80, max(o.Groups, 1)
 	s := &scenario{t: t, w: newWorld(Registers(), o)}
 	s.nodes = s.w.nodes
 	for _, n := range s.nodes {

@@ -38,7 +38,7 @@ type Options struct {
 // setDefaults draws what is left open from a source of its own, so that a run is the same when it is given.
 func (o *Options) setDefaults() {
 	rng := rand.New(rand.NewPCG(o.Seed, 0xdefa))
-	nodes, groups := []int{3, 3, 3, 3, 5, 5, 5, 4, 2, 1, 6, 7}[rng.IntN(12)], []int{1, 1, 1, 1, 1, 1, 2, 3}[rng.IntN(8)]
+	nodes, groups := []int{3, 3, 3, 3, 5, 5, 5, 4, 2, 1, 6, 7}[rng.IntN(12)], []int{1, 1, 1, 1, 1, 2, 2, 3}[rng.IntN(8)]
 	if o.Nodes == 0 {
 		o.Nodes = nodes
 	}
@@ -57,14 +57,23 @@ func (o *Options) setDefaults() {
 	if o.Timing.Election == 0 {
 		o.Timing.Election = 500 * time.Millisecond
 	}
+	if o.Timing.Heartbeat == 0 {
+		o.Timing.Heartbeat = 100 * time.Millisecond
+	}
 }
 
-// drawnLimits are the ones given, or, for every second seed, such small ones that all bounds matter.
+// drawnLimits are the ones given, or, for every second seed, such small ones that bounds matter: each is small in most of them.
 func (o *Options) drawnLimits() actors.Limits {
 	if o.Limits != (actors.Limits{}) || o.Seed%2 == 0 {
 		return o.Limits
 	}
-	return actors.Limits{MessageBytes: 32, InflightMessages: 3, TailBytes: 256, ApplyEntries: 3, ApplyBytes: 64, UncommittedCommands: 4}
+	rng := rand.New(rand.NewPCG(o.Seed, 0x11417))
+	one := func(choices ...int) int { return choices[rng.IntN(len(choices))] } // 0: the default
+	return actors.Limits{
+		MessageBytes: one(1, 32, 32, 100, 0), InflightMessages: one(1, 2, 3, 8, 0), InflightBytes: one(1, 64, 300, 0, 0),
+		TailBytes: one(1, 64, 256, 256, 0), TailEntries: one(1, 3, 10, 0, 0),
+		ApplyEntries: one(1, 2, 3, 10, 0), ApplyBytes: one(1, 64, 64, 300, 0), UncommittedCommands: one(1, 2, 4, 4, 0),
+	}
 }
 
 // Result of a run.
@@ -103,16 +112,20 @@ type world struct {
 	nodes     []*node
 	mailboxes uint64
 	arrives   map[link]time.Duration
-	cut       map[link]*outage
-	chaos     bool
-	steps     int
-	hits_     map[Fault]int
-	failure   *Failure
-	truth     []truth // by group
-	history   history
+	// connections counts those that each link has had.
+	connections map[link]int
+	cut         map[link]*outage
+	chaos       bool
+	steps       int
+	hits_       map[Fault]int
+	failure     *Failure
+	truth       []truth // by group
+	history     history
 }
 
 type link struct{ from, to int }
+
+const mostNodes = 7
 
 // Run plays one seed.
 func Run(m Machine, o Options) Result {
@@ -122,7 +135,7 @@ func Run(m Machine, o Options) Result {
 }
 
 func newWorld(m Machine, o Options) *world {
-	w := &world{machine: m, arrives: map[link]time.Duration{}, cut: map[link]*outage{}, hits_: map[Fault]int{}}
+	w := &world{machine: m, arrives: map[link]time.Duration{}, connections: map[link]int{}, cut: map[link]*outage{}, hits_: map[Fault]int{}}
 	w.rng = rand.New(rand.NewPCG(o.Seed, 0x7ea7))
 	o.setDefaults()
 	w.limits = o.drawnLimits()

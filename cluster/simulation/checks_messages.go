@@ -1,0 +1,161 @@
+package simulation
+
+import (
+	"fmt"
+	"math/bits"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// election is what one node stands in.
+type election struct {
+	candidate int
+	term      uint64
+}
+
+// electorate is from which data directory each node's vote came.
+type electorate [mostNodes]uint64
+
+// answers are those of one follower to one leadership.
+type answers struct {
+	from, to int
+	term     uint64
+}
+
+// nodeSet has a bit for each place.
+type nodeSet uint8
+
+func (s nodeSet) size() int { return bits.OnesCount8(uint8(s)) }
+
+// promised looks at every message that leaves a node: votes are promises for good.
+func (w *world) promised(n *node, m proto.Message) {
+	switch m := m.(type) {
+	case *messages.RequestVoteReply:
+		if m.Granted && !m.PreVote {
+			w.voted(n, m.Header, m.Header.To)
+		}
+	case *messages.RequestVote:
+		if !m.PreVote {
+			w.voted(n, m.Header, m.Header.From)
+			w.stands(n, m)
+		}
+	case *messages.AppendEntries:
+		w.sends(n, m)
+	}
+}
+
+// sends: a leader's messages are of its own log, and end while its server is stuck.
+func (w *world) sends(n *node, m *messages.AppendEntries) {
+	last := m.PrevLogTerm
+	if len(m.Entries) > 0 {
+		if e, err := messages.DecodeEntry(m.Entries[len(m.Entries)-1]); err == nil {
+			last = e.Term
+		}
+	}
+	if last > m.Header.Term {
+		w.fail("a leader sends no entry of a later term", fmt.Sprintf("%s in term %d sends one of term %d", n.id, m.Header.Term, last))
+	}
+	server := n.servers[groupNumber(m.Header.Group)]
+	if len(m.Entries) > 0 || server.starving() < w.options.Timing.Election*11/10 {
+		return
+	}
+	// A replicator that begins late may still find out where the logs meet.
+	if late := &n.seen[groupNumber(m.Header.Group)].peers[w.placeOf(m.Header.To)].late; *late != server.starvedFrom {
+		*late = server.starvedFrom
+		return
+	}
+	w.fail("a leader whose server is stuck sends no heartbeats", fmt.Sprintf("%s in term %d, stuck for %v", n.id, m.Header.Term, server.starving()))
+}
+
+func (w *world) voted(n *node, h *messages.Header, candidate string) {
+	g := groupNumber(h.Group)
+	t, b := &w.truth[g], ballot{h.StoreId, h.Term}
+	if other, known := t.votes[b]; known && other != candidate {
+		w.fail("a server votes once in a term, over restarts too", fmt.Sprintf("%s voted for %s and %s in term %d", n.id, other, candidate, h.Term))
+	}
+	t.votes[b] = candidate
+	if hard := n.disk.groups[g].hard; hard.Term < h.Term || hard.Term == h.Term && hard.Vote != candidate {
+		w.fail("a vote is on the disk before it is given", fmt.Sprintf("%s gives %s its vote in term %d; its disk has %+v", n.id, candidate, h.Term, hard))
+	}
+}
+
+// stands: a candidacy follows a round of pre-votes, which a majority granted; all did if the group is not founded.
+func (w *world) stands(n *node, m *messages.RequestVote) {
+	needed := len(w.nodes)/2 + 1
+	if m.LastLogIndex == 0 {
+		needed = len(w.nodes)
+	}
+	if got := 1 + n.seen[groupNumber(m.Header.Group)].prevotes[m.Round-1].size(); got < needed {
+		w.fail("who asks for votes had a majority of pre-votes (thesis 9.6)", fmt.Sprintf("%s in term %d had %d of %d", n.id, m.Header.Term, got, needed))
+	}
+}
+
+// heard looks at every message that reaches a node undamaged: nothing else may be counted there.
+func (w *world) heard(n *node, message proto.Message) {
+	m, ok := message.(interface{ GetHeader() *messages.Header })
+	if !ok || m.GetHeader().GetTo() != n.id {
+		return
+	}
+	h := m.GetHeader()
+	from := w.placeOf(h.From)
+	if from < 0 {
+		return
+	}
+	switch m := message.(type) {
+	case *messages.RequestVoteReply:
+		switch g := groupNumber(h.Group); {
+		case !m.Granted:
+		case m.PreVote:
+			n.seen[g].prevotes[m.Round] |= 1 << from
+		default:
+			w.vote(n, g, from, h)
+		}
+	case *messages.AppendEntriesReply:
+		t, a := &w.truth[groupNumber(h.Group)], answers{from, n.place, h.Term}
+		t.rounds[a] = max(t.rounds[a], m.Round)
+	}
+}
+
+// vote notes who voted, and from where: the vote from a data directory that counts is not forgotten for another.
+func (w *world) vote(n *node, g, from int, h *messages.Header) {
+	e := election{n.place, h.Term}
+	all := w.truth[g].elected
+	if all[e] == nil {
+		all[e] = &electorate{}
+	}
+	if store := &all[e][from]; *store == 0 || *store != n.seen[g].peers[from].counted {
+		*store = h.StoreId
+	}
+}
+
+// voters is how many others gave n their vote, from data directories that count there.
+func (w *world) voters(n *node, g int, term uint64) int {
+	e := w.truth[g].elected[election{n.place, term}]
+	if e == nil {
+		return 0
+	}
+	count := 0
+	for i, p := range n.seen[g].peers {
+		if e[i] != 0 && e[i] == p.counted {
+			count++
+		}
+	}
+	return count
+}
+
+func (w *world) placeOf(id string) int {
+	for i, m := range w.members {
+		if m.ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+func groupNumber(name string) int {
+	g, _ := strconv.Atoi(name[1:])
+	return g
+}
