@@ -76,6 +76,9 @@ func (w *world) observe(n *node, g int, v actors.View) {
 	if now.Term < before.status.Term || now.CommitIndex < before.status.CommitIndex || now.AppliedIndex < before.status.AppliedIndex {
 		w.fail("term, commit and applied never fall within an incarnation", fmt.Sprintf("%s: %+v, then %+v", n.id, before.status, now))
 	}
+	if notCounted(now) && !n.wiped && !n.disk.double {
+		w.fail("only a wiped server is told that it does not count", fmt.Sprintf("%s: %+v", n.id, now))
+	}
 	if before.entries == nil {
 		before.entries = append([]entryID{}, n.disk.groups[g].entries...)
 		w.checkStart(n, g, v)

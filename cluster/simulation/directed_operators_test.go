@@ -20,6 +20,13 @@ func (s *scenario) swap(n *node, other *disk) *disk {
 	return had
 }
 
+// newDouble is a second disk under a member's name.
+func newDouble() *disk {
+	d := newDisk(1)
+	d.double = true
+	return d
+}
+
 // O-04 The id n2 runs twice, on two disks, which are reachable in turn: what the second one says does not count, and the leader says
 // so. The first one counts again.
 func TestO04TheSameIDOnTwoDisks(t *testing.T) {
@@ -28,7 +35,7 @@ func TestO04TheSameIDOnTwoDisks(t *testing.T) {
 	s.crash(s.nodes[2], true)
 	s.put("put k 1")
 	s.settled()
-	first := s.swap(b, newDisk(1))
+	first := s.swap(b, newDouble())
 	c := s.propose(a, "put k 2")
 	s.within(2*time.Second, "n1 steps down", func() bool { return !s.leads(a) })
 	s.during(10*time.Second, "nobody leads", func() bool { return s.leader() == nil })
@@ -45,7 +52,7 @@ func TestO04TheSameIDOnTwoDisks(t *testing.T) {
 func TestO04WhatADoubleAcknowledgedIsNeverCounted(t *testing.T) {
 	s := newCluster(t, 3)
 	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
-	first := s.swap(b, newDisk(1))
+	first := s.swap(b, newDouble())
 	s.elect(c) // a new leadership: the double is the only n2 that it hears
 	s.put("put k 1")
 	s.pass(100 * time.Millisecond)

@@ -19,6 +19,7 @@ type disk struct {
 	slow   time.Duration // a commit takes up to this much longer
 	fail   atomic.Int32  // the failure that is due; Pebble's own goroutines look, too
 	panics bool          // a state machine panics at its next batch or query
+	double bool          // the group was founded with another disk of the node
 	failed chan struct{} // closed when the store gave up
 	syncs  atomic.Uint64 // of the write-ahead log so far
 	// writing is the journal's commit that has not reached the disk.

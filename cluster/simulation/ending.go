@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -65,16 +66,27 @@ func (w *world) settle() {
 	}
 }
 
-// lagging names an intact server that has not applied what was committed when the faults ended.
+// lagging names an intact server that has not applied what was committed when the faults ended, or that says that it cannot serve;
+// or one on a wiped disk that does not know that it does not count.
 func (w *world) lagging(committed []int) string {
 	for _, n := range w.nodes {
 		for g, d := range n.doors {
-			if s := d.Status(); n.up && !n.wiped && s.AppliedIndex < uint64(committed[g]) {
+			s := d.Status()
+			switch {
+			case !n.up:
+			case n.wiped && !notCounted(s):
+				return fmt.Sprintf("%s does not say that it does not count: %+v", n.id, s)
+			case !n.wiped && (s.AppliedIndex < uint64(committed[g]) || s.Unready != nil):
 				return fmt.Sprintf("%s applied %d of %d: %+v", n.id, s.AppliedIndex, committed[g], s)
 			}
 		}
 	}
 	return ""
+}
+
+func notCounted(s actors.Status) bool {
+	var e actors.NotCountedError
+	return errors.As(s.Unready, &e)
 }
 
 // quieten ends the clients' work and takes the leaders away: the next ones commit all that they have, with nobody asking, and the

@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -91,8 +92,8 @@ func (m *mailbox) run(t *trace) {
 	var message any
 	defer func() {
 		if reason := recover(); reason != nil {
-			if reason != injectedPanic {
-				m.n.w.fail("no actor panics", fmt.Sprintf("%s: %v", m.n.id, reason))
+			if fmt.Sprint(reason) != injectedPanic {
+				m.n.w.fail("no actor panics", fmt.Sprintf("%s: %v\n%s", m.n.id, reason, debug.Stack()))
 			}
 			m.invoker.EscalateFailure(reason, message)
 		}
