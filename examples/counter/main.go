@@ -7,6 +7,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"os/signal"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -28,7 +29,7 @@ func (c *counter) Query(context.Context, []byte) ([]byte, error) { return fmt.Ap
 type visitor struct {
 	group   *actor.PID
 	replies int
-	total   chan string
+	total   chan *cluster.Reply // or the first error
 }
 
 func (v *visitor) Receive(c actor.Context) {
@@ -38,17 +39,17 @@ func (v *visitor) Receive(c actor.Context) {
 			c.Request(v.group, &cluster.Propose{Command: []byte("add one")})
 		}
 	case *cluster.Reply:
-		must(0, m.Err)
-		if v.replies++; v.replies == 100 {
+		if v.replies++; m.Err != nil || v.replies > 100 {
+			v.total <- m
+		} else if v.replies == 100 {
 			c.Request(v.group, &cluster.Read{})
-		} else if v.replies > 100 {
-			v.total <- string(m.Value)
 		}
 	}
 }
 
 func main() {
-	ctx, quiet, dir := context.Background(), slog.New(slog.DiscardHandler), must(os.MkdirTemp("", "counter-"))
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt)
+	quiet, dir := slog.New(slog.DiscardHandler), must(os.MkdirTemp("", "counter-"))
 	defer os.RemoveAll(dir)
 	members := must(cluster.ParseMembers("n1=127.0.0.1:18471,n2=127.0.0.1:18472,n3=127.0.0.1:18473"))
 	nodes, apps := map[*cluster.Group]*cluster.Node{}, map[*cluster.Group]*actor.ActorSystem{}
@@ -56,15 +57,18 @@ func main() {
 		app := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }))
 		config := cluster.Config{ID: m.ID, DataDir: dir + "/" + m.ID, PeerAddr: m.Address, Logger: quiet}
 		node := must(cluster.Start(ctx, config, cluster.WithActorSystem(app)))
+		defer node.Shutdown(context.Background())
 		group := must(node.StartGroup(ctx, "counter", members, new(counter)))
 		nodes[group], apps[group] = node, app
 	}
 	for ; len(nodes) > 1; time.Sleep(time.Millisecond) { // as long as there is a majority
+		must(0, ctx.Err())
 		for group, node := range nodes {
 			if group.Status().Ready { // this node leads
-				v := &visitor{group: group.PID(), total: make(chan string, 1)}
+				v := &visitor{group: group.PID(), total: make(chan *cluster.Reply, 101)}
 				apps[group].Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return v }))
-				fmt.Printf("%s leads, and the total is %s\n", node.ID(), <-v.total)
+				total := <-v.total
+				fmt.Printf("%s leads, and the total is %s\n", node.ID(), must(total.Value, total.Err))
 				must(0, node.Shutdown(ctx)) // the next visitor finds another leader, and the same total
 				delete(nodes, group)
 			}
@@ -74,7 +78,7 @@ func main() {
 
 func must[T any](v T, err error) T {
 	if err != nil {
-		log.Fatal(err)
+		log.Panic(err) // log.Fatal would skip what is deferred
 	}
 	return v
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 
 	"github.com/troupe-raft/troupe/cluster"
@@ -36,7 +37,8 @@ func main() {
 		node(must(strconv.Atoi(os.Args[1])), os.Args[2])
 		return
 	}
-	ctx, dir, processes := context.Background(), must(os.MkdirTemp("", "kv-")), map[string]*exec.Cmd{}
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt)
+	dir, processes := must(os.MkdirTemp("", "kv-")), map[string]*exec.Cmd{}
 	defer os.RemoveAll(dir)
 	for i, m := range members {
 		p := exec.Command(must(os.Executable()), strconv.Itoa(i), dir+"/"+m.ID)
@@ -71,7 +73,7 @@ func write(ctx context.Context, c *client.Client, key, value string) {
 
 func must[T any](v T, err error) T {
 	if err != nil {
-		log.Fatal(err)
+		log.Panic(err) // log.Fatal would skip what is deferred
 	}
 	return v
 }
