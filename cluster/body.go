@@ -1,71 +1,135 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"sync/atomic"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 )
 
-// limitBody bounds requests in bytes and in time: what announces itself as too large is refused at once, the rest cut off, and
-// a body must arrive within patience. ([http.Server.ReadTimeout] would also end long answers.) The bodies of all requests under way
-// may have room bytes together; what is read beyond is refused as overload.
-func limitBody(next http.Handler, patience time.Duration, room int64) http.Handler {
-	var left atomic.Int64
-	left.Store(room)
-	write := connect.NewErrorWriter(HandlerOptions()...)
-	tooLarge := fmt.Errorf("the request is too large: send at most %d bytes", maxRequestBytes)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.ContentLength > maxRequestBytes && write.IsSupported(r):
-			w.Header().Set("Connection", "close")
-			_ = write.Write(w, r, connect.NewError(connect.CodeInvalidArgument, tooLarge))
-			return
-		case r.ContentLength > maxRequestBytes:
-			w.Header().Set("Connection", "close")
-			http.Error(w, tooLarge.Error(), http.StatusRequestEntityTooLarge)
-			return
-		case r.ContentLength != 0:
-			// Connect itself says what is too large, so that it gets to see a little more than it takes.
-			body := &boundedBody{
-				ReadCloser: http.MaxBytesReader(w, r.Body, maxRequestBytes+1024), control: http.NewResponseController(w),
-				patience: patience, left: &left,
-			}
-			defer func() { left.Add(body.held) }()
-			r.Body = body
-		}
-		next.ServeHTTP(w, r)
-	})
-}
+// stepBytes is what a body must have got on by to count as moving: one byte now and then is not enough.
+const stepBytes = 4 << 10
 
-// boundedBody gives a body its time, from its first read to its end, and takes room for what was read.
-type boundedBody struct {
+// packedFactor is how much a byte of a compressed body can unpack to.
+const packedFactor = 1032
+
+var errTooLarge = fmt.Errorf("the request is too large: send at most %d bytes", maxRequestBytes)
+
+// inbound is the body of a visit. It takes room for what is read of it, before it is read.
+type inbound struct {
 	io.ReadCloser
-	control  *http.ResponseController
-	patience time.Duration
-	timed    bool
-	left     *atomic.Int64
-	held     int64
+	visit *visit
+	end   int64 // when it must have arrived, in nanoseconds since 1970
+
+	factor  int64 // what it may unpack to
+	size    int64 // what it may have, at most
+	allowed int64 // what may be read of it as yet
+	read    int64
+	step    int64 // when it last counted as moving
+	err     error
 }
 
-var errNoRoom = errors.New("the node is overloaded: too much is being sent to it at a time; try again")
+// plan says how much a body may have: as much as is announced, or within the limit what it likes. It is false when a message that
+// is in the query of its request finds no room.
+func (b *inbound) plan() bool {
+	r := b.visit.r
+	b.factor, b.size = 1, maxRequestBytes+1
+	if isPacked(r) {
+		b.factor = packedFactor
+	}
+	if r.ContentLength >= 0 {
+		b.size = r.ContentLength
+	}
+	b.allowed = min(b.size, smallBytes/b.factor)
+	query := b.weight(int64(len(r.URL.RawQuery)))
+	return query <= smallBytes || b.take(query)
+}
 
-func (b *boundedBody) Read(p []byte) (int, error) {
-	if !b.timed {
-		b.timed = true
-		_ = b.control.SetReadDeadline(time.Now().Add(b.patience))
+func isPacked(r *http.Request) bool {
+	if r.Method == http.MethodGet {
+		return strings.Contains(r.URL.RawQuery, "compression=")
+	}
+	for _, name := range []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"} {
+		if value := r.Header.Get(name); value != "" && value != "identity" {
+			return true
+		}
+	}
+	return false
+}
+
+// weight is the room for n bytes of the body.
+func (b *inbound) weight(n int64) int64 { return min(n*b.factor, maxRequestBytes) }
+
+func (b *inbound) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	if b.read == b.allowed && b.allowed < b.size {
+		if !b.take(b.weight(b.size)) {
+			b.err = connect.NewError(connect.CodeResourceExhausted, errNoRoom)
+			return 0, b.err
+		}
+		b.allowed = b.size
+	}
+	b.visit.pace.due.Store(b.end)
+	b.visit.enter(receiving)
+	if left := b.allowed - b.read; int64(len(p)) > left && left > 0 {
+		p = p[:left]
 	}
 	n, err := b.ReadCloser.Read(p)
-	b.held += int64(n)
-	if b.left.Add(-int64(n)) < 0 {
-		return 0, connect.NewError(connect.CodeResourceExhausted, errNoRoom)
+	b.read += int64(n)
+	switch {
+	case b.read > maxRequestBytes:
+		b.linger()
+		b.err = connect.NewError(connect.CodeInvalidArgument, errTooLarge)
+		return 0, b.err
+	case err != nil:
+		b.err = b.ended(err)
+		return n, b.err
+	case b.read-b.step >= stepBytes:
+		b.step = b.read
+		b.visit.move()
 	}
-	if err != nil {
-		_ = b.control.SetReadDeadline(time.Time{})
+	return n, nil
+}
+
+func (b *inbound) take(bytes int64) bool {
+	v := b.visit
+	return v.limiter.bodies.take(v.r.Context(), &v.body, bytes, v.limiter.limits.Patience)
+}
+
+// ended is called when there is nothing more to read.
+func (b *inbound) ended(err error) error {
+	v := b.visit
+	v.enter(working)
+	if err == io.EOF {
+		v.limiter.bodies.keep(&v.body, b.weight(b.read))
+		return err
 	}
-	return n, err
+	if v.reason == nil {
+		return err
+	}
+	return v.reason
+}
+
+// A client that sends too much over HTTP/1 may send so much more, for so long, and still gets to read why it is refused: a
+// connection that is closed while something arrives loses what was sent on it.
+const (
+	lingerBytes = 16 << 20
+	lingerTime  = 5 * time.Second
+)
+
+func (b *inbound) linger() {
+	v := b.visit
+	asked := v.r.Header.Get("Expect") != "" && b.read == 0 // a client that waits for a sign has not sent it
+	if v.r.ProtoMajor > 1 || asked || v.r.ContentLength > lingerBytes {
+		return
+	}
+	v.pace.due.Store(time.Now().Add(lingerTime).UnixNano())
+	v.enter(receiving)
+	_, _ = io.CopyN(io.Discard, b.ReadCloser, lingerBytes)
+	v.enter(working)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,15 +17,15 @@ import (
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
 
-// Bounds on what clients may send, and take their time with.
+// Bounds on one connection. What all of them hold together is bounded by [ClientLimits].
 const (
-	headerTime  = 5 * time.Second
-	bodyTime    = 30 * time.Second
-	writeTime   = 30 * time.Second // for each piece of an answer
-	idleTime    = 2 * time.Minute
-	headerBytes = 64 << 10
-	streams     = 2048 // requests at a time on one HTTP/2 connection
-	bodyRoom    = 128 << 20
+	headerTime      = 5 * time.Second
+	idleTime        = 2 * time.Minute
+	pingTime        = 30 * time.Second
+	headerBytes     = 16 << 10
+	streams         = 1024     // requests at a time on one HTTP/2 connection
+	frameBytes      = 64 << 10 // read at a time
+	unreadBodyBytes = 128 << 10
 )
 
 // clientPort is the node's HTTP server: Connect, gRPC, gRPC-Web and JSON handlers, and the health checks, over HTTP/1.1 and
@@ -35,6 +36,7 @@ type clientPort struct {
 	public   string
 	server   *http.Server
 	mux      *http.ServeMux
+	limiter  *limiter
 	log      *slog.Logger
 }
 
@@ -50,22 +52,31 @@ func listenForClients(n *Node) (*clientPort, error) {
 		return nil, fmt.Errorf("the client port %s cannot be opened: choose an address of this machine (%w)", n.config.ClientListen, err)
 	}
 	p := &clientPort{node: n, listener: listener, mux: http.NewServeMux(), log: n.log, public: publicAddress(n.config.ClientAddr, listener)}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	p.server = &http.Server{
-		Handler:           limitBody(p.mux, bodyTime, bodyRoom),
-		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streams, SendPingTimeout: bodyTime},
-		ReadHeaderTimeout: headerTime,
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    headerBytes,
-		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
-	}
+	p.limiter = newLimiter(n.config.Clients)
+	p.server = newServer(p.limiter, p.mux, slog.NewLogLogger(n.log.Handler(), slog.LevelDebug))
 	p.mux.Handle(messagesconnect.NewClusterHandler(statusService{n}, HandlerOptions()...))
 	p.mux.HandleFunc("GET /healthz", p.healthz)
 	p.mux.HandleFunc("GET /readyz", p.readyz)
 	return p, nil
+}
+
+func newServer(l *limiter, h http.Handler, errors *log.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:     l.handler(h),
+		ConnContext: withConn,
+		Protocols:   protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: streams, MaxReadFrameSize: frameBytes, SendPingTimeout: pingTime,
+			MaxReceiveBufferPerConnection: unreadBodyBytes, MaxReceiveBufferPerStream: unreadBodyBytes,
+		},
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    headerBytes,
+		ErrorLog:          errors,
+	}
 }
 
 // publicAddress is the configured one, with the port that was taken when it left the choice open.
@@ -104,7 +115,7 @@ func (p *clientPort) serve() {
 		return
 	}
 	go func() {
-		if err := p.server.Serve(impatient{p.listener, writeTime}); !errors.Is(err, http.ErrServerClosed) {
+		if err := p.server.Serve(p.limiter.listener(p.listener)); !errors.Is(err, http.ErrServerClosed) {
 			p.log.Error("the client port failed: restart the node", "err", err)
 		}
 	}()
@@ -132,6 +143,7 @@ func (p *clientPort) close() {
 	}
 	_ = p.server.Close()
 	_ = p.listener.Close() // when it was never served
+	p.limiter.stop()
 }
 
 // statusService answers Cluster.Status.

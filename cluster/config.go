@@ -39,6 +39,8 @@ type Config struct {
 	// Timing and Limits are for every group; zero values mean defaults.
 	Timing actors.Timing
 	Limits actors.Limits
+	// Clients bounds what clients may hold of the node; zero values mean defaults.
+	Clients ClientLimits
 
 	// Logger gets what operators should know; default [slog.Default].
 	Logger *slog.Logger
@@ -63,6 +65,7 @@ func (c *Config) setDefaults() {
 	if c.ClientListen == "" {
 		c.ClientListen = c.ClientAddr
 	}
+	c.Clients.setDefaults()
 }
 
 // Validate says what is wrong with the configuration of a node of these members. [Start] and [Node.StartGroup] say it too, but the
@@ -99,6 +102,9 @@ func (c *Config) validate() error {
 		return err
 	}
 	if err := limits.Validate(); err != nil {
+		return err
+	}
+	if err := c.Clients.validate(); err != nil {
 		return err
 	}
 	if c.ClientAddr == "" {
