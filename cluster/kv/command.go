@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"math"
 )
 
 // A command is an operation byte and its operands: a length-prefixed key, then
@@ -173,25 +174,70 @@ func decodeResult(b []byte) (done bool, version uint64, err error) {
 	return b[0] == 1, version, nil
 }
 
-// A query is the operation byte and a key, to the end; its answer a result and, when found, the value to the end.
-const queryGet = 1
+// A query is the operation byte and a key, to the end; one with a limit has that before the key, as a number of bytes. Its answer is
+// a flag and a number: 0; or 1, the version, and the value to the end; or 2 and the size of a value that is longer than the limit.
+const (
+	queryGet      = 1
+	queryGetShort = 2
+)
+
+const (
+	answerAbsent = 0
+	answerValue  = 1
+	answerLong   = 2
+)
 
 func encodeGet(key string) []byte {
 	return append(append(make([]byte, 0, 1+len(key)), queryGet), key...)
 }
 
-func decodeGetAnswer(b []byte) (value []byte, version uint64, found bool, err error) {
+func encodeGetShort(key string, limit int) []byte {
+	b := append(make([]byte, 0, 1+binary.MaxVarintLen64+len(key)), queryGetShort)
+	return append(binary.AppendUvarint(b, uint64(limit)), key...)
+}
+
+// decodeGet returns the key that a query asks for, and how long its value may be.
+func decodeGet(query []byte) (key []byte, limit uint64, ok bool) {
+	if len(query) < 2 {
+		return nil, 0, false
+	}
+	switch query[0] {
+	case queryGet:
+		return query[1:], math.MaxUint64, true
+	case queryGetShort:
+		limit, n := binary.Uvarint(query[1:])
+		if n > 0 && len(query) > 1+n {
+			return query[1+n:], limit, true
+		}
+	}
+	return nil, 0, false
+}
+
+// getAnswer is what a get comes to: a value, none, or the size of one that is longer than asked for.
+type getAnswer struct {
+	value   []byte
+	version uint64
+	found   bool
+	long    int
+}
+
+func decodeGetAnswer(b []byte) (getAnswer, error) {
 	if len(b) < 2 {
-		return nil, 0, false, errForeignAnswer
+		return getAnswer{}, errForeignAnswer
 	}
-	version, n := binary.Uvarint(b[1:])
+	number, n := binary.Uvarint(b[1:])
 	if n <= 0 {
-		return nil, 0, false, errForeignAnswer
+		return getAnswer{}, errForeignAnswer
 	}
-	if b[0] != 1 {
-		return nil, 0, false, nil
+	switch b[0] {
+	case answerAbsent:
+		return getAnswer{}, nil
+	case answerValue:
+		return getAnswer{value: b[1+n:], version: number, found: true}, nil
+	case answerLong:
+		return getAnswer{long: int(number)}, nil
 	}
-	return b[1+n:], version, true, nil
+	return getAnswer{}, errForeignAnswer
 }
 
 var errForeignAnswer = errors.New("the group's state machine is not a kv.Map: open the group that replicates one")

@@ -47,9 +47,14 @@ func (k *KV) Get(ctx context.Context, key string) (value []byte, version uint64,
 	if err := checkKey(key); err != nil {
 		return nil, 0, false, err
 	}
-	answer, err := k.group.Read(ctx, encodeGet(key))
+	answer, err := k.get(ctx, encodeGet(key))
+	return answer.value, answer.version, answer.found, err
+}
+
+func (k *KV) get(ctx context.Context, query []byte) (getAnswer, error) {
+	answer, err := k.group.Read(ctx, query)
 	if err != nil {
-		return nil, 0, false, err
+		return getAnswer{}, err
 	}
 	return decodeGetAnswer(answer)
 }

@@ -153,7 +153,7 @@ func TestForeignAnswersAreErrors(t *testing.T) {
 		if _, _, err := decodeResult(answer); err == nil {
 			t.Errorf("result %x", answer)
 		}
-		if _, _, _, err := decodeGetAnswer(answer); err == nil {
+		if _, err := decodeGetAnswer(answer); err == nil {
 			t.Errorf("answer %x", answer)
 		}
 	}

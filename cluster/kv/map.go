@@ -99,15 +99,20 @@ func (m *Map) write(present *item, c *command) (version uint64) {
 
 // Query answers a get.
 func (m *Map) Query(_ context.Context, query []byte) ([]byte, error) {
-	if len(query) < 2 || query[0] != queryGet {
+	key, limit, ok := decodeGet(query)
+	if !ok {
 		return nil, errors.New("the bytes are not a query of the replicated map")
 	}
-	present := m.items[string(query[1:])]
+	present := m.items[string(key)]
 	if present == nil {
-		return appendResult(make([]byte, 0, 2), false, 0), nil
+		return []byte{answerAbsent, 0}, nil
 	}
-	answer := appendResult(make([]byte, 0, maxResultBytes+len(present.value)), true, present.version)
-	return append(answer, present.value...), nil
+	size := len(present.value)
+	if uint64(size) > limit {
+		return binary.AppendUvarint([]byte{answerLong}, uint64(size)), nil
+	}
+	answer := append(make([]byte, 0, maxResultBytes+size), answerValue)
+	return append(binary.AppendUvarint(answer, present.version), present.value...), nil
 }
 
 // Len is the number of keys.

@@ -32,12 +32,27 @@ func (s service) Put(ctx context.Context, r *messages.PutRequest) (*messages.Put
 	return &messages.PutResponse{Version: version}, nil
 }
 
+// shortValue is the longest value that is read without room being made for it on the client port.
+const shortValue = 16 << 10
+
+// Get asks for a short value first: a long one is not copied out of the map before there is room for it.
 func (s service) Get(ctx context.Context, r *messages.GetRequest) (*messages.GetResponse, error) {
-	value, version, found, err := s.kv.Get(ctx, r.Key)
-	if err != nil {
+	if err := checkKey(r.Key); err != nil {
 		return nil, rpcError(err)
 	}
-	return &messages.GetResponse{Found: found, Value: value, Version: version}, nil
+	for limit := shortValue; ; {
+		answer, err := s.kv.get(ctx, encodeGetShort(r.Key, limit))
+		if err != nil {
+			return nil, rpcError(err)
+		}
+		if answer.long == 0 {
+			return &messages.GetResponse{Found: answer.found, Value: answer.value, Version: answer.version}, nil
+		}
+		if err := cluster.MakeRoom(ctx, answer.long); err != nil {
+			return nil, err
+		}
+		limit = answer.long
+	}
 }
 
 func (s service) Delete(ctx context.Context, r *messages.DeleteRequest) (*messages.DeleteResponse, error) {
