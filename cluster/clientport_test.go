@@ -2,11 +2,11 @@ package cluster_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/client"
 	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 	"github.com/troupe-raft/troupe/cluster/kv"
 	"github.com/troupe-raft/troupe/messages"
@@ -271,14 +272,8 @@ func TestHostileClients(t *testing.T) {
 		}
 	}
 
-	// A few bytes that unpack to a gigabyte.
-	var bomb bytes.Buffer
-	w := gzip.NewWriter(&bomb)
-	if _, err := io.Copy(w, io.LimitReader(zeros{}, 1<<28)); err != nil {
-		t.Fatal(err)
-	}
-	_ = w.Close()
-	if code, answer := curl(t, node, keyValue+"Put", bomb.String(), "Content-Encoding", "gzip"); code == http.StatusOK || len(answer) > 1000 {
+	// A few bytes that unpack to very much.
+	if code, answer := curl(t, node, keyValue+"Put", string(gzipped(1<<28)), "Content-Encoding", "gzip"); code != http.StatusBadRequest || !strings.Contains(answer, "toolarge") {
 		t.Error(code, answer)
 	}
 
@@ -315,6 +310,47 @@ func TestHostileClients(t *testing.T) {
 	shutdown(t, node) // in spite of the open connections
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("Shutdown took %v", took)
+	}
+}
+
+// TestTooLargeIsInvalid: a client that tries again when a node has too much to do must not take this for it.
+func TestTooLargeIsInvalid(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	node := servedMap(t)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	h2c := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	for name, options := range map[string][]connect.ClientOption{
+		"connect":       {},
+		"json":          {connect.WithProtoJSON()},
+		"gzip":          {connect.WithSendGzip()},
+		"grpc":          {connect.WithGRPC()},
+		"grpc gzip":     {connect.WithGRPC(), connect.WithSendGzip()},
+		"grpc-web gzip": {connect.WithGRPCWeb(), connect.WithSendGzip()},
+	} {
+		k := messagesconnect.NewKeyValueClient(h2c, "http://"+node.ClientAddr(), options...)
+		_, err := k.Put(t.Context(), &messages.PutRequest{Key: "k", Value: make([]byte, 5<<20)})
+		if connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), "too large") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err = k.Get(t.Context(), &messages.GetRequest{Key: strings.Repeat("k", 5<<20)}); connect.CodeOf(err) != connect.CodeInvalidArgument {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	query := url.Values{
+		"encoding": {"proto"}, "connect": {"v1"}, "compression": {"gzip"}, "base64": {"1"},
+		"message": {base64.RawURLEncoding.EncodeToString(gzipped(5 << 20))},
+	}
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+node.ClientAddr()+keyValue+"Get?"+query.Encode(), nil)
+	if code, answer := fetch(t, request); code != http.StatusBadRequest || !strings.Contains(answer, "toolarge") {
+		t.Error(code, answer)
+	}
+	c := client.New([]string{node.ClientAddr()})
+	defer c.Close()
+	if _, err := c.Put(t.Context(), "k", make([]byte, 5<<20)); !errors.Is(err, client.ErrInvalid) {
+		t.Error(err)
 	}
 }
 
