@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"pgregory.net/rapid"
@@ -130,5 +131,28 @@ func TestMessagesHaveRoomForTheLargestEntry(t *testing.T) {
 	}
 	if got := messageBytes(actors.Limits{EntryBytes: 8 << 20}); got/4 < 8<<20+(256<<10) {
 		t.Fatal(got)
+	}
+}
+
+func TestLimitsOfClients(t *testing.T) {
+	c := Config{ID: "n1", DataDir: "d", PeerAddr: "127.0.0.1:1"}
+	c.setDefaults()
+	if err := c.validate(); err != nil || c.Clients.Requests != 4096 {
+		t.Fatal(c.Clients, err)
+	}
+	for says, change := range map[string]func(*ClientLimits){
+		"-1 connections":                func(l *ClientLimits) { l.Connections = -1 },
+		"2097152 requests":              func(l *ClientLimits) { l.Requests = 1 << 21 },
+		"1000 bytes for requests":       func(l *ClientLimits) { l.RequestBytes = 1000 },
+		"-1 for answers":                func(l *ClientLimits) { l.AnswerBytes = -1 },
+		"-1s, 250ms and 1s of clients":  func(l *ClientLimits) { l.Slow = -time.Second },
+		"30s, -1s and 1s of clients":    func(l *ClientLimits) { l.Still = -time.Second },
+		"30s, 250ms and -1s of clients": func(l *ClientLimits) { l.Patience = -time.Second },
+	} {
+		wrong := c
+		change(&wrong.Clients)
+		if err := wrong.validate(); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v; want %q", err, says)
+		}
 	}
 }

@@ -157,9 +157,27 @@ func TestForeignAnswersAreErrors(t *testing.T) {
 			t.Errorf("answer %x", answer)
 		}
 	}
-	for _, query := range [][]byte{nil, {queryGet}, {9, 'k'}} {
+	for _, query := range [][]byte{nil, {queryGet}, {9, 'k'}, {queryGetShort, 1}, {queryGetShort, 0x80}} {
 		if _, err := NewMap().Query(t.Context(), query); err == nil {
 			t.Errorf("query %x", query)
+		}
+	}
+}
+
+// What is longer than asked for answers with its size.
+func TestLongValuesAreNotCopiedUnasked(t *testing.T) {
+	m := NewMap()
+	m.Apply([]actors.Entry{{Index: 1, Command: encodePut("k", []byte("value"))}})
+	for limit, want := range map[int]getAnswer{
+		4: {long: 5},
+		5: {value: []byte("value"), version: 1, found: true},
+	} {
+		b, err := m.Query(t.Context(), encodeGetShort("k", limit))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := decodeGetAnswer(b); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("up to %d: %+v %v", limit, got, err)
 		}
 	}
 }

@@ -55,6 +55,8 @@ func (o *serveOptions) register(flags *flag.FlagSet) {
 	flags.StringVar(&c.PeerListen, "peer-listen", "", "`HOST:PORT` to listen on for nodes, if not --peer-addr")
 	flags.StringVar(&c.ClientAddr, "client-addr", "", "`HOST:PORT` where clients reach this node")
 	flags.StringVar(&c.ClientListen, "client-listen", "", "`HOST:PORT` to listen on for clients, if not --client-addr")
+	flags.IntVar(&c.Clients.Connections, "client-connections", 2048, "`number` of clients that may be connected; more are refused")
+	flags.IntVar(&c.Clients.Requests, "client-requests", 4096, "`number` of clients' requests that may be under way; more are refused")
 	flags.StringVar(&o.initialCluster, "initial-cluster", "", "all nodes of the cluster, as `ID=PEER_ADDR`,...")
 	flags.StringVar(&c.Cluster, "cluster", "troupe", "the cluster's `name`: nodes of another one are refused")
 	flags.DurationVar(&c.Timing.Heartbeat, "heartbeat", 100*time.Millisecond, "`time` between two messages of an idle leader")
@@ -79,6 +81,9 @@ func (o *serveOptions) check() error {
 		if needed.value == "" {
 			return usagef("--%s is missing", needed.name)
 		}
+	}
+	if c.Clients.Connections < 1 || c.Clients.Requests < 1 {
+		return usagef("--client-connections and --client-requests must be at least 1")
 	}
 	if c.Timing.Heartbeat <= 0 || c.Timing.Election < 2*c.Timing.Heartbeat {
 		return usagef("--election-timeout %v must be at least twice --heartbeat %v, and both more than 0", c.Timing.Election, c.Timing.Heartbeat)

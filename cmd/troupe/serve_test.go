@@ -10,14 +10,16 @@ import (
 // A directory belongs to the node that founded it, so what is wrong with the node's name or addresses must be found before.
 func TestServeFoundsNoDirectoryForAWrongNode(t *testing.T) {
 	for line, want := range map[string]string{
-		"--id n2 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2":                        "node n2 is not among the members",
-		"--id n1 --peer-addr 127.0.0.1:3 --client-addr 127.0.0.1:2":                        "make them equal",
-		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:99999":                    "give a number up to 65535",
-		"--id n1 --peer-addr 127.0.0.1:1 --client-addr nowhere":                            "is not host:port",
-		"--id n1 --peer-addr 127.0.0.1:99999 --client-addr 127.0.0.1:2":                    "give a number up to 65535",
-		"--id n/1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2":                       "use letters, digits",
-		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:1":                        "cannot share",
-		"--id n1 --peer-addr 127.0.0.1:1 --client-listen :99999 --client-addr 127.0.0.1:2": "give a number up to 65535",
+		"--id n2 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2":                              "node n2 is not among the members",
+		"--id n1 --peer-addr 127.0.0.1:3 --client-addr 127.0.0.1:2":                              "make them equal",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:99999":                          "give a number up to 65535",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr nowhere":                                  "is not host:port",
+		"--id n1 --peer-addr 127.0.0.1:99999 --client-addr 127.0.0.1:2":                          "give a number up to 65535",
+		"--id n/1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2":                             "use letters, digits",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:1":                              "cannot share",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-listen :99999 --client-addr 127.0.0.1:2":       "give a number up to 65535",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --client-requests 0":          "must be at least 1",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --client-connections 9999999": "give 1 to 1048576",
 	} {
 		dir := filepath.Join(t.TempDir(), "data")
 		args := append([]string{"serve", "--data-dir", dir, "--initial-cluster", "n1=127.0.0.1:1"}, strings.Fields(line)...)
