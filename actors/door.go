@@ -162,6 +162,9 @@ func (d *Door) StorageFailed(err error) { d.root.Send(d.pid, &storageFailed{err}
 // LeaderLost hints that the connection to the node with this address broke. A follower of it starts its pre-vote early.
 func (d *Door) LeaderLost(address string) { d.root.Send(d.pid, &connectionLost{address}) }
 
+// PeerConnected hints that the node with this address can be reached again. A leader of it need not wait for the next heartbeat.
+func (d *Door) PeerConnected(address string) { d.root.Send(d.pid, &connectionMade{address}) }
+
 func (d *Door) admit(bytes int) bool {
 	if d.admittedCommands.Add(1) > int64(d.limits.UncommittedCommands) {
 		d.admittedCommands.Add(-1)

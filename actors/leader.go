@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -164,6 +165,11 @@ func (l *leader) mail(s *server, m any) {
 	case *higherTerm:
 		s.sees(m.term)
 	case *connectionLost: // of a follower: its replicator finds out
+	case *connectionMade:
+		// A follower that was restarted knows no leader, and may lack entries.
+		if slices.ContainsFunc(s.members.voters, func(v Member) bool { return v.Address == m.address }) {
+			l.beat(s, true)
+		}
 	}
 }
 

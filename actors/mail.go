@@ -22,6 +22,9 @@ type storageFailed struct{ err error }
 // connectionLost hints that the node at address may be gone.
 type connectionLost struct{ address string }
 
+// connectionMade hints that the node at address can be reached again.
+type connectionMade struct{ address string }
+
 // From a replicator to its server. Mail from a child carries the term of its leadership.
 type (
 	// contact: a reply to this leadership, which was sent after round began; its sender's log equals ours up to match.

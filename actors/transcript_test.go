@@ -318,6 +318,8 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 		}
 	case "lost":
 		s.door.LeaderLost(d.CmdArgs[0].Key + ":1")
+	case "connected":
+		s.door.PeerConnected(d.CmdArgs[0].Key + ":1")
 	case "disk":
 		s.door.StorageFailed(fmt.Errorf("input/output error"))
 	default:

@@ -210,6 +210,13 @@ func (n *Node) storageFailed(err error) {
 	}
 }
 
+// peerConnected is called by the transport when the connection to a peer was made.
+func (n *Node) peerConnected(address string) {
+	for _, g := range n.Groups() {
+		g.door.PeerConnected(address)
+	}
+}
+
 // peerLost is called by the transport when the connection to a peer broke.
 func (n *Node) peerLost(address string) {
 	for _, g := range n.Groups() {

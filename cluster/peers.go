@@ -40,6 +40,7 @@ func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 		AllowTarget:     fromPeers,
 		MaxMessageBytes: messageBytes(n.config.Limits),
 		Logger:          n.log,
+		OnConnect:       n.peerConnected,
 		OnDisconnect:    n.peerLost,
 	})
 }
