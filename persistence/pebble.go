@@ -45,6 +45,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 	for level := range o.TargetFileSizes {
 		o.TargetFileSizes[level] = 2 * int64(s.memTable) // of a flush, one table: several would be merged
 	}
+	o.Experimental.CompactionScheduler = s.compactions
 	o.Experimental.FileCacheShards = 1
 	o.Experimental.ReadSamplingMultiplier = -1
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })

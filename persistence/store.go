@@ -51,7 +51,9 @@ type Store struct {
 	log      *slog.Logger
 	memTable int
 	fence    *fence
-	db       *pebble.DB
+
+	compactions *compactions
+	db          *pebble.DB
 
 	// turn is held while a commit is built or written. What follows belongs to its holder.
 	turn     chan struct{}
@@ -116,6 +118,8 @@ func newStore(dir string, o Options) *Store {
 	}
 	return &Store{
 		dir: dir, options: o, log: o.Logger, memTable: o.MemTableSize, fence: newFence(o.FS),
+		compactions: newCompactions(),
+
 		turn:    make(chan struct{}, 1),
 		states:  map[GroupID]*groupState{},
 		records: map[string]*messages.GroupRecord{},
@@ -152,6 +156,7 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	s.sideSync = s.options.Now()
+	s.compactions.begin()
 	return nil
 }
 
