@@ -128,7 +128,7 @@ func (n *Node) start() (err error) {
 	}
 	n.expiry = newExpiry()
 	n.port.serve()
-	go n.syncSequence()
+	go n.tendStore()
 	return nil
 }
 
@@ -137,8 +137,9 @@ func (n *Node) props() []actor.PropsOption {
 	return []actor.PropsOption{actor.WithDispatcher(&n.workers)}
 }
 
-// syncSequence makes the store's sequence number durable when the node has become idle; under load, commits do.
-func (n *Node) syncSequence() {
+// tendStore makes the store's sequence number durable when the node has become idle (under load, commits do), and prepares what the
+// next start would wait for.
+func (n *Node) tendStore() {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -146,7 +147,7 @@ func (n *Node) syncSequence() {
 		case <-n.done:
 			return
 		case <-ticker.C:
-			if n.store.SyncSequence() != nil {
+			if n.store.SyncSequence() != nil || n.store.PrepareLog() != nil {
 				return // it failed or was closed, and says so elsewhere
 			}
 		}

@@ -93,6 +93,9 @@ func script(t *testing.T, fs vfs.FS, acknowledged *atomic.Int32) (states []strin
 				t.Fatal(err)
 			}
 		}
+		if err := s.PrepareLog(); err != nil {
+			t.Fatal(err)
+		}
 		if i == 4 {
 			mustClose(t, s)
 			s = mustOpenWith(t, o)
