@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // formatVersion is the newest Pebble format with checksummed tables and write-ahead log sync chunks but without value
@@ -22,10 +23,10 @@ func memTableSize(nodeID string) int {
 }
 
 // pebbleOptions are chosen for a log: large values that are written once, read rarely and deleted in ranges.
-func (s *Store) pebbleOptions() *pebble.Options {
+func (s *Store) pebbleOptions(fs vfs.FS) *pebble.Options {
 	log := pebbleLog{s.log, s.fence}
 	o := &pebble.Options{
-		FS:                          s.fence,
+		FS:                          fs,
 		FormatMajorVersion:          formatVersion,
 		Logger:                      log,
 		CacheSize:                   4 << 20,

@@ -127,16 +127,12 @@ func readSide(fs vfs.FS, dir string) (side, error) {
 	return found, nil
 }
 
-// openSequence opens the side file for writing. The slot with the highest number may not be fsynced yet: it is synced
-// before the other one is overwritten.
+// openSequence opens the side file for writing. The slot with the highest number may not be fsynced yet: it must be before the
+// other one is overwritten, by aside.
 func openSequence(fs vfs.FS, dir string, storeID uint64, slot int64) (*sequence, error) {
 	file, err := fs.OpenReadWrite(fs.PathJoin(dir, sequenceName), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, err
 	}
-	q := &sequence{file: file, storeID: storeID, slot: slot, dirty: true}
-	if err := q.sync(); err != nil {
-		return nil, err
-	}
-	return q, nil
+	return &sequence{file: file, storeID: storeID, slot: 1 - slot}, nil
 }

@@ -146,7 +146,9 @@ func (s *Store) orFail(work func() error) error {
 }
 
 func (s *Store) open() (err error) {
-	s.db, err = pebble.Open(s.dir, s.pebbleOptions())
+	aside := &aside{fence: s.fence, dir: s.dir}
+	defer aside.pending.Wait()
+	s.db, err = pebble.Open(s.dir, s.pebbleOptions(aside))
 	if err != nil {
 		return s.cannotOpen(err)
 	}
