@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -104,21 +105,25 @@ func (n *Node) start() (err error) {
 	if _, err = transport.Probe(n.config.PeerListen); err != nil {
 		return err
 	}
-	n.store, err = persistence.Open(n.config.DataDir, persistence.Options{
-		FS: n.options.fs, NodeID: n.config.ID, Cluster: n.config.Cluster, Logger: n.log, OnFailure: n.storageFailed,
+	// The disk has its time beside all that needs none of it.
+	var opening sync.WaitGroup
+	var storeErr error
+	opening.Go(func() { n.store, storeErr = n.openStore() })
+	undo = append(undo, func() {
+		if n.store != nil {
+			_ = n.store.Close()
+		}
 	})
-	if err != nil {
-		return err
-	}
-	undo = append(undo, func() { _ = n.store.Close() })
-
 	n.system = transport.NewSystem(n.log)
 	undo = append(undo, n.system.Shutdown, n.workers.close)
 	n.prober = newProber(n)
-	if n.transport, err = startTransport(n, tls); err != nil {
+	if n.transport, err = startTransport(n, tls); err == nil {
+		undo = append(undo, n.transport.Shutdown)
+	}
+	opening.Wait()
+	if err = cmp.Or(storeErr, err); err != nil {
 		return err
 	}
-	undo = append(undo, n.transport.Shutdown)
 
 	if n.journal, err = actors.StartJournal(n.system.Root, n.store, n.workers.Schedule, n.storageFailed, n.props()...); err != nil {
 		return err
@@ -130,6 +135,12 @@ func (n *Node) start() (err error) {
 	n.port.serve()
 	go n.tendStore()
 	return nil
+}
+
+func (n *Node) openStore() (*persistence.Store, error) {
+	return persistence.Open(n.config.DataDir, persistence.Options{
+		FS: n.options.fs, NodeID: n.config.ID, Cluster: n.config.Cluster, Logger: n.log, OnFailure: n.storageFailed,
+	})
 }
 
 // props are those of all of Raft's actors on this node.
