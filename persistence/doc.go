@@ -33,6 +33,11 @@
 // is behind that file. The file is itself fsynced once a second: what a power loss hides in that second, together with
 // a rotten log, is not noticed.
 //
+// # Files beside Pebble's
+//
+// SEQUENCE is the side file. SPARE is filled with zeros, for the next write-ahead log to begin in; SPARE.new will be it. USED was a
+// log. Without SEQUENCE a directory is refused; the others may be removed while the node is stopped.
+//
 // # A failing disk
 //
 // The first failed mutating call is reported once, through Options.OnFailure. That call and every later one never
