@@ -29,7 +29,7 @@ func (o *benchOptions) openLocal(ctx context.Context) (*system, error) {
 		return nil, err
 	}
 	begin := time.Now()
-	cluster, err := host.StartLocalWith(ctx, o.local, dir, slog.New(slog.DiscardHandler),
+	cluster, err := host.StartLocal(ctx, o.local, dir, slog.New(slog.DiscardHandler),
 		host.LocalOptions{Groups: o.groups, Apps: o.newApps(), FS: slowDisk(ctx, time.Duration(o.syncTime))})
 	if err != nil {
 		remove()

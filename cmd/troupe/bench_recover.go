@@ -61,7 +61,7 @@ func (o *benchOptions) runRecover(ctx context.Context, t *terminal) error {
 	if err := checkSpace(dir, uint64(o.recover)*uint64(o.local)*uint64(size+recordBytes)); err != nil {
 		return err
 	}
-	cluster, err := host.StartLocalWith(ctx, o.local, dir, slog.New(slog.DiscardHandler),
+	cluster, err := host.StartLocal(ctx, o.local, dir, slog.New(slog.DiscardHandler),
 		host.LocalOptions{Groups: 1, FS: slowDisk(ctx, time.Duration(o.syncTime))})
 	if err != nil {
 		return err

@@ -1,5 +1,4 @@
-// Package host runs nodes with the built-in replicated map on them: one for troupe serve, several in one process for troupe demo
-// and troupe bench.
+// Package host runs nodes with the built-in replicated map on them: one for troupe serve, several in one process for troupe bench.
 package host
 
 import (

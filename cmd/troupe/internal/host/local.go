@@ -30,11 +30,6 @@ type Local struct {
 	nodes []*Node // nil: stopped
 }
 
-// StartLocal starts size nodes, n1 and so on, with their data below dir.
-func StartLocal(ctx context.Context, size int, dir string, logger *slog.Logger) (*Local, error) {
-	return StartLocalWith(ctx, size, dir, logger, LocalOptions{Groups: 1})
-}
-
 // LocalOptions are for clusters that are more than one map.
 type LocalOptions struct {
 	// Groups on every node.
@@ -45,8 +40,8 @@ type LocalOptions struct {
 	FS vfs.FS
 }
 
-// StartLocalWith is StartLocal with options.
-func StartLocalWith(ctx context.Context, size int, dir string, logger *slog.Logger, options LocalOptions) (*Local, error) {
+// StartLocal starts size nodes, n1 and so on, with their data below dir.
+func StartLocal(ctx context.Context, size int, dir string, logger *slog.Logger, options LocalOptions) (*Local, error) {
 	addresses, err := FreeAddresses(2 * size)
 	if err != nil {
 		return nil, err
