@@ -47,7 +47,8 @@ type Config struct {
 }
 
 // TLS names PEM files for mutual TLS between peers. Every node's certificate must be signed by the CA and name the host of
-// the node's PeerAddr.
+// the node's PeerAddr. The files are read again when they change: new connections use what they hold then. While they do not fit
+// together, what they held before stays in use.
 type TLS struct {
 	CertFile, KeyFile, CAFile string
 }

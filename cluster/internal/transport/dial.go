@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
@@ -32,9 +30,9 @@ const (
 
 var errNoPeer = errors.New("it is not a peer any more")
 
-func (t *Transport) dialOptions(creds credentials.TransportCredentials) []grpc.DialOption {
+func (t *Transport) dialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(creds),
+		grpc.WithTransportCredentials(caller{t.config.TLS.client(), t.config.TLS}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.3, Jitter: 0.2, MaxDelay: 100 * time.Millisecond},
 			MinConnectTimeout: connectTimeout + handshakeTimeout,
@@ -160,13 +158,7 @@ func (t *Transport) openStream(_ context.Context, desc *grpc.StreamDesc, conn *g
 			return l, nil
 		}
 		cancel()
-		if life.ctx.Err() == nil {
-			p.fail(err)
-			if t.quiet.allow("refused by " + p.address) {
-				t.logger.Warn("a peer refuses this node: check that it lists this node's address as a peer",
-					slog.String("peer", p.address), slog.String("address", t.address), slog.Any("error", err))
-			}
-		}
+		p.troubled(greetTrouble(err), err)
 		select {
 		case <-life.ctx.Done():
 		case <-p.wake:

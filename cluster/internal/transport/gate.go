@@ -24,6 +24,8 @@ type peer struct {
 	life  atomic.Pointer[life]
 	dials atomic.Int32  // streams being opened
 	wake  chan struct{} // ends the dialer's pauses
+	quiet hush
+	worry worry
 
 	written   atomic.Uint64 // bytes that the operating system took
 	connected atomic.Int64  // when a link last began, Unix nanoseconds
@@ -99,12 +101,6 @@ func (p *peer) SendSystemMessage(*actor.PID, any) { p.transport.counters.drop(Dr
 
 // Stop drops likewise.
 func (p *peer) Stop(*actor.PID) { p.transport.counters.drop(DropSystem) }
-
-// Connected says whether mail to the address may leave now.
-func (t *Transport) Connected(address string) bool {
-	p := t.peer(address)
-	return p != nil && p.link.Load() != nil
-}
 
 func (p *peer) known() bool { return p.life.Load() != nil }
 

@@ -86,7 +86,7 @@ func TestThreeNodesInOneProcess(t *testing.T) {
 	}
 	transports[1].Shutdown()
 	eventually(t, time.Second, "the others notice", func() bool {
-		return !connected(transports[0], addresses[1]) && !connected(transports[2], addresses[1])
+		return !transports[0].Connected(addresses[1]) && !transports[2].Connected(addresses[1])
 	})
 	askUntilAnswered(t, systems[0], addresses[2], time.Second)
 }
@@ -107,7 +107,7 @@ func TestARestartedPeerAnswersAtOnce(t *testing.T) {
 			return time.Since(time.Unix(0, tr.peer(other).connected.Load())) > tick
 		})
 		c.kill()
-		eventually(t, time.Second, "the gate notices that the peer is gone", func() bool { return !connected(tr, other) })
+		eventually(t, time.Second, "the gate notices that the peer is gone", func() bool { return !tr.Connected(other) })
 	}
 	slices.Sort(delays)
 	t.Logf("answered so long after it was about to listen: %v", delays)
@@ -191,7 +191,7 @@ func TestTheGateFollowsThePeers(t *testing.T) {
 	eventually(t, 5*time.Second, "its greeting is refused", func() bool { return tr.Stats().Refused[RefusedUnknownPeer] > 0 })
 
 	tr.SetPeers([]string{other, tr.Address()})
-	eventually(t, 2*time.Second, "the new peer is connected", func() bool { return connected(tr, other) })
+	eventually(t, 2*time.Second, "the new peer is connected", func() bool { return tr.Connected(other) })
 	send()
 	eventually(t, 2*time.Second, "the message arrives", func() bool { return c.stats().Echoed == 1 })
 	askUntilAnswered(t, system, other, 2*time.Second)

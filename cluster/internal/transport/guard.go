@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/asynkron/protoactor-go/remote"
@@ -48,7 +47,7 @@ func (t *Transport) serverOptions() []grpc.ServerOption {
 
 func (t *Transport) recovered(p any) error {
 	t.counters.refused[RefusedPanic].Add(1)
-	if t.quiet.allow("panic") {
+	if t.quiet.allow("panic", 1) {
 		t.logger.Error("a panic while handling a peer's messages was recovered and the stream closed: this is a defect of troupe or of a local actor's mailbox", slog.Any("panic", p))
 	}
 	return status.Error(codes.Internal, "the stream was closed after an internal error")
@@ -61,9 +60,9 @@ func (t *Transport) refuseUnary(context.Context, any, *grpc.UnaryServerInfo, grp
 // guardStream runs Proto.Actor's reader behind a guarded stream, and closes the connection after it. The reader answers the
 // greeting, and then waits for a frame that never comes: the guard delivers messages itself.
 func (t *Transport) guardStream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	g := &guarded{ServerStream: stream, transport: t, from: "an unknown address", frame: frame{address: t.address}}
+	g := &guarded{ServerStream: stream, transport: t, frame: frame{address: t.address}}
 	if p, ok := grpcpeer.FromContext(stream.Context()); ok {
-		g.from = p.Addr.String()
+		g.from = p.Addr
 		g.info, _ = p.AuthInfo.(inboundInfo)
 	}
 	if g.info.conn == nil {
@@ -82,7 +81,7 @@ type guarded struct {
 	grpc.ServerStream
 	transport *Transport
 	info      inboundInfo
-	from      string // where the connection comes from
+	from      net.Addr
 	address   string // which peer it is, after the greeting
 	frame     frame
 }
@@ -127,16 +126,26 @@ func (g *guarded) failed(err error) error {
 
 // refused counts and reports a refusal.
 func (g *guarded) refused(r *refusal) error {
-	t := g.transport
+	t, code := g.transport, codes.InvalidArgument
 	t.counters.refused[r.why].Add(1)
-	if t.quiet.allow("refused " + r.why.String()) {
-		t.logger.Warn("refused a stream to the peer port", slog.String("from", g.from), slog.String("claims", g.address), slog.String("reason", r.Error()))
-	}
-	code := codes.InvalidArgument
-	if r.why == RefusedUnknownPeer {
+	switch r.why {
+	case RefusedUnknownPeer:
 		code = codes.PermissionDenied
+	case RefusedCertificate:
+		code = codes.Unauthenticated
+	}
+	if t.quiet.allow(r.why.String()+hostOf(g.from), 1) {
+		t.logger.Warn("refused a stream to the peer port", slog.Any("from", g.from), slog.String("claims", g.address),
+			slog.String("reason", clipped(r.Error())), slog.Uint64("so_far", t.counters.refused[r.why].Load()))
 	}
 	return status.Error(code, r.Error())
+}
+
+func hostOf(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.IP.String()
+	}
+	return ""
 }
 
 func (g *guarded) check() error {
@@ -162,9 +171,9 @@ func (g *guarded) greet(address string) error {
 	if p == nil || !p.known() {
 		return refuse(RefusedUnknownPeer, "%.80q is not among the peers", address)
 	}
-	if info, ok := g.info.AuthInfo.(credentials.TLSInfo); ok && g.transport.checkNames {
+	if info, ok := g.info.AuthInfo.(credentials.TLSInfo); ok && g.transport.config.TLS != nil {
 		if err := coversHost(info.State, address); err != nil {
-			return refuse(RefusedUnknownPeer, "the certificate is not that of %s: %v", address, err)
+			return refuse(RefusedCertificate, "the certificate is not that of %s: %v", address, err)
 		}
 	}
 	g.address = address
@@ -210,24 +219,4 @@ func (g *guarded) checkBatch(b *remote.MessageBatch) error {
 		}
 	}
 	return nil
-}
-
-// A hush lets one log line per subject and ten seconds through.
-type hush struct {
-	mu   sync.Mutex
-	last map[string]time.Time
-}
-
-func (h *hush) allow(subject string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	now := time.Now()
-	if last, ok := h.last[subject]; ok && now.Sub(last) < 10*time.Second {
-		return false
-	}
-	if h.last == nil {
-		h.last = map[string]time.Time{}
-	}
-	h.last[subject] = now
-	return true
 }

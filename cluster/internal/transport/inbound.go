@@ -22,8 +22,8 @@ const (
 // A door limits the server's connections. gRPC gives no hold on its listener here (Proto.Actor makes both), so the door
 // stands where every connection must pass: it is the server's transport credentials.
 type door struct {
-	credentials.TransportCredentials
-	counters *counters
+	credentials.TransportCredentials // for what gRPC asks besides
+	transport                        *Transport
 
 	mu       sync.Mutex
 	unproven []*inbound // oldest first
@@ -31,8 +31,8 @@ type door struct {
 	closed   bool
 }
 
-func newDoor(c credentials.TransportCredentials, k *counters) *door {
-	return &door{TransportCredentials: c, counters: k, proven: map[string][]*inbound{}}
+func newDoor(t *Transport) *door {
+	return &door{TransportCredentials: t.config.TLS.server(), transport: t, proven: map[string][]*inbound{}}
 }
 
 // inboundInfo is how a stream finds its connection.
@@ -48,9 +48,10 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 		_ = raw.Close()
 		return nil, nil, errors.New("the transport is shut down")
 	}
-	conn, info, err := d.TransportCredentials.ServerHandshake(c)
+	conn, info, err := d.transport.config.TLS.server().ServerHandshake(c)
 	if err != nil {
 		c.refuse(RefusedHandshake)
+		d.troubled(c, tlsTrouble(err), err)
 		return nil, nil, err
 	}
 	return conn, inboundInfo{info, c}, nil
@@ -171,9 +172,17 @@ type inbound struct {
 
 func (c *inbound) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if n > 0 && !c.isProven.Load() && c.heard.Add(int64(n)) > unprovenBytes {
+	if n == 0 || c.isProven.Load() {
+		return n, err
+	}
+	heard := c.heard.Add(int64(n))
+	if heard > unprovenBytes {
 		c.refuse(RefusedLimit)
 		return 0, errors.New("too much was sent before a greeting")
+	}
+	if heard == int64(n) && b[0] == recordHandshake && c.door.transport.config.TLS == nil {
+		c.count(RefusedHandshake)
+		c.door.troubled(c, troubleSecret, errors.New("it began with a TLS handshake"))
 	}
 	return n, err
 }
@@ -189,10 +198,14 @@ func (c *inbound) Close() error {
 
 // refuse closes the connection and counts why, once.
 func (c *inbound) refuse(why Refusal) {
-	if c.isRefused.CompareAndSwap(false, true) {
-		c.door.counters.refused[why].Add(1)
-	}
+	c.count(why)
 	_ = c.Close()
+}
+
+func (c *inbound) count(why Refusal) {
+	if c.isRefused.CompareAndSwap(false, true) {
+		c.door.transport.counters.refused[why].Add(1)
+	}
 }
 
 func (c *inbound) expire() {

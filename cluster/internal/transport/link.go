@@ -20,6 +20,7 @@ const (
 	tick         = 100 * time.Millisecond
 	stuckTicks   = 10   // ticks without progress after which a link is cut
 	queueMessage = 8192 // messages that may wait for one peer
+	linkLines    = 10   // of the log in a minute, for each peer
 )
 
 // A link is one established stream to a peer. Proto.Actor's endpoint writer holds it as its gRPC stream, but has only dialed:
@@ -106,7 +107,7 @@ func (l *link) end(why error) {
 	_ = l.conn.Close()
 	l.queue.end(l)
 	t.counters.disconnects.Add(1)
-	t.logger.Info("the connection to a peer ended", slog.String("peer", p.address), slog.Any("reason", why))
+	p.tell("the connection to a peer ended", slog.String("reason", clipped(why.Error())))
 	if f := t.config.OnDisconnect; f != nil {
 		l.hooks.Lock()
 		defer l.hooks.Unlock()
@@ -120,13 +121,21 @@ func (l *link) begin() {
 	p.connected.Store(time.Now().UnixNano())
 	go l.write()
 	t.counters.connects.Add(1)
-	t.logger.Info("connected to a peer", slog.String("peer", p.address))
+	p.worry.end()
+	p.tell("connected to a peer")
 	l.hooks.Lock()
 	p.link.Store(l)
 	if f := t.config.OnConnect; f != nil {
 		f(p.address)
 	}
 	l.hooks.Unlock()
+}
+
+// tell logs what becomes of the peer's links, for as long as they do not come and go all the time.
+func (p *peer) tell(what string, more ...any) {
+	if p.quiet.allow("links", linkLines) {
+		p.transport.logger.Info(what, append([]any{slog.String("peer", p.address)}, more...)...)
+	}
 }
 
 // tick cuts a link whose queue does not move: the peer has stopped reading. It counts ticks rather than

@@ -50,7 +50,7 @@ func TestALinkThatHeals(t *testing.T) {
 		noticed := time.Duration(0)
 		for begun := time.Now(); time.Since(begun) < length; time.Sleep(20 * time.Millisecond) {
 			sendVote(system, other) // heartbeats are what notices the cut
-			if noticed == 0 && !connected(tr, other) {
+			if noticed == 0 && !tr.Connected(other) {
 				noticed = time.Since(begun)
 			}
 		}

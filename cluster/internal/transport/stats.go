@@ -28,7 +28,8 @@ const (
 	RefusedMalformed    Refusal = iota // not what Proto.Actor sends, or an index out of range
 	RefusedLimit                       // too many bytes or parts
 	RefusedNoGreeting                  // something else came before the ConnectRequest, or a second one came
-	RefusedUnknownPeer                 // the greeting names an address that is not a peer's, or that the certificate does not cover
+	RefusedUnknownPeer                 // the greeting names an address that is not a peer's
+	RefusedCertificate                 // the greeting names an address that the certificate does not cover
 	RefusedForgedSender                // a sender is not at the address of the greeting
 	RefusedTarget                      // Config.AllowTarget said no
 	RefusedType                        // not of Config.AllowTypes, or not encoded as protobuf
@@ -41,7 +42,7 @@ const (
 )
 
 func (r Refusal) String() string {
-	return [...]string{"malformed", "over a limit", "no greeting", "unknown peer", "forged sender", "target", "type", "header",
+	return [...]string{"malformed", "over a limit", "no greeting", "unknown peer", "certificate", "forged sender", "target", "type", "header",
 		"unary call", "handshake", "connection", "panic"}[r]
 }
 

@@ -3,61 +3,144 @@ package transport
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// TLS holds the two halves of mutual TLS. Start copies both and raises them to TLS 1.3 with client certificates.
+// TLS is this node's side of mutual TLS 1.3, read from files, which a transport reads again when they change. It belongs to one
+// transport. Safe for concurrent use.
 //
-// Unless Client.ServerName is set, the host that a peer claims as its address must be among the names of the certificate that
-// it shows, just as when it is dialed.
+// The host that a peer claims as its address must be among the names of the certificate that it shows, just as when it is dialed.
 type TLS struct {
-	Server *tls.Config // Certificates and ClientCAs are required
-	Client *tls.Config // Certificates and RootCAs are required
+	files   [3]string // certificate, key, authorities
+	current atomic.Pointer[identity]
+}
+
+// An identity is what the files held.
+type identity struct {
+	server, client credentials.TransportCredentials
+	spans          []span
+	files          [3]os.FileInfo // as they were before they were read
+}
+
+// A span is how long the certificates of a file are valid.
+type span struct {
+	file        string
+	from, until time.Time
 }
 
 // LoadTLS reads PEM files: this node's certificate (with intermediates), its key, and the authorities that sign the
 // certificates of all nodes. A node shows the same certificate when it dials and when it is dialed, so the certificate needs
-// both extended key usages (or none) and the host of the node's advertised address among its names.
+// both extended key usages (or none) and the host of the node's advertised address among its names. Certificates that are not
+// valid now are an error.
 func LoadTLS(certFile, keyFile, caFile string) (*TLS, error) {
+	t := &TLS{files: [3]string{certFile, keyFile, caFile}}
+	i, err := t.read(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	t.current.Store(i)
+	return t, nil
+}
+
+// read reads the files. A write meanwhile makes them look changed afterwards.
+func (t *TLS) read(now time.Time) (*identity, error) {
+	var files [3]os.FileInfo
+	for i, name := range t.files {
+		files[i], _ = os.Stat(name) // reading says what is wrong
+	}
+	certFile, keyFile, caFile := t.files[0], t.files[1], t.files[2]
 	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("the certificate %s and its key %s cannot be used; give PEM files that belong together: %w", certFile, keyFile, err)
 	}
-	pem, err := os.ReadFile(caFile)
+	pool, authorities, err := readAuthorities(caFile)
 	if err != nil {
-		return nil, fmt.Errorf("the certificate authorities cannot be read; give a PEM file: %w", err)
+		return nil, err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate; give a PEM file with the authorities that sign the nodes' certificates", caFile)
+	i := newIdentity(certificate, pool)
+	i.files, i.spans = files, []span{{certFile, certificate.Leaf.NotBefore, certificate.Leaf.NotAfter}, authorities}
+	for _, s := range i.spans {
+		if err := s.check(now); err != nil {
+			return nil, err
+		}
 	}
-	return &TLS{
-		Server: &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13},
-		Client: &tls.Config{Certificates: []tls.Certificate{certificate}, RootCAs: pool, MinVersion: tls.VersionTLS13},
-	}, nil
+	return i, nil
 }
 
-// credentials returns the server's and the client's side; t may be nil for plaintext.
-func (t *TLS) credentials() (server, client credentials.TransportCredentials, err error) {
+// readAuthorities also says how long the one that lasts longest does: others may be on their way out.
+func readAuthorities(file string) (*x509.CertPool, span, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, span{}, fmt.Errorf("the certificate authorities cannot be read; give a PEM file: %w", err)
+	}
+	pool, longest := x509.NewCertPool(), span{file: file}
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if block.Type != "CERTIFICATE" || err != nil {
+			continue
+		}
+		pool.AddCert(c)
+		if c.NotAfter.After(longest.until) {
+			longest.from, longest.until = c.NotBefore, c.NotAfter
+		}
+	}
+	if longest.until.IsZero() {
+		return nil, span{}, fmt.Errorf("%s holds no certificate; give a PEM file with the authorities that sign the nodes' certificates", file)
+	}
+	return pool, longest, nil
+}
+
+func newIdentity(certificate tls.Certificate, authorities *x509.CertPool) *identity {
+	certificates := []tls.Certificate{certificate}
+	return &identity{
+		server: credentials.NewTLS(&tls.Config{
+			Certificates: certificates, ClientCAs: authorities, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
+			SessionTicketsDisabled: true, // every connection shows its certificate
+		}),
+		client: credentials.NewTLS(&tls.Config{Certificates: certificates, RootCAs: authorities, MinVersion: tls.VersionTLS13}),
+	}
+}
+
+func (s span) check(now time.Time) error {
+	if now.After(s.until) {
+		return fmt.Errorf("the certificate in %s expired on %s: give one that is valid", s.file, date(s.until))
+	}
+	if now.Before(s.from) {
+		return fmt.Errorf("the certificate in %s is not valid before %s: give one that is valid, or check this machine's clock",
+			s.file, date(s.from))
+	}
+	return nil
+}
+
+func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// server and client are the credentials for the next handshake; without TLS, plain text.
+func (t *TLS) server() credentials.TransportCredentials {
 	if t == nil {
-		return insecure.NewCredentials(), insecure.NewCredentials(), nil
+		return insecure.NewCredentials()
 	}
-	if t.Server == nil || t.Client == nil {
-		return nil, nil, errors.New("TLS needs both a server and a client configuration; LoadTLS makes both")
+	return t.current.Load().server
+}
+
+func (t *TLS) client() credentials.TransportCredentials {
+	if t == nil {
+		return insecure.NewCredentials()
 	}
-	if t.Server.ClientCAs == nil || t.Client.RootCAs == nil {
-		return nil, nil, errors.New("TLS needs the authorities of the peers in Server.ClientCAs and in Client.RootCAs")
+	return t.current.Load().client
+}
+
+// check refuses what LoadTLS did not make.
+func (t *TLS) check() error {
+	if t != nil && t.current.Load() == nil {
+		return errors.New("TLS needs certificates; LoadTLS reads them")
 	}
-	if t.Client.InsecureSkipVerify {
-		return nil, nil, errors.New("TLS with InsecureSkipVerify would trust anybody; give certificates that name the nodes' hosts, or set Client.ServerName")
-	}
-	s, c := t.Server.Clone(), t.Client.Clone()
-	s.MinVersion, c.MinVersion = tls.VersionTLS13, tls.VersionTLS13
-	s.ClientAuth = tls.RequireAndVerifyClientCert
-	return credentials.NewTLS(s), credentials.NewTLS(c), nil
+	return nil
 }

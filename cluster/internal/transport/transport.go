@@ -39,7 +39,8 @@ type Config struct {
 	// MaxMessageBytes limits one frame, which carries up to 64 messages. Half of it may be queued for a peer; a message
 	// may be a quarter of it. All nodes need the same. Default 16 MiB, at least 64 KiB.
 	MaxMessageBytes int
-	// Logger gets connections made and lost (info), and refusals (warning, at most one per kind in ten seconds). nil: none.
+	// Logger gets connections made and lost (info, at most ten for each peer in a minute), and what keeps nodes apart (warning, at
+	// most one for each peer or host, and cause, in a minute; the number of hosts is bounded). nil: none.
 	Logger *slog.Logger
 	// OnConnect and OnDisconnect are hints that the outbound connection to a peer was made or broke, in this order and from
 	// any goroutine. They must not block, nor call SetPeers or Shutdown. A connection that breaks says no more than that its peer may be gone.
@@ -63,7 +64,6 @@ type Transport struct {
 	logger     *slog.Logger
 	maxMessage int
 	maxQueue   int64
-	checkNames bool
 	door       *door
 	counters   counters
 	quiet      hush
@@ -91,21 +91,19 @@ func Start(system *actor.ActorSystem, c Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	serverCreds, clientCreds, err := c.TLS.credentials()
-	if err != nil {
+	if err := c.TLS.check(); err != nil {
 		return nil, err
 	}
 	t := &Transport{
 		system: system, types: newTypeSet(c.AllowTypes), logger: c.Logger,
 		maxMessage: c.MaxMessageBytes / 4, maxQueue: int64(c.MaxMessageBytes / 2),
-		checkNames: c.TLS != nil && c.TLS.Client.ServerName == "",
-		attention:  make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		attention: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	t.door = newDoor(serverCreds, &t.counters)
-	t.peers.Store(&map[string]*peer{})
 	t.config = c
+	t.door = newDoor(t)
+	t.peers.Store(&map[string]*peer{})
 	rc := remote.Configure(host, port,
-		remote.WithDialOptions(t.dialOptions(clientCreds)...),
+		remote.WithDialOptions(t.dialOptions()...),
 		remote.WithServerOptions(t.serverOptions()...),
 		remote.WithEndpointWriterBatchSize(writerQueue),
 		remote.WithEndpointWriterQueueSize(writerQueue),
@@ -132,6 +130,11 @@ func Start(system *actor.ActorSystem, c Config) (*Transport, error) {
 		}
 	})
 	go t.run()
+	if c.TLS != nil {
+		r := &renewal{tls: c.TLS, logger: c.Logger}
+		r.warn(time.Now())
+		go r.run(t.stop)
+	}
 	t.SetPeers(c.Peers)
 	return t, nil
 }
@@ -209,6 +212,13 @@ func startRemote(r *remote.Remote, listen string) (err error) {
 	}()
 	r.Start()
 	return nil
+}
+
+// Connected says whether messages to the peer at this address leave now. It is cheap, and no more than a hint: the connection may be
+// broken without anybody knowing.
+func (t *Transport) Connected(address string) bool {
+	p := t.peer(address)
+	return p != nil && p.link.Load() != nil
 }
 
 // Address is this node's advertised address.

@@ -1,0 +1,94 @@
+package transport
+
+import (
+	"log/slog"
+	"os"
+	"time"
+)
+
+const (
+	renewEvery  = time.Second
+	renewTime   = 5 * time.Second // for a certificate and its key to be replaced one after the other
+	expiresSoon = 30 * 24 * time.Hour
+	expiryAgain = 24 * time.Hour
+)
+
+// A renewal reads the files of TLS again when they change. One goroutine uses it.
+type renewal struct {
+	tls     *TLS
+	logger  *slog.Logger
+	quiet   hush
+	failing time.Time // since when the files cannot be used; zero: they can
+	warned  time.Time // of a certificate that expires
+}
+
+// run ends with stop. A file system that hangs holds up nothing else.
+func (r *renewal) run(stop <-chan struct{}) {
+	ticker := time.NewTicker(renewEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case now := <-ticker.C:
+			r.look(now)
+		}
+	}
+}
+
+func (r *renewal) look(now time.Time) {
+	if !r.failing.IsZero() || r.tls.changed() {
+		r.read(now)
+	}
+	if now.Sub(r.warned) >= expiryAgain {
+		r.warn(now)
+	}
+}
+
+// read puts what the files hold in place of what they held, or keeps that.
+func (r *renewal) read(now time.Time) {
+	i, err := r.tls.read(now)
+	switch {
+	case err == nil:
+		r.tls.current.Store(i)
+		r.failing = time.Time{}
+		r.logger.Info("the certificates were read again: new connections use them", slog.String("expires", date(i.spans[0].until)))
+		r.warn(now)
+	case r.failing.IsZero():
+		r.failing = now
+	case now.Sub(r.failing) >= renewTime && r.quiet.allowAt(now, "files", 1):
+		r.logger.Warn("the certificates changed and cannot be used: those from before stay in use", slog.Any("error", err))
+	}
+}
+
+// warn warns of certificates that expire soon, or did while the node ran.
+func (r *renewal) warn(now time.Time) {
+	for _, s := range r.tls.current.Load().spans {
+		left := s.until.Sub(now)
+		if left >= expiresSoon {
+			continue
+		}
+		end := "expires soon"
+		if left < 0 {
+			end = "has expired"
+		}
+		r.warned = now
+		r.logger.Warn("a certificate "+end+": replace the file, which is read again without a restart",
+			slog.String("file", s.file), slog.String("expires", date(s.until)))
+	}
+}
+
+// changed says whether the files are others than those that were read.
+func (t *TLS) changed() bool {
+	before := t.current.Load().files
+	for i, name := range t.files {
+		now, err := os.Stat(name)
+		if err != nil || before[i] == nil || !os.SameFile(now, before[i]) {
+			return true
+		}
+		if now.Size() != before[i].Size() || !now.ModTime().Equal(before[i].ModTime()) {
+			return true
+		}
+	}
+	return false
+}
