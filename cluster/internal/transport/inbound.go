@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ const (
 type door struct {
 	credentials.TransportCredentials // for what gRPC asks besides
 	transport                        *Transport
+	turns                            chan struct{} // to compute for a handshake: half of the processors, so that heartbeats go first
 
 	mu       sync.Mutex
 	unproven []*inbound // oldest first
@@ -32,7 +34,8 @@ type door struct {
 }
 
 func newDoor(t *Transport) *door {
-	return &door{TransportCredentials: t.config.TLS.server(), transport: t, proven: map[string][]*inbound{}}
+	turns := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+	return &door{TransportCredentials: t.config.TLS.server(), transport: t, turns: turns, proven: map[string][]*inbound{}}
 }
 
 // inboundInfo is how a stream finds its connection.
@@ -48,13 +51,24 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 		_ = raw.Close()
 		return nil, nil, errors.New("the transport is shut down")
 	}
-	conn, info, err := d.transport.config.TLS.server().ServerHandshake(c)
+	conn, info, err := d.handshake(c)
 	if err != nil {
 		c.refuse(RefusedHandshake)
 		d.troubled(c, tlsTrouble(err), err)
 		return nil, nil, err
 	}
 	return conn, inboundInfo{info, c}, nil
+}
+
+// handshake computes in turn with others, and not while it waits for the network.
+func (d *door) handshake(c *inbound) (net.Conn, credentials.AuthInfo, error) {
+	d.turns <- struct{}{}
+	c.inTurn = true
+	defer func() {
+		c.inTurn = false
+		<-d.turns
+	}()
+	return d.transport.config.TLS.server().ServerHandshake(c)
 }
 
 // Clone returns the same door: it is one per server.
@@ -166,12 +180,13 @@ type inbound struct {
 	timer               *time.Timer
 	address             string // of the peer, once proven; guarded by door.mu
 	isProven            atomic.Bool
+	inTurn              bool // of the handshake's goroutine, and false afterwards
 	heard               atomic.Int64
 	isClosed, isRefused atomic.Bool
 }
 
 func (c *inbound) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
+	n, err := c.receive(b)
 	if n == 0 || c.isProven.Load() {
 		return n, err
 	}
@@ -183,6 +198,20 @@ func (c *inbound) Read(b []byte) (int, error) {
 	if heard == int64(n) && b[0] == recordHandshake && c.door.transport.config.TLS == nil {
 		c.count(RefusedHandshake)
 		c.door.troubled(c, troubleSecret, errors.New("it began with a TLS handshake"))
+	}
+	return n, err
+}
+
+// receive gives the turn away while it waits. A connection that was closed meanwhile costs no more.
+func (c *inbound) receive(b []byte) (int, error) {
+	if !c.inTurn {
+		return c.Conn.Read(b)
+	}
+	<-c.door.turns
+	n, err := c.Conn.Read(b)
+	c.door.turns <- struct{}{}
+	if c.isClosed.Load() {
+		return 0, net.ErrClosed
 	}
 	return n, err
 }
