@@ -33,7 +33,8 @@ type Config struct {
 	// Cluster is the operator's name for the cluster; default "troupe". A directory that was founded under another name is
 	// refused.
 	Cluster string
-	// TLS makes peers prove to each other who they are; nil: plain TCP.
+	// TLS makes peers prove to each other who they are. nil: plain TCP, for closed networks: whoever reaches the peer port can
+	// then act as any node.
 	TLS *TLS
 
 	// Timing and Limits are for every group; zero values mean defaults.

@@ -30,7 +30,8 @@ The node prints one line when it listens, and logs to standard error. SIGINT or 
 Restart it with the same command: it finds its state in the data directory. Give all nodes the same timing.
 Never put back an older copy of one node's data directory: the node would have forgotten writes that it helped to acknowledge, they
 could be lost, and nobody could notice. A backup is copies of all directories, made and put back while all nodes are stopped.
-The certificates of --peer-cert, --peer-key and --peer-ca are read again when the files change.
+The peer port needs mutual TLS or a closed network: without TLS, whoever reaches it can act as any node. The certificates of
+--peer-cert, --peer-key and --peer-ca are read again when the files change.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			var o serveOptions

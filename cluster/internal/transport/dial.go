@@ -23,6 +23,7 @@ const (
 	handshakeTimeout = 2 * time.Second         // of TLS and HTTP/2, and again of ConnectRequest and its answer
 	retryFirst       = 50 * time.Millisecond   // between refused handshakes, doubling
 	retryMost        = time.Second
+	hurryEvery       = tick        // a greeting may end a pause, which costs a connection
 	unackedTimeout   = time.Second // the kernel gives a connection up when the peer acknowledges nothing for so long
 	answerBytes      = 64 << 10    // the longest frame that a peer may answer with
 	headerBytes      = 16 << 10
@@ -177,8 +178,12 @@ func (t *Transport) greet(ctx context.Context, cancel context.CancelFunc, open f
 	greeting := &remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectRequest{ConnectRequest: &remote.ConnectRequest{
 		ConnectionType: &remote.ConnectRequest_ServerConnection{ServerConnection: &remote.ServerConnection{
 			MemberId: t.system.ID, Address: t.address}}}}}
+	// The peer keeps a connection that works when another comes in this node's name: an empty frame shows at once that this one does.
+	proof := &remote.RemoteMessage{MessageType: &remote.RemoteMessage_MessageBatch{MessageBatch: &remote.MessageBatch{}}}
 	answer := new(remote.RemoteMessage)
-	err = stream.SendMsg(greeting)
+	if err = stream.SendMsg(greeting); err == nil {
+		err = stream.SendMsg(proof)
+	}
 	if recvErr := stream.RecvMsg(answer); recvErr != nil {
 		err = recvErr // says why the stream ended, where SendMsg says only EOF
 	}
@@ -191,9 +196,10 @@ func (t *Transport) greet(ctx context.Context, cancel context.CancelFunc, open f
 	return stream, answer, err
 }
 
-// hurry makes a pending dial try at once: the peer was heard of.
+// hurry makes a pending dial try at once: the peer was heard of. Whoever claims to be the peer can ask for it, but not all the time.
 func (p *peer) hurry() {
-	if p.link.Load() != nil {
+	now, last := time.Now().UnixNano(), p.hurried.Load()
+	if p.link.Load() != nil || time.Duration(now-last) < hurryEvery || !p.hurried.CompareAndSwap(last, now) {
 		return
 	}
 	select {

@@ -27,6 +27,7 @@ type peer struct {
 	quiet hush
 	worry worry
 
+	hurried   atomic.Int64  // when a greeting last ended them, Unix nanoseconds
 	written   atomic.Uint64 // bytes that the operating system took
 	connected atomic.Int64  // when a link last began, Unix nanoseconds
 	lastError atomic.Pointer[string]

@@ -105,6 +105,9 @@ func (g *guarded) RecvMsg(m any) error {
 			return g.failed(err)
 		}
 		g.frame.release()
+		if w := &g.info.conn.works; !w.Load() {
+			w.Store(true)
+		}
 	}
 }
 
@@ -133,6 +136,8 @@ func (g *guarded) refused(r *refusal) error {
 		code = codes.PermissionDenied
 	case RefusedCertificate:
 		code = codes.Unauthenticated
+	case RefusedConnection:
+		code = codes.Unavailable
 	}
 	if t.quiet.allow(r.why.String()+hostOf(g.from), 1) {
 		t.logger.Warn("refused a stream to the peer port", slog.Any("from", g.from), slog.String("claims", g.address),
@@ -176,8 +181,10 @@ func (g *guarded) greet(address string) error {
 			return refuse(RefusedCertificate, "the certificate is not that of %s: %v", address, err)
 		}
 	}
+	if !g.transport.door.prove(g.info.conn, address) {
+		return refuse(RefusedConnection, "connections in the name of %s are in use: only one node may have its address", address)
+	}
 	g.address = address
-	g.info.conn.door.prove(g.info.conn, address)
 	p.hurry()
 	return nil
 }

@@ -17,6 +17,7 @@ const (
 	unprovenBytes = 64 << 10        // what may be read from one of them
 	unprovenTime  = 3 * time.Second // how long it may stay so
 	connsPerPeer  = 2               // a peer has one; the old one may not have noticed its end yet
+	silentProbes  = 2               // of the kernel, after a second without a word and one apart: 3 s until it gives a connection up
 	lingerTime    = 500 * time.Millisecond
 )
 
@@ -50,6 +51,9 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 	if !d.admit(c) {
 		_ = raw.Close()
 		return nil, nil, errors.New("the transport is shut down")
+	}
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: silentProbes})
 	}
 	conn, info, err := d.handshake(c)
 	if err != nil {
@@ -96,29 +100,37 @@ func (d *door) admit(c *inbound) bool {
 	return true
 }
 
-// prove moves a connection to those of its peer; a peer's oldest beyond connsPerPeer is closed.
-func (d *door) prove(c *inbound, address string) {
+// prove moves a connection to those of its peer, if there is room. It may take the place of one that has only greeted, never of one
+// that works: whoever claims to be a peer does not break the peer's own. When that is dead, its end frees the place at once, or, when
+// nothing tells its end, the kernel does within three seconds.
+func (d *door) prove(c *inbound, address string) bool {
 	d.mu.Lock()
 	i := slices.Index(d.unproven, c)
-	if i < 0 { // closed meanwhile
-		d.mu.Unlock()
-		return
+	if i < 0 { // it greeted before, or was closed
+		defer d.mu.Unlock()
+		return c.address == address || c.isClosed.Load()
+	}
+	all := d.proven[address]
+	var evicted *inbound
+	if len(all) >= connsPerPeer {
+		idle := slices.IndexFunc(all, func(o *inbound) bool { return !o.works.Load() })
+		if idle < 0 {
+			d.mu.Unlock()
+			return false
+		}
+		evicted = all[idle]
+		all = slices.Delete(all, idle, idle+1)
 	}
 	d.unproven = slices.Delete(d.unproven, i, i+1)
 	c.address = address
 	c.isProven.Store(true)
 	c.timer.Stop()
-	all := append(d.proven[address], c)
-	var evicted *inbound
-	if len(all) > connsPerPeer {
-		evicted = all[0]
-		all = slices.Delete(all, 0, 1)
-	}
-	d.proven[address] = all
+	d.proven[address] = append(all, c)
 	d.mu.Unlock()
 	if evicted != nil {
 		evicted.refuse(RefusedConnection)
 	}
+	return true
 }
 
 func (d *door) forget(c *inbound) {
@@ -180,7 +192,8 @@ type inbound struct {
 	timer               *time.Timer
 	address             string // of the peer, once proven; guarded by door.mu
 	isProven            atomic.Bool
-	inTurn              bool // of the handshake's goroutine, and false afterwards
+	works               atomic.Bool // a peer's frame came
+	inTurn              bool        // of the handshake's goroutine, and false afterwards
 	heard               atomic.Int64
 	isClosed, isRefused atomic.Bool
 }

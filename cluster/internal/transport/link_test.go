@@ -45,7 +45,7 @@ func TestALinkThatHeals(t *testing.T) {
 	c := startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}, Namespace: there})
 	askUntilAnswered(t, system, other, 5*time.Second)
 
-	for _, length := range []time.Duration{300 * time.Millisecond, 3 * time.Second, 4 * time.Second} {
+	for _, length := range []time.Duration{300 * time.Millisecond, 3 * time.Second, (silentProbes + 2) * time.Second} {
 		cut()
 		noticed := time.Duration(0)
 		for begun := time.Now(); time.Since(begun) < length; time.Sleep(20 * time.Millisecond) {
@@ -53,6 +53,9 @@ func TestALinkThatHeals(t *testing.T) {
 			if noticed == 0 && !tr.Connected(other) {
 				noticed = time.Since(begun)
 			}
+		}
+		if n := tr.Stats().InboundConns; length > (silentProbes+1)*time.Second && n != 0 {
+			t.Errorf("after a cut of %v %d dead connections hold the peer's place", length, n)
 		}
 		if length > 2*time.Second && noticed == 0 {
 			t.Error("the cut was not noticed")

@@ -36,7 +36,7 @@ const (
 	RefusedHeader                      // an envelope with headers
 	RefusedUnary                       // a unary call; only the stream is served
 	RefusedHandshake                   // the TLS or HTTP/2 handshake failed or was not finished, or no greeting came in time
-	RefusedConnection                  // evicted: too many connections that have not greeted, or several from one peer
+	RefusedConnection                  // too many connections that have not greeted, or in the name of one peer
 	RefusedPanic                       // a panic in the handler was recovered
 	refusals
 )

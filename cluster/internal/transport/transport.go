@@ -29,7 +29,8 @@ type Config struct {
 	Advertise string
 	// Peers are the advertised addresses of the known peers; this node's own may be among them and is ignored.
 	Peers []string
-	// TLS makes every connection mutually authenticated. nil: plaintext, for tests and closed networks.
+	// TLS makes every connection mutually authenticated. nil: plaintext, for tests and closed networks, where whoever reaches the
+	// port can claim to be a peer.
 	TLS *TLS
 	// AllowTypes are the message types that travel, in both directions: one sample of each.
 	AllowTypes []proto.Message

@@ -154,17 +154,26 @@ func TestTroubleThatEndsSoonIsNotSaid(t *testing.T) {
 	}
 }
 
-// What comes and goes all the time fills no log.
+// What comes and goes all the time fills no log, and what claims to be a peer hurries nobody all the time.
 func TestAPeerThatComesAndGoesIsQuiet(t *testing.T) {
 	var log record
 	p, _ := openGate()
 	p.transport.logger = log.logger()
+	p.link.Store(nil)
+	p.wake = make(chan struct{}, 1)
+	hurried := 0
 	for range 1000 {
 		p.tell("connected to a peer")
 		p.tell("the connection to a peer ended", slog.String("reason", strings.Repeat("x", 10)))
+		p.hurry()
+		select {
+		case <-p.wake:
+			hurried++
+		default:
+		}
 	}
-	if n := log.count(""); n != linkLines {
-		t.Errorf("%d lines", n)
+	if n := log.count(""); n != linkLines || hurried > 10 {
+		t.Errorf("%d lines, hurried %d times", n, hurried)
 	}
 	if d := detail(errors.New(strings.Repeat("x", 1<<20))); len(d.Value.String()) > detailBytes+3 {
 		t.Errorf("a detail of %d bytes", len(d.Value.String()))
