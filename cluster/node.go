@@ -41,6 +41,7 @@ type Node struct {
 	groups   map[string]*Group
 	order    []string // of groups, as started
 	starting map[string]*Group
+	started  time.Time // when a start last ended
 	starts   sync.WaitGroup
 	closing  bool
 	peersMu  sync.Mutex // guards the transport's peers

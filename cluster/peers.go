@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -19,6 +20,9 @@ const (
 	replicatorPrefix = "replicator-"
 )
 
+// settleTime is for a node's next group to be started after the last one.
+const settleTime = 5 * time.Second
+
 // load reads the files; no TLS is nothing to read.
 func (t *TLS) load() (*transport.TLS, error) {
 	if t == nil {
@@ -27,7 +31,7 @@ func (t *TLS) load() (*transport.TLS, error) {
 	return transport.LoadTLS(t.CertFile, t.KeyFile, t.CAFile)
 }
 
-// startTransport opens the peer port. Nobody is a peer before a group says so.
+// startTransport opens the peer port. Nobody is a peer before a group says so; until all groups have, others are put off.
 func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 	return transport.Start(n.system, transport.Config{
 		Listen:    n.config.PeerListen,
@@ -38,6 +42,7 @@ func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 			&messages.NodeStatusRequest{}, &messages.NodeStatusReply{},
 		},
 		AllowTarget:     fromPeers,
+		Settling:        n.settling,
 		MaxMessageBytes: messageBytes(n.config.Limits),
 		Logger:          n.log,
 		OnConnect:       n.peerConnected,
@@ -69,6 +74,13 @@ func (n *Node) setPeers() {
 	n.peersMu.Lock() // held until the transport knows; mu is not, as the transport reports lost peers
 	defer n.peersMu.Unlock()
 	n.transport.SetPeers(n.peerAddresses())
+}
+
+// settling says that this node may get to know more peers soon: groups are being started, or were a moment ago, or none was yet.
+func (n *Node) settling() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closing || len(n.groups) == 0 || len(n.starting) > 0 || time.Since(n.started) < settleTime
 }
 
 func (n *Node) peerAddresses() []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -71,6 +72,7 @@ func (n *Node) reserve(g *Group) error {
 func (n *Node) unreserve(g *Group) {
 	n.mu.Lock()
 	delete(n.starting, g.name)
+	n.started = time.Now()
 	n.mu.Unlock()
 	n.setPeers()
 	n.starts.Done()

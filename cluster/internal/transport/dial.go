@@ -23,13 +23,18 @@ const (
 	handshakeTimeout = 2 * time.Second         // of TLS and HTTP/2, and again of ConnectRequest and its answer
 	retryFirst       = 50 * time.Millisecond   // between refused handshakes, doubling
 	retryMost        = time.Second
-	hurryEvery       = tick        // a greeting may end a pause, which costs a connection
-	unackedTimeout   = time.Second // the kernel gives a connection up when the peer acknowledges nothing for so long
-	answerBytes      = 64 << 10    // the longest frame that a peer may answer with
+	laterMost        = 250 * time.Millisecond // when the peer only asked to be tried again
+	hurryEvery       = tick                   // a greeting may end a pause, which costs a connection
+	unackedTimeout   = time.Second            // the kernel gives a connection up when the peer acknowledges nothing for so long
+	answerBytes      = 64 << 10               // the longest frame that a peer may answer with
 	headerBytes      = 16 << 10
 )
 
-var errNoPeer = errors.New("it is not a peer any more")
+// Why the connections to a peer are given up.
+var (
+	errNoPeer   = errors.New("it is not a peer any more")
+	errStopping = errors.New("this node stops")
+)
 
 func (t *Transport) dialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
@@ -143,7 +148,7 @@ func (t *Transport) openStream(_ context.Context, desc *grpc.StreamDesc, conn *g
 	// A peer that accepts and leaves at once must not be dialed in a storm.
 	time.Sleep(time.Until(time.Unix(0, p.connected.Load()).Add(tick)))
 	opts = append(opts, grpc.WaitForReady(true))
-	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+	for pause := retryFirst; ; pause *= 2 {
 		life := p.life.Load()
 		if life == nil {
 			return nil, status.Errorf(codes.Unavailable, "%s is not a peer any more", p.address)
@@ -154,12 +159,16 @@ func (t *Transport) openStream(_ context.Context, desc *grpc.StreamDesc, conn *g
 			l := &link{ClientStream: stream, peer: p, conn: conn, cancel: cancel, response: response, queue: newQueue()}
 			l.begin()
 			if life.ctx.Err() != nil { // ended meanwhile, perhaps before anybody could see the link
-				l.end(errNoPeer)
+				l.end(context.Cause(life.ctx))
 			}
 			return l, nil
 		}
 		cancel()
-		p.troubled(greetTrouble(err), err)
+		w := greetTrouble(err)
+		p.troubled(w, err)
+		if pause = min(pause, retryMost); w == troubleLater {
+			pause = min(pause, laterMost)
+		}
 		select {
 		case <-life.ctx.Done():
 		case <-p.wake:

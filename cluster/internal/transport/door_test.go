@@ -239,7 +239,10 @@ func TestShutdown(t *testing.T) {
 		return
 	}
 	other := loopback.FreeAddress(t)
-	system, tr := start(t, testConfig(t, "127.0.0.1:0", other, "127.0.0.1:9", "192.0.2.1:7000"))
+	var log record
+	config := testConfig(t, "127.0.0.1:0", other, "127.0.0.1:9", "192.0.2.1:7000")
+	config.Logger = log.logger()
+	system, tr := start(t, config)
 	c := startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(t, system, other, 5*time.Second)
 	quit := make(chan struct{})
@@ -278,6 +281,9 @@ func TestShutdown(t *testing.T) {
 	if conn, err := net.Dial("tcp", tr.Address()); err == nil {
 		_ = conn.Close()
 		t.Error("the port is still open")
+	}
+	if log.count(`"the connection to a peer ended"`, "this node stops") != 1 || log.count("level=WARN") != 0 {
+		t.Errorf("the log says:\n%s", &log)
 	}
 	eventually(t, time.Second, "the peer notices", func() bool { return c.stats().Stats.Disconnects == 1 })
 	if r := c.command("shutdown"); r.Bad != 0 {

@@ -36,7 +36,7 @@ type peer struct {
 // A life is one stretch of time in which an address is a known peer's.
 type life struct {
 	ctx context.Context
-	end context.CancelFunc
+	end context.CancelCauseFunc
 }
 
 var _ actor.Process = (*peer)(nil)

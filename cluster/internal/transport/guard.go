@@ -129,7 +129,7 @@ func (g *guarded) failed(err error) error {
 
 // refused counts and reports a refusal.
 func (g *guarded) refused(r *refusal) error {
-	t, code := g.transport, codes.InvalidArgument
+	t, level, code := g.transport, slog.LevelWarn, codes.InvalidArgument
 	t.counters.refused[r.why].Add(1)
 	switch r.why {
 	case RefusedUnknownPeer:
@@ -138,9 +138,11 @@ func (g *guarded) refused(r *refusal) error {
 		code = codes.Unauthenticated
 	case RefusedConnection:
 		code = codes.Unavailable
+	case RefusedForNow:
+		level, code = slog.LevelDebug, codes.Unavailable
 	}
 	if t.quiet.allow(r.why.String()+hostOf(g.from), 1) {
-		t.logger.Warn("refused a stream to the peer port", slog.Any("from", g.from), slog.String("claims", g.address),
+		t.logger.Log(context.Background(), level, "refused a stream to the peer port", slog.Any("from", g.from), slog.String("claims", g.address),
 			slog.String("reason", clipped(r.Error())), slog.Uint64("so_far", t.counters.refused[r.why].Load()))
 	}
 	return status.Error(code, r.Error())
@@ -165,7 +167,7 @@ func (g *guarded) check() error {
 	}
 	// A peer may have been removed while its stream was open; its connection is closed then, but that takes a moment.
 	if p := g.transport.peer(g.address); p == nil || !p.known() {
-		return refuse(RefusedUnknownPeer, "%s is not a peer any more", g.address)
+		return g.transport.unknown(g.address)
 	}
 	return g.checkBatch(g.frame.batch)
 }
@@ -174,7 +176,7 @@ func (g *guarded) check() error {
 func (g *guarded) greet(address string) error {
 	p := g.transport.peer(address)
 	if p == nil || !p.known() {
-		return refuse(RefusedUnknownPeer, "%.80q is not among the peers", address)
+		return g.transport.unknown(address)
 	}
 	if info, ok := g.info.AuthInfo.(credentials.TLSInfo); ok && g.transport.config.TLS != nil {
 		if err := coversHost(info.State, address); err != nil {
@@ -187,6 +189,17 @@ func (g *guarded) greet(address string) error {
 	g.address = address
 	p.hurry()
 	return nil
+}
+
+// unknown is the answer to an address that is no peer's, or none yet, or none any more.
+func (t *Transport) unknown(address string) *refusal {
+	switch {
+	case t.stopping():
+		return refuse(RefusedForNow, "this node stops")
+	case t.config.Settling != nil && t.config.Settling():
+		return refuse(RefusedForNow, "this node is starting and does not know all peers yet")
+	}
+	return refuse(RefusedUnknownPeer, "%.80q is not among the peers", address)
 }
 
 func coversHost(state tls.ConnectionState, address string) error {

@@ -37,13 +37,14 @@ const (
 	RefusedUnary                       // a unary call; only the stream is served
 	RefusedHandshake                   // the TLS or HTTP/2 handshake failed or was not finished, or no greeting came in time
 	RefusedConnection                  // too many connections that have not greeted, or in the name of one peer
+	RefusedForNow                      // the node starts or stops: the peer shall try again
 	RefusedPanic                       // a panic in the handler was recovered
 	refusals
 )
 
 func (r Refusal) String() string {
 	return [...]string{"malformed", "over a limit", "no greeting", "unknown peer", "certificate", "forged sender", "target", "type", "header",
-		"unary call", "handshake", "connection", "panic"}[r]
+		"unary call", "handshake", "connection", "for now", "panic"}[r]
 }
 
 // Stats is a snapshot of a transport's counters since Start.

@@ -32,6 +32,9 @@ type Config struct {
 	// TLS makes every connection mutually authenticated. nil: plaintext, for tests and closed networks, where whoever reaches the
 	// port can claim to be a peer.
 	TLS *TLS
+	// Settling says that more peers may become known soon: an unknown address is told to try again then, not refused. It is called
+	// from many goroutines, for every such greeting. nil: never.
+	Settling func() bool
 	// AllowTypes are the message types that travel, in both directions: one sample of each.
 	AllowTypes []proto.Message
 	// AllowTarget says which local actor ids may be addressed from outside. It is called for every frame from many
@@ -215,6 +218,15 @@ func startRemote(r *remote.Remote, listen string) (err error) {
 	return nil
 }
 
+func (t *Transport) stopping() bool {
+	select {
+	case <-t.stop:
+		return true
+	default:
+		return false
+	}
+}
+
 // Connected says whether messages to the peer at this address leave now. It is cheap, and no more than a hint: the connection may be
 // broken without anybody knowing.
 func (t *Transport) Connected(address string) bool {
@@ -232,11 +244,12 @@ func (t *Transport) SetPeers(addresses []string) {
 	if t.closed {
 		return
 	}
-	t.setPeers(addresses)
+	t.setPeers(addresses, errNoPeer)
 	t.look()
 }
 
-func (t *Transport) setPeers(addresses []string) {
+// setPeers replaces the known peers; why is what ends the others.
+func (t *Transport) setPeers(addresses []string, why error) {
 	all := maps.Clone(*t.peers.Load())
 	wanted := map[string]bool{}
 	for _, a := range addresses {
@@ -252,13 +265,13 @@ func (t *Transport) setPeers(addresses []string) {
 	for a, p := range all {
 		switch l := p.life.Load(); {
 		case wanted[a] && l == nil:
-			ctx, end := context.WithCancel(context.Background())
+			ctx, end := context.WithCancelCause(context.Background())
 			p.life.Store(&life{ctx, end})
 		case !wanted[a] && l != nil:
 			p.life.Store(nil)
-			l.end()
+			l.end(why)
 			if link := p.link.Load(); link != nil {
-				link.end(errNoPeer)
+				link.end(why)
 			}
 			t.door.closePeer(a)
 		}
@@ -309,7 +322,7 @@ func (t *Transport) Shutdown() {
 	t.closed = true
 	if first {
 		close(t.stop)
-		t.setPeers(nil)
+		t.setPeers(nil, errStopping)
 	}
 	t.mu.Unlock()
 	<-t.done

@@ -7,8 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/asynkron/protoactor-go/remote"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // serveRaw accepts connections at a free address.
@@ -134,6 +140,85 @@ func TestTLSAgainstPlainTextIsSaid(t *testing.T) {
 	})
 	if tr.Stats().Refused[RefusedHandshake] != 1 {
 		t.Errorf("%v", tr.Stats().Refused)
+	}
+}
+
+// A peer that says "not yet" is no refusal, and is asked again soon; one that refuses is warned of at once.
+func TestNotYetIsNoRefusal(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	var log record
+	c := testConfig(t, "127.0.0.1:0")
+	c.Logger = log.logger()
+	_, tr := start(t, c) // before any other server: it sets what all of gRPC reads
+	var answer atomic.Uint32
+	answer.Store(uint32(codes.Unavailable))
+	tries := make(chan struct{}, 100)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	t.Cleanup(server.Stop)
+	remote.RegisterRemotingServer(server, oddPeer{answer: func(remote.Remoting_ReceiveServer) error {
+		select {
+		case tries <- struct{}{}:
+		default:
+		}
+		return status.Error(codes.Code(answer.Load()), "no")
+	}})
+	go func() { _ = server.Serve(l) }()
+	tr.SetPeers([]string{l.Addr().String()})
+	begun := time.Now()
+	for range 8 {
+		<-tries
+	}
+	if d := time.Since(begun); d > 3*time.Second || d < 500*time.Millisecond {
+		t.Errorf("8 tries took %v", d)
+	}
+	if log.count("level=WARN") != 0 {
+		t.Errorf("the log says:\n%s", &log)
+	}
+	answer.Store(uint32(codes.PermissionDenied))
+	eventually(t, 2*time.Second, "a refusal is said", func() bool {
+		return log.count("level=WARN", troubleWords[troubleUnlisted], "peer="+l.Addr().String()) == 1
+	})
+}
+
+// A node that is still starting puts strangers off, and refuses them afterwards.
+func TestStrangersArePutOffAndThenRefused(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	var log record
+	var settling atomic.Bool
+	settling.Store(true)
+	c := testConfig(t, "127.0.0.1:0", "127.0.0.1:9")
+	c.Settling, c.Logger = settling.Load, log.logger()
+	_, tr := start(t, c)
+	greet := func() error {
+		a := attack(t, tr.Address())
+		a.send(greeting("127.0.0.1:10"))
+		_, err := a.fate()
+		return err
+	}
+	if err := greet(); status.Code(err) != codes.Unavailable || log.count("level=WARN") != 0 {
+		t.Errorf("while the node starts: %v\n%s", err, &log)
+	}
+	settling.Store(false)
+	for range 3 {
+		if err := greet(); status.Code(err) != codes.PermissionDenied {
+			t.Errorf("when it has started: %v", err)
+		}
+	}
+	if log.count("level=WARN", "refused a stream", "127.0.0.1:10") != 1 {
+		t.Errorf("the log says:\n%s", &log)
+	}
+	stopped := &Transport{stop: make(chan struct{})}
+	close(stopped.stop)
+	if r := stopped.unknown("127.0.0.1:10"); r.why != RefusedForNow {
+		t.Errorf("when it stops: %v", r)
 	}
 }
 
