@@ -7,34 +7,36 @@ import (
 	"time"
 )
 
-// What keeps a server from serving, as [Status].Unready says it. Each is a sentence that says what to do, and is compared by value.
-type (
-	// NoLeaderError: no leader is known.
-	NoLeaderError struct {
-		// Members of the group, and how many of them the next election needs: all, while the group is not Founded.
-		Members, Needed int
-		Founded         bool
-		// Unheard members do not answer, Foreign ones answer from a data directory that does not count: ids, empty until an
-		// election failed.
-		Unheard, Foreign string
-		// Stalled: this node's disk stands still, so that it does not stand for election.
-		Stalled bool
-		// Empty: the group has a log, and this server has nothing of it.
-		Empty bool
-	}
-	// BehindError: a leader is known, and less is applied here than it has committed.
-	BehindError struct {
-		// Goal is an index that the leader had committed.
-		Goal uint64
-	}
-	// NotCountedError: other members know this node by another data directory, so that what it says does not count.
-	NotCountedError struct {
-		// By names those members.
-		By string
-	}
-)
+// What keeps a server from serving, as [Status].Unready says it, is one of the errors below: a sentence that says what to do, and a
+// value that can be compared.
 
-// ErrNothingCommitted: this server was elected, and nothing of its term is committed yet (section 8).
+// NoLeaderError is a server that knows no leader.
+type NoLeaderError struct {
+	// Members of the group, and how many of them the next election needs: all, while the group is not Founded.
+	Members, Needed int
+	Founded         bool
+	// Unheard members do not answer, Foreign ones answer from a data directory that does not count: ids, empty until an
+	// election failed.
+	Unheard, Foreign string
+	// Stalled: this node's disk stands still, so that it does not stand for election.
+	Stalled bool
+	// Empty: the group has a log, and this server has nothing of it.
+	Empty bool
+}
+
+// BehindError is a follower that has applied less than its leader has committed.
+type BehindError struct {
+	// Goal is an index that the leader had committed.
+	Goal uint64
+}
+
+// NotCountedError is a server whose node other members know by another data directory, so that what it says does not count.
+type NotCountedError struct {
+	// By names those members.
+	By string
+}
+
+// ErrNothingCommitted is a leader that was elected, and has committed nothing in its term yet (section 8).
 var ErrNothingCommitted = errors.New("this node was elected and has committed nothing in its term yet")
 
 func (e NoLeaderError) Error() string {
