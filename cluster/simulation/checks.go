@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/troupe-raft/troupe/actors"
@@ -74,10 +73,10 @@ type seen struct {
 func (w *world) observe(n *node, g int, v actors.View) {
 	before, now := &n.seen[g], v.Status()
 	if now.Term < before.status.Term || now.CommitIndex < before.status.CommitIndex || now.AppliedIndex < before.status.AppliedIndex {
-		w.fail("term, commit and applied never fall within an incarnation", fmt.Sprintf("%s: %+v, then %+v", n.id, before.status, now))
+		w.fail("term, commit and applied never fall within an incarnation", "%s: %+v, then %+v", n.id, before.status, now)
 	}
 	if notCounted(now) && !n.wiped && !n.disk.double {
-		w.fail("only a wiped server is told that it does not count", fmt.Sprintf("%s: %+v", n.id, now))
+		w.fail("only a wiped server is told that it does not count", "%s: %+v", n.id, now)
 	}
 	if before.entries == nil {
 		before.entries = append([]entryID{}, n.disk.groups[g].entries...)
@@ -88,12 +87,14 @@ func (w *world) observe(n *node, g int, v actors.View) {
 	if now.Role == actors.Leader {
 		w.checkLeader(n, g, v)
 	}
-	if durable := now.DurableIndex; durable > 0 && durable != before.status.DurableIndex && !n.disk.groups[g].has(durable, before.entries[durable-1]) {
-		w.fail("what a server calls durable is on its disk", fmt.Sprintf("%s: index %d", n.id, durable))
+	durable := now.DurableIndex
+	if durable > 0 && durable != before.status.DurableIndex && !n.disk.groups[g].has(durable, before.entries[durable-1]) {
+		w.fail("what a server calls durable is on its disk", "%s: index %d", n.id, durable)
 	}
 	if led := before.status.Role == actors.Leader && before.status.Term == now.Term; led && now.Role == actors.Leader &&
 		now.CommitIndex > before.status.CommitIndex && before.entries[now.CommitIndex-1].term != now.Term {
-		w.fail("a leader commits only entries of its own term by counting (section 5.4.2)", fmt.Sprintf("%s in term %d commits %d", n.id, now.Term, now.CommitIndex))
+		w.fail("a leader commits only entries of its own term by counting (section 5.4.2)",
+			"%s in term %d commits %d", n.id, now.Term, now.CommitIndex)
 	}
 	for i := before.status.CommitIndex + 1; i <= now.CommitIndex; i++ {
 		w.commit(n, g, now.Term, i, before.entries[i-1])
@@ -109,8 +110,8 @@ func (w *world) checkStart(n *node, g int, v actors.View) {
 		same = same && v.Counted(i) == disk.pins[w.members[i].ID]
 	}
 	if !same {
-		w.fail("a server starts with what it promised", fmt.Sprintf("%s starts with %+v and a vote for %q; its disk has %+v, %d entries and the pins %v",
-			n.id, now, v.Vote(), disk.hard, len(disk.entries), disk.pins))
+		w.fail("a server starts with what it promised", "%s starts with %+v and a vote for %q; its disk has %+v, %d entries and the pins %v",
+			n.id, now, v.Vote(), disk.hard, len(disk.entries), disk.pins)
 	}
 }
 
@@ -132,7 +133,8 @@ func (w *world) matchLogs(n *node, g int, v actors.View) {
 		here := place{i, id.term}
 		is := content{id.hash, prev}
 		if was, known := t.entries[here]; known && was != is {
-			w.fail("entries with the same index and term are the same, and so is what comes before (Log Matching)", fmt.Sprintf("%s: %d@%d", n.id, i, id.term))
+			w.fail("entries with the same index and term are the same, and so is what comes before (Log Matching)",
+				"%s: %d@%d", n.id, i, id.term)
 		}
 		t.entries[here] = is
 	}
@@ -153,7 +155,8 @@ func (w *world) commit(n *node, g int, term, index uint64, id entryID) {
 	t := &w.truth[g]
 	if index <= uint64(len(t.committed)) {
 		if t.committed[index-1] != id {
-			w.fail("a committed entry never changes (State Machine Safety)", fmt.Sprintf("%s has %d@%d at %d, committed was term %d", n.id, index, id.term, index, t.committed[index-1].term))
+			w.fail("a committed entry never changes (State Machine Safety)",
+				"%s has %d@%d at %d, committed was term %d", n.id, index, id.term, index, t.committed[index-1].term)
 		}
 		return
 	}
@@ -170,6 +173,7 @@ func (w *world) commit(n *node, g int, term, index uint64, id entryID) {
 		}
 	}
 	if have <= len(w.nodes)/2 {
-		w.fail("what is committed is synced on a majority", fmt.Sprintf("%s commits %d@%d, which %d of %d disks have%s", n.id, index, id.term, have, len(w.nodes), w.describe()))
+		w.fail("what is committed is synced on a majority",
+			"%s commits %d@%d, which %d of %d disks have%s", n.id, index, id.term, have, len(w.nodes), w.describe())
 	}
 }

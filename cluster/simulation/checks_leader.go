@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/troupe-raft/troupe/actors"
@@ -21,13 +20,13 @@ func (w *world) checkCounted(n *node, g int, v actors.View) {
 	for i := range v.Members() {
 		p, counted := &n.seen[g].peers[i], v.Counted(i)
 		if counted != 0 && len(founders) > 0 && len(n.seen[g].entries) > 0 && founders[i] != counted {
-			w.fail("only the data directory that a member founded the group with counts", fmt.Sprintf("%s counts %s from %x", n.id, w.members[i].ID, counted))
+			w.fail("only the data directory that a member founded the group with counts", "%s counts %s from %x", n.id, w.members[i].ID, counted)
 		}
 		if counted == p.counted {
 			continue
 		}
 		if p.counted = counted; counted != 0 && n.disk.groups[g].pins[w.members[i].ID] != counted {
-			w.fail("a data directory is pinned on the disk before it counts", fmt.Sprintf("%s counts %s from %x", n.id, w.members[i].ID, counted))
+			w.fail("a data directory is pinned on the disk before it counts", "%s counts %s from %x", n.id, w.members[i].ID, counted)
 		}
 	}
 }
@@ -35,7 +34,7 @@ func (w *world) checkCounted(n *node, g int, v actors.View) {
 func (w *world) checkLeader(n *node, g int, v actors.View) {
 	t, before, now := &w.truth[g], &n.seen[g], v.Status()
 	if other, known := t.leaders[now.Term]; known && other != n.id {
-		w.fail("at most one leader is elected in a term (Election Safety)", fmt.Sprintf("%s and %s in term %d", other, n.id, now.Term))
+		w.fail("at most one leader is elected in a term (Election Safety)", "%s and %s in term %d", other, n.id, now.Term)
 		return
 	}
 	if before.status.Role != actors.Leader || before.status.Term != now.Term {
@@ -57,21 +56,24 @@ func (w *world) checkNewLeader(n *node, g int, v actors.View) {
 		mine.peers[i] = peerSeen{counted: mine.peers[i].counted, heard: w.now}
 	}
 	if mine.lastTerm() != now.Term {
-		w.fail("the log of a new leader ends with an entry of its term (section 8)", fmt.Sprintf("%s in term %d ends with one of term %d", n.id, now.Term, mine.lastTerm()))
+		w.fail("the log of a new leader ends with an entry of its term (section 8)",
+			"%s in term %d ends with one of term %d", n.id, now.Term, mine.lastTerm())
 	}
 	needed := v.Members()/2 + 1
 	if len(mine.entries) == 1 {
 		needed = v.Members() // it founds the group
 	}
 	if got := 1 + w.voters(n, g, now.Term); got < needed {
-		w.fail("a leader has the votes of a majority of data directories that count, a founder those of all", fmt.Sprintf("%s in term %d has %d of %d", n.id, now.Term, got, needed))
+		w.fail("a leader has the votes of a majority of data directories that count, a founder those of all",
+			"%s in term %d has %d of %d", n.id, now.Term, got, needed)
 	}
 	for i, id := range t.committed {
 		if t.terms[i] >= now.Term {
 			break // committed under a later leader, while this one had its votes in the mail
 		}
 		if i >= len(mine.entries) || mine.entries[i] != id {
-			w.fail("what is committed is in the logs of all later leaders (Leader Completeness)", fmt.Sprintf("%s in term %d lacks %d@%d", n.id, now.Term, i+1, id.term))
+			w.fail("what is committed is in the logs of all later leaders (Leader Completeness)",
+				"%s in term %d lacks %d@%d", n.id, now.Term, i+1, id.term)
 			return
 		}
 	}
@@ -85,11 +87,12 @@ func (w *world) checkFollower(n *node, g, place int, v actors.View) {
 	match, round := v.Follower(place)
 	if match != p.match && match > 0 && !other.wiped && !other.disk.groups[g].hadIn(term, match, mine.entries[match-1]) {
 		w.fail("a leader counts a match only of what is on that follower's disk in that term",
-			fmt.Sprintf("%s in term %d counts %s up to %d%s", n.id, term, other.id, match, w.describe()))
+			"%s in term %d counts %s up to %d%s", n.id, term, other.id, match, w.describe())
 	}
 	if round != p.round {
 		if answered := w.truth[g].rounds[answers{place, n.place, term}]; round > answered {
-			w.fail("a leader counts a round only of whom answered it", fmt.Sprintf("%s in term %d counts round %d of %s, which answered %d", n.id, term, round, other.id, answered))
+			w.fail("a leader counts a round only of whom answered it",
+				"%s in term %d counts round %d of %s, which answered %d", n.id, term, round, other.id, answered)
 		}
 		p.heard = w.now
 	}
@@ -110,6 +113,7 @@ func (w *world) checkHeard(n *node, g int, v actors.View) {
 		}
 	}
 	if heard <= v.Members()/2 {
-		w.fail("a leader that hears no majority for an election timeout steps down", fmt.Sprintf("%s leads in term %d%s", n.id, v.Status().Term, w.describe()))
+		w.fail("a leader that hears no majority for an election timeout steps down",
+			"%s leads in term %d%s", n.id, v.Status().Term, w.describe())
 	}
 }

@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"fmt"
 	"math/bits"
 	"strconv"
 
@@ -56,7 +55,7 @@ func (w *world) sends(n *node, m *messages.AppendEntries) {
 		}
 	}
 	if last > m.Header.Term {
-		w.fail("a leader sends no entry of a later term", fmt.Sprintf("%s in term %d sends one of term %d", n.id, m.Header.Term, last))
+		w.fail("a leader sends no entry of a later term", "%s in term %d sends one of term %d", n.id, m.Header.Term, last)
 	}
 	server := n.servers[groupNumber(m.Header.Group)]
 	if len(m.Entries) > 0 || server.starving() < w.options.Timing.Election*11/10 {
@@ -67,18 +66,18 @@ func (w *world) sends(n *node, m *messages.AppendEntries) {
 		*late = server.starvedFrom
 		return
 	}
-	w.fail("a leader whose server is stuck sends no heartbeats", fmt.Sprintf("%s in term %d, stuck for %v", n.id, m.Header.Term, server.starving()))
+	w.fail("a leader whose server is stuck sends no heartbeats", "%s in term %d, stuck for %v", n.id, m.Header.Term, server.starving())
 }
 
 func (w *world) voted(n *node, h *messages.Header, candidate string) {
 	g := groupNumber(h.Group)
 	t, b := &w.truth[g], ballot{h.StoreId, h.Term}
 	if other, known := t.votes[b]; known && other != candidate {
-		w.fail("a server votes once in a term, over restarts too", fmt.Sprintf("%s voted for %s and %s in term %d", n.id, other, candidate, h.Term))
+		w.fail("a server votes once in a term, over restarts too", "%s voted for %s and %s in term %d", n.id, other, candidate, h.Term)
 	}
 	t.votes[b] = candidate
 	if hard := n.disk.groups[g].hard; hard.Term < h.Term || hard.Term == h.Term && hard.Vote != candidate {
-		w.fail("a vote is on the disk before it is given", fmt.Sprintf("%s gives %s its vote in term %d; its disk has %+v", n.id, candidate, h.Term, hard))
+		w.fail("a vote is on the disk before it is given", "%s gives %s its vote in term %d; its disk has %+v", n.id, candidate, h.Term, hard)
 	}
 }
 
@@ -89,7 +88,7 @@ func (w *world) stands(n *node, m *messages.RequestVote) {
 		needed = len(w.nodes)
 	}
 	if got := 1 + n.seen[groupNumber(m.Header.Group)].prevotes[m.Round-1].size(); got < needed {
-		w.fail("who asks for votes had a majority of pre-votes (thesis 9.6)", fmt.Sprintf("%s in term %d had %d of %d", n.id, m.Header.Term, got, needed))
+		w.fail("who asks for votes had a majority of pre-votes (thesis 9.6)", "%s in term %d had %d of %d", n.id, m.Header.Term, got, needed)
 	}
 }
 

@@ -123,7 +123,7 @@ func (c *client) elsewhere(hint error) {
 func (a *asked) Answer(answer actors.Answer) {
 	w := a.c.w
 	if !w.history.unanswered[a] {
-		w.fail("a caller is answered once", fmt.Sprintf("%v: again, with %q %v", a, answer.Value, answer.Err))
+		w.fail("a caller is answered once", "%v: again, with %q %v", a, answer.Value, answer.Err)
 	}
 	delete(w.history.unanswered, a)
 	overwrite(a.given)
@@ -137,7 +137,8 @@ func (a *asked) Answer(answer actors.Answer) {
 		w.after(w.between(0, 120*time.Millisecond), a.c.next)
 	case answer.Err == nil, errors.As(answer.Err, &rejected):
 		if applied := a.n.machines[a.c.group].applied; a.op.Read && applied < a.since {
-			w.fail("a read sees all that was committed when it was asked (section 8)", fmt.Sprintf("%s had applied %d of %d%s", a, applied, a.since, w.describe()))
+			w.fail("a read sees all that was committed when it was asked (section 8)",
+				"%s had applied %d of %d%s", a, applied, a.since, w.describe())
 		}
 		w.history.completed++
 		w.history.last = w.now
@@ -214,9 +215,9 @@ func (w *world) checkHistory() {
 	for _, part := range model.Partition(w.history.operations) {
 		switch porcupine.CheckOperationsTimeout(model, part, time.Minute) {
 		case porcupine.Illegal:
-			w.fail("the clients' history is linearizable", "no order of these operations explains their answers:"+describe(part))
+			w.fail("the clients' history is linearizable", "no order of these operations explains their answers:%s", describe(part))
 		case porcupine.Unknown:
-			w.fail("the clients' history can be checked within a minute", "the checker gave up at"+describe(part))
+			w.fail("the clients' history can be checked within a minute", "the checker gave up at%s", describe(part))
 		}
 	}
 }

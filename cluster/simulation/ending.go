@@ -57,12 +57,12 @@ func (w *world) settle() {
 	}
 	w.run(func() bool { return progressed() || w.now > limit })
 	if w.failure == nil && !progressed() {
-		w.fail("a healed cluster makes progress within 20 election timeouts", fmt.Sprintf("nothing new after %v: %s", w.now-healed, w.describe()))
+		w.fail("a healed cluster makes progress within 20 election timeouts", "nothing new after %v: %s", w.now-healed, w.describe())
 	}
 	limit = w.now + 20*w.options.Timing.Election
 	w.run(func() bool { return w.now > limit || w.lagging(committed) == "" })
 	if lag := w.lagging(committed); w.failure == nil && lag != "" {
-		w.fail("every intact server catches up within 20 election timeouts", lag)
+		w.fail("every intact server catches up within 20 election timeouts", "%s", lag)
 	}
 }
 
@@ -99,7 +99,7 @@ func (w *world) quieten() {
 	limit := w.now + 20*w.options.Timing.Election
 	w.run(func() bool { return w.now > limit || len(w.history.open) == 0 && w.history.forgotten() == "" })
 	if forgotten := w.history.forgotten(); w.failure == nil && forgotten != "" {
-		w.fail("every caller is answered within 20 election timeouts", forgotten)
+		w.fail("every caller is answered within 20 election timeouts", "%s", forgotten)
 	}
 	terms := make([]uint64, w.options.Groups)
 	for g := range w.truth {
@@ -114,7 +114,7 @@ func (w *world) quieten() {
 	limit = w.now + 20*w.options.Timing.Election
 	w.run(func() bool { return w.now > limit || w.unsettled(terms) == "" })
 	if what := w.unsettled(terms); w.failure == nil && what != "" {
-		w.fail("new leaders commit all that they have, and tell the others", what+w.describe())
+		w.fail("new leaders commit all that they have, and tell the others", "%s%s", what, w.describe())
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Machine is what a run replicates: a state machine, how clients use it, and a sequential model of it.
 type Machine struct {
-	// New makes an empty state machine, for each start of a node.
+	// New makes an empty state machine, for each start of a node. The memory of a command or query is overwritten after the call.
 	New func() actors.StateMachine
 	// Next draws a client's next operation; n counts all operations of the run.
 	Next func(rng *rand.Rand, n int) Operation

@@ -30,7 +30,8 @@ type mailbox struct {
 func (m *mailbox) PostUserMessage(message any) {
 	m.user = append(m.user, message)
 	if len(m.user) > mailboxBound {
-		m.n.w.fail("no mailbox grows beyond what can be on its way", fmt.Sprintf("%d messages wait for %s, the last is a %s", len(m.user), m.n.id, typeOf(message)))
+		m.n.w.fail("no mailbox grows beyond what can be on its way",
+			"%d messages wait for %s, the last is a %s", len(m.user), m.n.id, typeOf(message))
 	}
 	m.s.enqueue(m)
 }
@@ -62,7 +63,7 @@ func (m *mailbox) starve(d time.Duration) {
 // feed lets all actors of a node run again.
 func (n *node) feed() {
 	for _, m := range n.boxes {
-		m.starvedTo = 0
+		m.starvedTo = min(m.starvedTo, n.w.now)
 		m.s.enqueue(m)
 	}
 }
@@ -93,7 +94,7 @@ func (m *mailbox) run(t *trace) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			if fmt.Sprint(reason) != injectedPanic {
-				m.n.w.fail("no actor panics", fmt.Sprintf("%s: %v\n%s", m.n.id, reason, debug.Stack()))
+				m.n.w.fail("no actor panics", "%s: %v\n%s", m.n.id, reason, debug.Stack())
 			}
 			m.invoker.EscalateFailure(reason, message)
 		}

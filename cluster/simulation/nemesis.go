@@ -116,13 +116,14 @@ var happenings = map[Fault]func(*world){
 		w.replace(n)
 	},
 	Hangup: func(w *world) {
-		a, b := w.someone(), w.someone()
+		n, peer, all := w.someone(), w.rng.IntN(len(w.nodes)), w.chance(0.5)
 		if l := w.leader(); l >= 0 && w.chance(0.5) {
-			a = w.nodes[l]
+			n = w.nodes[l]
 		}
-		if a != b && a.up && b.up {
-			w.hit(Hangup)
-			w.hangUp(a, b)
+		for _, other := range w.nodes {
+			if other != n && (all || other.place == peer) {
+				w.hangUp(n, other)
+			}
 		}
 	},
 	Jam: func(w *world) {
@@ -146,11 +147,15 @@ var happenings = map[Fault]func(*world){
 	},
 }
 
-// hangUp ends the connections between two nodes: what is on its way is lost, and both ends are told.
+// hangUp ends the connections between two nodes, until new ones are made: what is on its way is lost, and both ends are told.
 func (w *world) hangUp(a, b *node) {
+	w.hit(Hangup)
 	w.note("the connections between %s and %s break", a.id, b.id)
 	w.connections[link{a.place, b.place}]++
 	w.connections[link{b.place, a.place}]++
+	o := &outage{fault: Hangup, hit: true}
+	w.sever(o, func(from, to int) bool { return from == a.place && to == b.place || from == b.place && to == a.place })
+	w.after(w.between(0, w.options.Timing.Election), func() { w.reconnect(o) })
 	a.lose(b)
 	b.lose(a)
 }
@@ -268,7 +273,7 @@ func (w *world) wipe() {
 func (n *node) harm(what string, change func() error) {
 	n.crash()
 	if err := change(); err != nil {
-		n.w.fail("the files of a node that is down can be changed", err.Error())
+		n.w.fail("the files of a node that is down can be changed", "%v", err)
 	}
 	n.broken = what
 	n.start()
@@ -280,6 +285,11 @@ func (n *node) harm(what string, change func() error) {
 func (w *world) disconnect(f Fault, cut func(from, to int) bool) {
 	o := &outage{fault: f}
 	w.note("%s", f)
+	w.sever(o, cut)
+	w.after(w.between(200*time.Millisecond, 4*time.Second), func() { w.reconnect(o) })
+}
+
+func (w *world) sever(o *outage, cut func(from, to int) bool) {
 	for from := range w.nodes {
 		for to := range w.nodes {
 			if l := (link{from, to}); from != to && cut(from, to) && w.cut[l] == nil {
@@ -287,7 +297,6 @@ func (w *world) disconnect(f Fault, cut func(from, to int) bool) {
 			}
 		}
 	}
-	w.after(w.between(200*time.Millisecond, 4*time.Second), func() { w.reconnect(o) })
 }
 
 func (w *world) reconnect(o *outage) {

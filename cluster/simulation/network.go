@@ -2,7 +2,6 @@ package simulation
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 	"time"
 
@@ -99,7 +98,7 @@ func (w *world) deliver(p packet) {
 	if p.original != nil {
 		again, err := deterministic.Marshal(p.original)
 		if err != nil || !bytes.Equal(again, p.encoded) {
-			w.fail("a message does not change after it was mailed", fmt.Sprintf("%T from %s", p.original, p.from.id))
+			w.fail("a message does not change after it was mailed", "%T from %s", p.original, p.from.id)
 			return
 		}
 	}

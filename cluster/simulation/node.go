@@ -83,7 +83,7 @@ func (n *node) open() error {
 	}
 	n.store, n.storeID = store, store.Identity().StoreId
 	props := []actor.PropsOption{actor.WithMailbox(n.newMailbox)}
-	n.journal, err = actors.StartJournal(n.system.Root, recorder{n}, n.execute, func(err error) { n.w.fail("no actor panics", err.Error()) }, props...)
+	n.journal, err = actors.StartJournal(n.system.Root, recorder{n}, n.execute, func(err error) { n.w.fail("no actor panics", "%v", err) }, props...)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 		return err
 	}
 	if err := n.disk.groups[g].compare(recovered); err != nil {
-		n.w.fail("recovery finds what was synced, and nothing else", fmt.Sprintf("%s, group %d: %v", n.id, g, err))
+		n.w.fail("recovery finds what was synced, and nothing else", "%s, group %d: %v", n.id, g, err)
 	}
 	n.disk.groupOf[number] = g
 	incarnation, machine := n.incarnation, &witness{StateMachine: n.w.machine.New(), n: n, g: g}
@@ -153,7 +153,7 @@ func (n *node) refused(err error) {
 		n.store = nil
 	}
 	if n.broken == "" {
-		n.w.fail("an undamaged store opens", fmt.Sprintf("%s: %v", n.id, err))
+		n.w.fail("an undamaged store opens", "%s: %v", n.id, err)
 	}
 	n.w.note("%s does not start: %v", n.id, err)
 }

@@ -69,7 +69,7 @@ func (s *scenario) check() {
 // fatal fails the test with what happened last.
 func (s *scenario) fatal(format string, args ...any) {
 	s.t.Helper()
-	s.w.fail("the test passes", fmt.Sprintf(format, args...)+s.w.describe())
+	s.w.fail("the test passes", "%s%s", fmt.Sprintf(format, args...), s.w.describe())
 	s.check()
 }
 
@@ -231,7 +231,7 @@ type caller struct {
 // Answer is called by the actors.
 func (c *caller) Answer(a actors.Answer) {
 	if c.done {
-		c.s.w.fail("a caller is answered once", fmt.Sprintf("%s: %q %v, then %q %v", c.what, c.got.Value, c.got.Err, a.Value, a.Err))
+		c.s.w.fail("a caller is answered once", "%s: %q %v, then %q %v", c.what, c.got.Value, c.got.Err, a.Value, a.Err)
 		return
 	}
 	a.Value = bytes.Clone(a.Value)

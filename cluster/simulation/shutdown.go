@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -23,7 +22,7 @@ func (w *world) stop(n *node) {
 	}
 	n.whenEnded(n.groupActors, func() {
 		if a := w.history.owed(func(a *asked) bool { return a.n == n && a.incarnation == n.incarnation }); a != nil {
-			w.fail("a server that stops answers all its callers", a.String())
+			w.fail("a server that stops answers all its callers", "%v", a)
 		}
 		n.system.Root.Stop(n.journal)
 		n.whenEnded(func() []*actor.PID { return []*actor.PID{n.journal} }, func() {
@@ -79,6 +78,6 @@ func (w *world) checkFailed(n *node) {
 		return a.n == n && a.incarnation == n.incarnation && w.now-a.called > enough && n.doors[a.c.group].Status().Role == actors.Failed
 	})
 	if a != nil {
-		w.fail("a server that failed answers its callers", fmt.Sprintf("%v%s", a, w.describe()))
+		w.fail("a server that failed answers its callers", "%v%s", a, w.describe())
 	}
 }

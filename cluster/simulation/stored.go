@@ -109,7 +109,7 @@ func (r recorder) Commit(batches []*persistence.Batch) error {
 		return nil
 	}
 	if d.syncs.Load() == before {
-		r.n.w.fail("a commit that promises something is synced", fmt.Sprintf("%s commits %d batches without a sync", r.n.id, len(batches)))
+		r.n.w.fail("a commit that promises something is synced", "%s commits %d batches without a sync", r.n.id, len(batches))
 	}
 	for g := range d.groups {
 		d.groups[g].synced()

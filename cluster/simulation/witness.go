@@ -25,17 +25,17 @@ func (m *witness) Apply(entries []actors.Entry) []actors.Result {
 	t := &w.truth[m.g]
 	m.panic()
 	if most := w.limits.ApplyEntries; most > 0 && len(entries) > most {
-		w.fail("what a state machine is given at a time is bounded", fmt.Sprintf("%s gives it %d entries", m.n.id, len(entries)))
+		w.fail("what a state machine is given at a time is bounded", "%s gives it %d entries", m.n.id, len(entries))
 	}
 	for _, e := range entries {
 		switch {
 		case e.Index <= m.applied:
-			w.fail("every index is applied once, in order", fmt.Sprintf("%s applies %d after %d", m.n.id, e.Index, m.applied))
+			w.fail("every index is applied once, in order", "%s applies %d after %d", m.n.id, e.Index, m.applied)
 		case e.Index > uint64(len(t.committed)):
-			w.fail("only what is committed is applied", fmt.Sprintf("%s applies %d", m.n.id, e.Index))
+			w.fail("only what is committed is applied", "%s applies %d", m.n.id, e.Index)
 			return make([]actors.Result, len(entries))
 		case t.committed[e.Index-1].hash != contents(messages.Entry_KIND_COMMAND, e.Command):
-			w.fail("all servers apply the same command at an index (State Machine Safety)", fmt.Sprintf("%s at %d", m.n.id, e.Index))
+			w.fail("all servers apply the same command at an index (State Machine Safety)", "%s at %d", m.n.id, e.Index)
 		}
 		m.applied = e.Index
 	}
@@ -71,10 +71,10 @@ func (m *witness) check(e actors.Entry, r actors.Result) {
 	case was == 0:
 		t.results[e.Index-1] = h.hash
 		if value, rejected := t.model.apply(w.machine, e); rejected != (r.Err != nil) || !bytes.Equal(value, r.Value) {
-			w.fail("a state machine answers as its model does", fmt.Sprintf("%s at %d: %q is answered by %q %v", m.n.id, e.Index, e.Command, r.Value, r.Err))
+			w.fail("a state machine answers as its model does", "%s at %d: %q is answered by %q %v", m.n.id, e.Index, e.Command, r.Value, r.Err)
 		}
 	case was != h.hash:
-		w.fail("a command has the same result on every node", fmt.Sprintf("%s at %d", m.n.id, e.Index))
+		w.fail("a command has the same result on every node", "%s at %d", m.n.id, e.Index)
 	}
 }
 
@@ -138,5 +138,6 @@ func (m model) checkStale(a *asked, value []byte) {
 			return
 		}
 	}
-	w.fail("a stale read finds what its node had applied", fmt.Sprintf("%s at %d, then %d: %q is answered by %q, not by one of %q", a.n.id, a.since, until, a.op.Input, value, held))
+	w.fail("a stale read finds what its node had applied",
+		"%s at %d, then %d: %q is answered by %q, not by one of %q", a.n.id, a.since, until, a.op.Input, value, held)
 }

@@ -231,9 +231,10 @@ func (w *world) note(format string, args ...any) {
 	w.keep(traced{at: w.now, note: fmt.Sprintf(format, args...)})
 }
 
-func (w *world) fail(sentence, detail string) {
+// fail ends the run: the sentence does not hold, and the rest says where.
+func (w *world) fail(sentence, format string, args ...any) {
 	if w.failure == nil {
-		f := &Failure{Sentence: sentence, Detail: detail}
+		f := &Failure{Sentence: sentence, Detail: fmt.Sprintf(format, args...)}
 		for i := range w.trace.kept {
 			f.Last = append(f.Last, w.trace.kept[(w.trace.next+i)%len(w.trace.kept)].String())
 		}
@@ -274,9 +275,9 @@ func (o observer) Handle(_ context.Context, r slog.Record) error {
 	switch {
 	case strings.Contains(text, injectedPanic):
 	case strings.Contains(r.Message, "panicked"), strings.Contains(text, "state machine panicked"):
-		o.n.w.fail("no actor panics", text)
+		o.n.w.fail("no actor panics", "%s", text)
 	case strings.Contains(r.Message, "two leaders"), strings.Contains(r.Message, "another leader"):
-		o.n.w.fail("at most one leader is elected in a term (Election Safety)", text)
+		o.n.w.fail("at most one leader is elected in a term (Election Safety)", "%s", text)
 	}
 	return nil
 }
