@@ -32,9 +32,11 @@ import (
 )
 
 // servedMap is a node that leads and serves the map on its client port.
-func servedMap(t *testing.T) *cluster.Node {
+func servedMap(t *testing.T) *cluster.Node { return servedMapWithin(t, cluster.ClientLimits{}) }
+
+func servedMapWithin(t *testing.T, limits cluster.ClientLimits) *cluster.Node {
 	t.Helper()
-	node, group := single(t, t.TempDir(), kv.NewMap())
+	node, group := singleWithin(t, t.TempDir(), kv.NewMap(), limits)
 	if err := kv.Mount(node, group); err != nil {
 		t.Fatal(err)
 	}
@@ -310,6 +312,34 @@ func TestHostileClients(t *testing.T) {
 	shutdown(t, node) // in spite of the open connections
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("Shutdown took %v", took)
+	}
+}
+
+// TestThePortKeepsItsLimits: what the limits are for is shown by the tests of the limiter.
+func TestThePortKeepsItsLimits(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	const mib = 1 << 20
+	node := servedMapWithin(t, cluster.ClientLimits{AnswerBytes: 16 * mib, Still: time.Minute, Patience: 50 * time.Millisecond, Slow: time.Second})
+	k := client.New([]string{node.ClientAddr()})
+	defer k.Close()
+	if _, err := k.Put(t.Context(), "large", make([]byte, mib)); err != nil {
+		t.Fatal(err)
+	}
+	a := mustDial(t, node.ClientAddr(), 0)
+	for range 100 {
+		if err := a.Call(keyValue+"Get", &messages.GetRequest{Key: "large"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = a.SetReadDeadline(time.Now().Add(3 * time.Second))
+	said := a.Drain()
+	if said["429"] < 90 || said["200"] > 4 {
+		t.Errorf("a connection with a share of 4 MiB, which reads nothing of 100 answers of 1 MiB, is told %v", said)
+	}
+	if said["INTERNAL_ERROR"] < 90 {
+		t.Errorf("after a second, it is told %v", said)
 	}
 }
 
