@@ -204,3 +204,38 @@ func TestNobodyWaitsForAMachineThatPanickedAfterTheDiskFailed(t *testing.T) {
 		t.Errorf("it gets %v", err)
 	}
 }
+
+// stuck is a state machine that applies when it is let.
+type stuck struct {
+	register
+	enter chan struct{}
+}
+
+func (s *stuck) Apply(entries []Entry) []Result {
+	<-s.enter
+	return s.register.Apply(entries)
+}
+
+func TestALeaderIsNotReadyBeforeItsLogIsApplied(t *testing.T) {
+	n := alone(t, newMoody())
+	done := &answers{}
+	n.door.Propose([]byte("command"), done)
+	wantOnce(t, n.door, done)
+	if err := n.system.Root.StopFuture(n.door.PID()).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	m := &stuck{enter: make(chan struct{})}
+	var err error
+	n.door, err = Start(n.system.Root, Config{
+		Group: "g", ID: "n1", Members: testMembers(1), Machine: m, Store: n.store, Number: 1, Journal: n.journal, Clock: realClock{n.system.Root},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaderOf(t, []*testNode{n})
+	if s := n.door.Status(); !errors.As(s.Unready, new(BehindError)) {
+		t.Errorf("it leads, and says %v", s.Unready)
+	}
+	close(m.enter)
+	eventually(t, "it is ready", func() bool { return n.door.Status().Unready == nil })
+}

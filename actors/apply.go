@@ -40,8 +40,13 @@ func (s *server) boundedBatch(first, last uint64) uint64 {
 func (s *server) applied(index uint64) {
 	s.handed = nil
 	s.lastApplied = index
-	if f, ok := s.role.(*follower); ok && f.leader != "" {
-		f.pace.measure(f.pace.commit, index, s.c.Clock.Now(), s.c.Timing.Election)
+	switch r := s.role.(type) {
+	case *follower:
+		if r.leader != "" {
+			r.pace.measure(r.pace.commit, index, s.c.Clock.Now(), s.c.Timing.Election)
+		}
+	case *leader:
+		r.measure(s)
 	}
 }
 

@@ -26,6 +26,7 @@ type leader struct {
 	// firstOfTerm is the index of the term's first entry: nothing is read before it is committed (section 8).
 	firstOfTerm uint64
 	reads       reads
+	pace        pace
 }
 
 func (l *leader) kind() Role { return Leader }
@@ -131,6 +132,14 @@ func (l *leader) timeout(s *server) {
 	default:
 		s.setAlarm(s.c.Timing.Heartbeat)
 		l.beat(s, false)
+		l.measure(s)
+	}
+}
+
+// measure notes how far the leader's own machine is behind. Before an entry of its term is committed it does not know that.
+func (l *leader) measure(s *server) {
+	if s.commitIndex >= l.firstOfTerm {
+		l.pace.measure(s.commitIndex, s.lastApplied, s.c.Clock.Now(), s.c.Timing.Election)
 	}
 }
 
@@ -196,6 +205,9 @@ func (l *leader) synced(s *server) {
 func (l *leader) advance(s *server) {
 	if n := s.committedBy(l.matchIndex); n > s.commitIndex {
 		s.commit(n)
+		if l.pace.since.IsZero() {
+			l.measure(s)
+		}
 		l.read(s)
 	}
 }

@@ -24,7 +24,7 @@ type NoLeaderError struct {
 	Empty bool
 }
 
-// BehindError is a follower that has applied less than its leader has committed.
+// BehindError is a server that has applied less than the leader has committed.
 type BehindError struct {
 	// Goal is an index that the leader had committed.
 	Goal uint64
@@ -67,7 +67,7 @@ func isOrAre(names string) string {
 }
 
 func (e BehindError) Error() string {
-	return fmt.Sprintf("this node is catching up: the leader has committed entry %d, which is not applied here yet", e.Goal)
+	return fmt.Sprintf("this node is catching up: entry %d is committed, and not applied here yet", e.Goal)
 }
 
 func (e NotCountedError) Error() string {
@@ -159,7 +159,7 @@ func (s *server) unready() error {
 		if s.commitIndex < r.firstOfTerm {
 			return ErrNothingCommitted
 		}
-		return nil
+		return r.pace.unready()
 	case *follower:
 		if r.leader != "" {
 			return r.pace.unready()
@@ -168,7 +168,7 @@ func (s *server) unready() error {
 	return s.noLeader()
 }
 
-// pace tells whether a follower keeps up with its leader: whatever the leader has committed is applied here soon.
+// pace tells whether a server keeps up with its leader, itself or another: whatever is committed is applied here soon.
 type pace struct {
 	commit uint64 // the leader's commitIndex, as last heard
 	goal   uint64 // an earlier one, to be applied here next
@@ -176,7 +176,7 @@ type pace struct {
 	behind bool
 }
 
-// measure takes note of what the leader has committed and what is applied here. A follower that just met its leader is behind
+// measure takes note of what the leader has committed and what is applied here. A server that just met its leader is behind
 // until it has applied what was committed then; later it is when it needs more than two election timeouts for it.
 func (p *pace) measure(commit, applied uint64, now time.Time, election time.Duration) {
 	p.commit = max(p.commit, commit)

@@ -128,6 +128,9 @@ func (s *server) stop() {
 	err := s.door.refusal()
 	s.dropWaiters(0, ErrOutcomeUnknown)
 	s.dropHanded()
+	if s.machine == nil {
+		s.door.refuseLookups() // nobody else will
+	}
 	if s.role != nil {
 		s.role.leave(s)
 	}
