@@ -68,6 +68,7 @@ func (t *Transport) guardStream(server any, stream grpc.ServerStream, info *grpc
 	if g.info.conn == nil {
 		return status.Error(codes.Internal, "the connection did not come through the door")
 	}
+	g.info.conn.streams.Add(1)
 	defer g.info.conn.linger()
 	defer g.frame.release()
 	if info.FullMethod != remote.Remoting_Receive_FullMethodName {
@@ -105,9 +106,7 @@ func (g *guarded) RecvMsg(m any) error {
 			return g.failed(err)
 		}
 		g.frame.release()
-		if w := &g.info.conn.works; !w.Load() {
-			w.Store(true)
-		}
+		g.info.conn.frame.Store(time.Now().UnixNano())
 	}
 }
 
@@ -137,7 +136,7 @@ func (g *guarded) refused(r *refusal) error {
 	case RefusedCertificate:
 		code = codes.Unauthenticated
 	case RefusedConnection:
-		code = codes.Unavailable
+		code = codes.AlreadyExists
 	case RefusedForNow:
 		level, code = slog.LevelDebug, codes.Unavailable
 	}

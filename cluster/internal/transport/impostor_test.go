@@ -107,7 +107,7 @@ func TestConnectionsThatWorkStay(t *testing.T) {
 		tr.door.mu.Lock()
 		defer tr.door.mu.Unlock()
 		all := tr.door.proven[claimed]
-		return len(all) == 2 && all[0].works.Load() && all[1].works.Load()
+		return len(all) == 2 && all[0].frame.Load() != 0 && all[1].frame.Load() != 0
 	})
 	for range 5 {
 		a := attack(t, tr.Address())

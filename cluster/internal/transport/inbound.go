@@ -19,6 +19,7 @@ const (
 	connsPerPeer  = 2               // a peer has one; the old one may not have noticed its end yet
 	silentProbes  = 2               // of the kernel, after a second without a word and one apart: 3 s until it gives a connection up
 	lingerTime    = 500 * time.Millisecond
+	quietTime     = time.Minute // after which a connection that brought nothing may be displaced by another in the peer's name
 )
 
 // A door limits the server's connections. gRPC gives no hold on its listener here (Proto.Actor makes both), so the door
@@ -72,6 +73,9 @@ func (d *door) handshake(c *inbound) (net.Conn, credentials.AuthInfo, error) {
 		c.inTurn = false
 		<-d.turns
 	}()
+	if c.isClosed.Load() { // evicted while it waited for its turn
+		return nil, nil, net.ErrClosed
+	}
 	return d.transport.config.TLS.server().ServerHandshake(c)
 }
 
@@ -100,9 +104,9 @@ func (d *door) admit(c *inbound) bool {
 	return true
 }
 
-// prove moves a connection to those of its peer, if there is room. It may take the place of one that has only greeted, never of one
-// that works: whoever claims to be a peer does not break the peer's own. When that is dead, its end frees the place at once, or, when
-// nothing tells its end, the kernel does within three seconds.
+// prove moves a connection to those of its peer, if there is room. It may take the place of one that has only greeted or says nothing
+// any more, never of one that works: whoever claims to be a peer does not break the peer's own. When that is dead, its end frees the
+// place at once, or, when nothing tells its end, the kernel does within three seconds.
 func (d *door) prove(c *inbound, address string) bool {
 	d.mu.Lock()
 	i := slices.Index(d.unproven, c)
@@ -113,8 +117,8 @@ func (d *door) prove(c *inbound, address string) bool {
 	all := d.proven[address]
 	var evicted *inbound
 	if len(all) >= connsPerPeer {
-		idle := slices.IndexFunc(all, func(o *inbound) bool { return !o.works.Load() })
-		if idle < 0 {
+		idle := quietest(all)
+		if time.Since(time.Unix(0, all[idle].frame.Load())) < quietTime {
 			d.mu.Unlock()
 			return false
 		}
@@ -131,6 +135,17 @@ func (d *door) prove(c *inbound, address string) bool {
 		evicted.refuse(RefusedConnection)
 	}
 	return true
+}
+
+// quietest is the place of the connection that has brought nothing for the longest time.
+func quietest(all []*inbound) int {
+	place := 0
+	for i, c := range all {
+		if c.frame.Load() < all[place].frame.Load() {
+			place = i
+		}
+	}
+	return place
 }
 
 func (d *door) forget(c *inbound) {
@@ -192,8 +207,9 @@ type inbound struct {
 	timer               *time.Timer
 	address             string // of the peer, once proven; guarded by door.mu
 	isProven            atomic.Bool
-	works               atomic.Bool // a peer's frame came
-	inTurn              bool        // of the handshake's goroutine, and false afterwards
+	frame               atomic.Int64 // when a peer's last one came, Unix nanoseconds; 0: none did
+	streams             atomic.Uint64
+	inTurn              bool // of the handshake's goroutine, and false afterwards
 	heard               atomic.Int64
 	isClosed, isRefused atomic.Bool
 }
@@ -256,5 +272,13 @@ func (c *inbound) expire() {
 	}
 }
 
-// linger closes the connection after its only stream ended, when the reason has had time to reach the other side.
-func (c *inbound) linger() { time.AfterFunc(lingerTime, func() { _ = c.Close() }) }
+// linger closes the connection after its stream ended, when the reason has had time to reach the other side, unless another one
+// has begun: who was told to try again does so here.
+func (c *inbound) linger() {
+	last := c.streams.Load()
+	time.AfterFunc(lingerTime, func() {
+		if c.streams.Load() == last {
+			_ = c.Close()
+		}
+	})
+}

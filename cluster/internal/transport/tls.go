@@ -61,7 +61,7 @@ func (t *TLS) read(now time.Time) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the certificate %s and its key %s cannot be used; give PEM files that belong together: %w", certFile, keyFile, err)
 	}
-	pool, authorities, err := readAuthorities(caFile)
+	pool, authorities, err := readAuthorities(caFile, now)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +75,9 @@ func (t *TLS) read(now time.Time) (*identity, error) {
 	return i, nil
 }
 
-// readAuthorities also says how long the one that lasts longest does: others may be on their way out.
-func readAuthorities(file string) (*x509.CertPool, span, error) {
+// readAuthorities also says how long the one that lasts longest does, of those that are valid if any is: others may be on their way
+// out, or in.
+func readAuthorities(file string, now time.Time) (*x509.CertPool, span, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, span{}, fmt.Errorf("the certificate authorities cannot be read; give a PEM file: %w", err)
@@ -88,14 +89,22 @@ func readAuthorities(file string) (*x509.CertPool, span, error) {
 			continue
 		}
 		pool.AddCert(c)
-		if c.NotAfter.After(longest.until) {
-			longest.from, longest.until = c.NotBefore, c.NotAfter
+		if s := (span{file, c.NotBefore, c.NotAfter}); s.outlasts(longest, now) {
+			longest = s
 		}
 	}
 	if longest.until.IsZero() {
 		return nil, span{}, fmt.Errorf("%s holds no certificate; give a PEM file with the authorities that sign the nodes' certificates", file)
 	}
 	return pool, longest, nil
+}
+
+// outlasts prefers what is valid now.
+func (s span) outlasts(o span, now time.Time) bool {
+	if valid, other := s.check(now) == nil, !o.until.IsZero() && o.check(now) == nil; valid != other {
+		return valid
+	}
+	return s.until.After(o.until)
 }
 
 func newIdentity(certificate tls.Certificate, authorities *x509.CertPool) *identity {

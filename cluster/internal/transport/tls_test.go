@@ -108,7 +108,7 @@ func config(t testing.TB, files []string) *tls.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, _, err := readAuthorities(files[2])
+	pool, _, err := readAuthorities(files[2], time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,6 +207,25 @@ func TestLoadTLSExplainsItself(t *testing.T) {
 			t.Errorf("%s: no error", what)
 		} else {
 			t.Logf("%s: %v", what, err)
+		}
+	}
+}
+
+// The next authority may be in the file before it is valid, and the last one after.
+func TestTheAuthorityThatIsValidCounts(t *testing.T) {
+	now := time.Now()
+	old := span{until: now.Add(-time.Hour)}
+	present := span{from: now.Add(-time.Hour), until: now.Add(time.Hour)}
+	next := span{from: now.Add(time.Minute), until: now.Add(1000 * time.Hour)}
+	for _, order := range [][]span{{old, present, next}, {next, present, old}, {present, next, old}} {
+		var best span
+		for _, s := range order {
+			if s.outlasts(best, now) {
+				best = s
+			}
+		}
+		if best != present {
+			t.Errorf("%v counts", best)
 		}
 	}
 }

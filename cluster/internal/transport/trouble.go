@@ -22,6 +22,7 @@ type trouble uint8
 const (
 	troubleSilent    trouble = iota // no answer that makes sense: a node that ends does so as well
 	troubleLater                    // it says "not yet"
+	troubleTaken                    // it has other connections in this node's name
 	troubleUnlisted                 // it refuses this node
 	troublePlain                    // it speaks plain text
 	troubleSecret                   // it speaks TLS, and this node does not
@@ -36,6 +37,7 @@ const (
 var troubleWords = [troubles]string{
 	troubleSilent:    "it does not answer as a node does: is it one, and do both use TLS or none?",
 	troubleLater:     "it does not know this node yet: start the group there, with this node's address in its list of members",
+	troubleTaken:     "it has connections in this node's name that work: only one node may have this address",
 	troubleUnlisted:  "it refuses this node: check that it lists this node's address as a peer",
 	troublePlain:     "the other side speaks plain text and this node TLS: give certificates to all nodes or to none",
 	troubleSecret:    "the other side speaks TLS and this node plain text: give certificates to all nodes or to none",
@@ -47,7 +49,7 @@ var troubleWords = [troubles]string{
 }
 
 // patience is how long a trouble may last unsaid: a node that starts or ends makes it as well.
-var patience = [troubles]time.Duration{troubleSilent: 5 * time.Second, troubleLater: 30 * time.Second}
+var patience = [troubles]time.Duration{troubleSilent: 5 * time.Second, troubleTaken: 5 * time.Second, troubleLater: 30 * time.Second}
 
 const (
 	patienceGap = 5 * time.Second // without trouble, after which it is new again: longer than an attempt takes
@@ -89,6 +91,8 @@ func greetTrouble(err error) trouble {
 		return troubleUnlisted
 	case codes.Unauthenticated:
 		return troubleRefused
+	case codes.AlreadyExists:
+		return troubleTaken
 	case codes.Unavailable:
 		return troubleLater
 	}

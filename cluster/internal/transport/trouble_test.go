@@ -264,3 +264,23 @@ func TestAPeerThatComesAndGoesIsQuiet(t *testing.T) {
 		t.Errorf("a detail of %d bytes", len(d.Value.String()))
 	}
 }
+
+// Who was told to try again, and was let in on the same connection, keeps it.
+func TestWhoIsLetInLaterStays(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	a := testConfig(t, "127.0.0.1:0")
+	a.Settling = func() bool { return true }
+	_, here := start(t, a)
+	b := testConfig(t, "127.0.0.1:0", here.Address())
+	_, there := start(t, b)
+	eventually(t, 5*time.Second, "it is put off", func() bool { return here.Stats().Refused[RefusedForNow] > 0 })
+	here.SetPeers([]string{there.Address()})
+	eventually(t, 5*time.Second, "it is let in", func() bool { return there.Connected(here.Address()) })
+	for end := time.Now().Add(2 * lingerTime); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if s := there.Stats(); s.Disconnects > 0 {
+			t.Fatalf("it was let in, and lost its connection: %+v", s)
+		}
+	}
+}
