@@ -93,10 +93,10 @@ func script(t *testing.T, fs vfs.FS, acknowledged *atomic.Int32) (states []strin
 				t.Fatal(err)
 			}
 		}
-		if err := s.PrepareLog(); err != nil {
-			t.Fatal(err)
-		}
 		if i == 4 {
+			if err := s.PrepareLog(); err != nil {
+				t.Fatal(err)
+			}
 			mustClose(t, s)
 			s = mustOpenWith(t, o)
 		}

@@ -30,6 +30,9 @@ const (
 
 	fillBytes = 256 << 10
 	fillShare = 10 // PrepareLog takes a tenth of the disk's time
+	fillPause = 200 * time.Millisecond
+	// fillSpare is how many times its size must be free for a spare file: nobody needs it when the disk is nearly full.
+	fillSpare = 8
 )
 
 var zeros [fillBytes]byte
@@ -91,6 +94,9 @@ func (s *Store) PrepareLog() error {
 	if _, err := s.fence.Stat(spare); !oserror.IsNotExist(err) {
 		return err
 	}
+	if usage, err := s.fence.GetDiskUsage(s.dir); err == nil && usage.AvailBytes < fillSpare*uint64(size) {
+		return nil
+	}
 	file, err := s.fence.Create(filling, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
@@ -114,7 +120,7 @@ func (s *Store) fillSlowly(file vfs.File, size int) error {
 		if err := file.SyncData(); err != nil {
 			return err
 		}
-		time.Sleep((fillShare - 1) * s.options.Now().Sub(begun))
+		time.Sleep(min((fillShare-1)*s.options.Now().Sub(begun), fillPause)) // Close waits for it
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -21,13 +22,19 @@ type private struct{ vfs.FS }
 
 func (p private) Unwrap() vfs.FS { return p.FS }
 
-// MkdirAll also shuts the files that are in the directory: an older troupe left them open.
+// ours are the names of files that a store makes: whatever else is in a directory that was named by mistake is left alone.
+var ours = regexp.MustCompile(`^(\d{6,}\.(log|sst|blob|dbtmp)|(MANIFEST|OPTIONS)-\d+|LOCK|CURRENT.*|marker\..+|SEQUENCE|SPARE(\.new)?|USED)$`)
+
+// MkdirAll also shuts the store's files that are in the directory: an older troupe left them open.
 func (p private) MkdirAll(dir string, _ fs.FileMode) error {
 	if err := p.FS.MkdirAll(dir, privateDir); err != nil {
 		return err
 	}
 	files, err := os.ReadDir(dir)
 	for _, file := range files {
+		if !ours.MatchString(file.Name()) {
+			continue
+		}
 		if info, err := file.Info(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&^privateFile != 0 {
 			_ = os.Chmod(filepath.Join(dir, file.Name()), privateFile) // another owner's are his to shut
 		}

@@ -3,6 +3,7 @@
 package persistence
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,7 +50,14 @@ func TestDirectoryOfTheOperator(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	notes := filepath.Join(t.TempDir(), "notes") // not the store's: it keeps its mode
+	if err := errors.Join(os.WriteFile(notes, nil, 0o644), os.Chmod(notes, 0o644), os.Link(notes, filepath.Join(dir, "notes"))); err != nil {
+		t.Fatal(err)
+	}
 	mustClose(t, openDir(t, dir, options))
+	if info, err := os.Stat(notes); err != nil || info.Mode().Perm() != 0o644 || os.Remove(filepath.Join(dir, "notes")) != nil {
+		t.Errorf("a file that is not the store's: %v, %v", info.Mode(), err)
+	}
 	modesAre(t, dir)
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf("the operator's directory: %v, %v", info.Mode(), err)
