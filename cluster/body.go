@@ -68,6 +68,7 @@ func (b *inbound) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	if b.read == b.allowed && b.allowed < b.size {
+		b.visit.enter(working) // it waits for the node
 		if !b.take(b.weight(b.size)) {
 			b.err = connect.NewError(connect.CodeResourceExhausted, errNoRoom)
 			return 0, b.err

@@ -39,8 +39,8 @@ type clientConn struct {
 	reads    uint         // of the one goroutine that reads at a time
 	writing  atomic.Int64 // since when a write waits, in nanoseconds since 1970; 0: none does
 
-	requests, bodies, answers owner
-	resets                    resets
+	requests, health, refusals, bodies, answers owner // of one room each
+	resets                                      resets
 }
 
 func (l *clientListener) Accept() (net.Conn, error) {

@@ -77,7 +77,7 @@ func (l *limiter) handler(next http.Handler) http.Handler {
 		v := newVisit(l, conn, w, r)
 		room := l.requests
 		if isHealthCheck(r) {
-			room = l.health
+			room, v.place.owner = l.health, &conn.health
 		}
 		switch {
 		case conn.inLobby != nil && room != l.health:
@@ -103,7 +103,9 @@ var (
 
 // refuse answers a request that was not let in. When even that is too much, its connection, or HTTP/2 stream, is cut.
 func (l *limiter) refuse(v *visit, reason error) {
+	v.place.owner = &v.conn.refusals
 	if !l.refusals.enter(&v.place) {
+		v.enter(gone)
 		panic(http.ErrAbortHandler)
 	}
 	defer v.leave(l.refusals)

@@ -194,9 +194,11 @@ func TestBodiesHaveRoomTogether(t *testing.T) {
 	limits := soon()
 	limits.RequestBytes, limits.Patience = connectionShare*maxRequestBytes, 100*time.Millisecond
 	release := make(chan struct{})
+	var holding atomic.Int64
 	l, address := limited(t, limits, func(w http.ResponseWriter, r *http.Request) {
 		readAll(w, r)
 		if r.URL.Path == "/hold" {
+			holding.Add(1)
 			<-release
 		}
 	})
@@ -207,7 +209,7 @@ func TestBodiesHaveRoomTogether(t *testing.T) {
 			held <- status
 		}()
 	}
-	eventually(t, "the room is full", func() bool { return l.bodies.left() == 0 })
+	eventually(t, "the room is full", func() bool { return holding.Load() == connectionShare && l.bodies.left() == 0 })
 	if status, text := post(t, address, "/", strings.Repeat("x", smallBytes+1)); status != http.StatusTooManyRequests || !strings.Contains(text, "overloaded") {
 		t.Errorf("a large body too many: %d %s", status, text)
 	}

@@ -33,7 +33,10 @@ func newRoom(size, share int64, still time.Duration) *room {
 }
 
 // owner is who holds one or several parts of a room, whose mutex guards it.
-type owner struct{ held int64 }
+type owner struct {
+	held     int64
+	searched time.Time // as in room
+}
 
 // hold is a part of a room. The zero value holds nothing.
 type hold struct {
@@ -76,7 +79,7 @@ func (r *room) enter(h *hold) bool {
 	var asked []*hold
 	if r.free <= 0 {
 		if -r.free < max(r.size/4, 1) {
-			asked = r.search(1, nil)
+			asked = r.search(1)
 		}
 		if len(asked) == 0 {
 			r.mu.Unlock()
@@ -124,6 +127,13 @@ func (r *room) take(ctx context.Context, h *hold, amount int64, patience time.Du
 	}
 }
 
+// extend takes an amount more at once, for who holds as much already, whether there is room or not.
+func (r *room) extend(h *hold, amount int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.grant(h, amount)
+}
+
 // leave ends waiting, and says whether the turn came all the same.
 func (r *room) leave(q *queued, place *list.Element) (granted bool) {
 	r.mu.Lock()
@@ -146,26 +156,39 @@ func (r *room) press(q *queued) {
 	case <-q.granted:
 	default:
 		if q.hold.owner.held+q.amount > r.share {
-			asked = r.search(q.amount, q.hold.owner)
+			asked = r.searchOwn(q.amount, q.hold.owner)
 		} else {
-			asked = r.search(q.amount, nil)
+			asked = r.search(q.amount)
 		}
 	}
 	r.mu.Unlock()
 	yield(asked)
 }
 
-// search finds holds that are still, of an owner or of all, until they have the amount together.
-func (r *room) search(amount int64, of *owner) (found []*hold) {
+// search finds holds that are still, until they have the amount together.
+func (r *room) search(amount int64) []*hold {
+	return r.find(amount, &r.searched, func(h *hold, now time.Time) bool { return h.pace.still(now, r.still) })
+}
+
+// ownPatience is how much longer an owner's parts may stand still when it is the owner itself that wants more: they take turns on one
+// connection.
+const ownPatience = 4
+
+// searchOwn is search among one owner's.
+func (r *room) searchOwn(amount int64, of *owner) []*hold {
+	return r.find(amount, &of.searched, func(h *hold, now time.Time) bool { return h.owner == of && h.pace.still(now, ownPatience*r.still) })
+}
+
+func (r *room) find(amount int64, searched *time.Time, wanted func(*hold, time.Time) bool) (found []*hold) {
 	now := time.Now()
-	if now.Sub(r.searched) < searchPause {
+	if now.Sub(*searched) < searchPause {
 		return nil
 	}
 	for range r.holds.Len() {
 		place := r.holds.Front()
 		r.holds.MoveToBack(place)
 		h := place.Value.(*hold)
-		if h.yielded || of != nil && h.owner != of || !h.pace.still(now, r.still) {
+		if h.yielded || !wanted(h, now) {
 			continue
 		}
 		h.yielded = true
@@ -175,7 +198,7 @@ func (r *room) search(amount int64, of *owner) (found []*hold) {
 		}
 	}
 	if len(found) == 0 {
-		r.searched = now
+		*searched = now
 	}
 	return found
 }

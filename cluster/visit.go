@@ -65,7 +65,15 @@ func MakeRoom(ctx context.Context, bytes int) error {
 }
 
 func (v *visit) makeRoom(ctx context.Context, bytes int64) error {
-	if more := bytes - v.answer.amount; bytes > smallBytes && more > 0 && !v.limiter.answers.take(ctx, &v.answer, more, v.limiter.limits.Patience) {
+	more := bytes - v.answer.amount
+	switch {
+	case bytes <= smallBytes || more <= 0:
+		return nil
+	case more <= v.answer.amount:
+		// An answer is a little longer than what its handler asked for. Who waits for that with room in hand keeps all others waiting.
+		v.limiter.answers.extend(&v.answer, more)
+		return nil
+	case !v.limiter.answers.take(ctx, &v.answer, more, v.limiter.limits.Patience):
 		return connect.NewError(connect.CodeResourceExhausted, errNoRoom)
 	}
 	return nil
