@@ -102,11 +102,18 @@ func (w *writers) acknowledge() {
 }
 
 // watchGap begins to measure how long no write is acknowledged.
-func (w *writers) watchGap() { w.watching.Store(true) }
+func (w *writers) watchGap() {
+	w.gap.Store(0)
+	w.watching.Store(true)
+}
 
 // gapOver waits for acknowledgements under the new leader and returns the longest time without one.
 func (w *writers) gapOver(ctx context.Context) (time.Duration, error) {
-	for seen := w.after.Load(); w.after.Load() == seen; {
+	seen, end := w.after.Load(), time.Now().Add(demoPatience)
+	for w.after.Load() == seen {
+		if time.Now().After(end) {
+			return 0, fmt.Errorf("no write is acknowledged within %v", demoPatience)
+		}
 		if err := sleepFor(ctx, time.Millisecond); err != nil {
 			return 0, err
 		}
