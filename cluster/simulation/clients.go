@@ -39,8 +39,10 @@ type client struct {
 }
 
 const (
-	patience   = 2 * time.Second
-	staleReads = 0.2 // of all reads
+	patience     = 2 * time.Second
+	readPatience = 300 * time.Millisecond // giving up a read leaves nothing open
+	staleReads   = 0.2                    // of all reads
+	wander       = 0.2                    // of all operations are asked at any node: the leader may be another by now
 )
 
 func (w *world) startClients() {
@@ -78,6 +80,9 @@ func (c *client) next() {
 	if w.history.quiet {
 		return
 	}
+	if w.chance(wander) {
+		c.place = w.rng.IntN(len(w.nodes))
+	}
 	n := w.nodes[c.place]
 	if !n.up || c.group >= len(n.doors) { // a paused node answers later, or never
 		c.elsewhere(nil)
@@ -86,7 +91,11 @@ func (c *client) next() {
 	a := &asked{c: c, n: n, incarnation: n.incarnation, number: w.history.started, op: w.machine.Next(w.rng, w.history.started), called: w.now}
 	w.history.started++
 	w.history.open[a], w.history.unanswered[a] = true, true
-	w.after(patience, a.giveUp)
+	if a.op.Read {
+		w.after(readPatience, a.giveUp)
+	} else {
+		w.after(patience, a.giveUp)
+	}
 	a.ask(n.doors[c.group])
 }
 

@@ -133,3 +133,14 @@ func TestR11ASingleNodeReadsAllAfterARestart(t *testing.T) {
 		t.Errorf("k = %q", got)
 	}
 }
+
+// A read of what the node has may come before its server has begun to run.
+func TestAStaleReadThatComesFirstIsAnswered(t *testing.T) {
+	s := newCluster(t, 3)
+	n := s.nodes[2]
+	s.crash(n, true)
+	s.restart(n)
+	c := &caller{s: s, what: "a stale read"}
+	n.doors[0].QueryStale([]byte("k"), c)
+	s.done(c)
+}
