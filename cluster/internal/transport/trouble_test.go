@@ -267,7 +267,7 @@ func TestAPeerThatComesAndGoesIsQuiet(t *testing.T) {
 
 // Who was told to try again, and was let in on the same connection, keeps it.
 func TestWhoIsLetInLaterStays(t *testing.T) {
-	if !isolate(t) {
+	if raceEnabled || !isolate(t) { // two remotes in one process
 		return
 	}
 	a := testConfig(t, "127.0.0.1:0")
