@@ -70,8 +70,8 @@ func (c *Client) call(ctx context.Context, key string, writes bool, ask func(con
 		s := c.route.pick()
 		err, sent := c.once(ctx, writes, try, s, ask)
 		v := judge(err, writes && sent)
-		if err != nil && (last == nil || ctx.Err() == nil) {
-			last, asked = err, s // an error that only says that time is up tells less than the one before
+		if err != nil && tellsMore(ctx, err, last) {
+			last, asked = err, s
 		}
 		switch v {
 		case done:
@@ -102,6 +102,12 @@ func (c *Client) call(ctx context.Context, key string, writes bool, ask func(con
 		follow = 0
 		pause(ctx, try)
 	}
+}
+
+// tellsMore: what a server says tells more than that another one is not there, and an error that only says that time is up tells less
+// than the one before.
+func tellsMore(ctx context.Context, err, last error) bool {
+	return last == nil || ctx.Err() == nil && (connect.IsWireError(err) || !connect.IsWireError(last))
 }
 
 // once makes one try. sent is false when the request certainly did not leave.

@@ -123,7 +123,7 @@ func (c *Client) Status(ctx context.Context) (*messages.StatusResponse, error) {
 				return nil, invalid(err)
 			}
 		}
-		if last == nil || ctx.Err() == nil {
+		if tellsMore(ctx, err, last) {
 			last, asked = err, s
 		}
 		c.route.failed(s, suspectRefused)

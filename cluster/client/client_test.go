@@ -328,3 +328,16 @@ func TestPeerPorts(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAServerSaysTellsMoreThanThatAnotherIsGone(t *testing.T) {
+	s := listen(t, &fake{put: func(context.Context, *messages.PutRequest) (*messages.PutResponse, error) {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("n3 is not heard"))
+	}})
+	c := connected(t, s.address, refusedAddress(t))
+	for range 5 {
+		_, err := c.Put(within(t, 200*time.Millisecond), "k", nil)
+		if err == nil || !strings.Contains(err.Error(), "n3 is not heard") {
+			t.Fatalf("error %v", err)
+		}
+	}
+}
