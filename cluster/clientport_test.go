@@ -321,7 +321,7 @@ func TestThePortKeepsItsLimits(t *testing.T) {
 		return
 	}
 	const mib = 1 << 20
-	node := servedMapWithin(t, cluster.ClientLimits{AnswerBytes: 16 * mib, Still: time.Minute, Patience: 50 * time.Millisecond, Slow: time.Second})
+	node := servedMapWithin(t, cluster.ClientLimits{AnswerBytes: 16 * mib, Still: time.Minute, Patience: 50 * time.Millisecond})
 	k := client.New([]string{node.ClientAddr()})
 	defer k.Close()
 	if _, err := k.Put(t.Context(), "large", make([]byte, mib)); err != nil {
@@ -337,9 +337,6 @@ func TestThePortKeepsItsLimits(t *testing.T) {
 	said := a.Drain()
 	if said["429"] < 90 || said["200"] > 4 {
 		t.Errorf("a connection with a share of 4 MiB, which reads nothing of 100 answers of 1 MiB, is told %v", said)
-	}
-	if said["INTERNAL_ERROR"] < 90 {
-		t.Errorf("after a second, it is told %v", said)
 	}
 }
 
