@@ -42,7 +42,7 @@ const (
 	patience     = 2 * time.Second
 	readPatience = 300 * time.Millisecond // giving up a read leaves nothing open
 	staleReads   = 0.2                    // of all reads
-	wander       = 0.2                    // of all operations are asked at any node: the leader may be another by now
+	wander       = 0.1                    // of all operations are asked at any node: the leader may be another by now
 )
 
 func (w *world) startClients() {
