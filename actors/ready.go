@@ -149,12 +149,13 @@ func (s *server) noLeader() NoLeaderError {
 
 // unready is what keeps this server from serving, or nil.
 func (s *server) unready() error {
+	if f, ok := s.role.(*failed); ok {
+		return f.err
+	}
 	if by := s.peers.disowners(); by != "" {
 		return NotCountedError{by}
 	}
 	switch r := s.role.(type) {
-	case *failed:
-		return r.err
 	case *leader:
 		if s.commitIndex < r.firstOfTerm {
 			return ErrNothingCommitted

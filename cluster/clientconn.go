@@ -50,7 +50,7 @@ func (l *clientListener) Accept() (net.Conn, error) {
 	}
 	c := &clientConn{Conn: conn, listener: l}
 	c.pace.moved.Store(time.Now().UnixNano())
-	c.place = hold{owner: new(owner), pace: &c.pace, yield: func(error) { _ = c.Close() }}
+	c.place = hold{owner: new(owner), pace: &c.pace, yield: func(error) bool { return c.Close() == nil }}
 	if !l.limiter.connections.enter(&c.place) {
 		l.hear(c)
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -24,20 +25,13 @@ type ClientLimits struct {
 }
 
 func (l *ClientLimits) setDefaults() {
-	orDefault(&l.Connections, 2048)
-	orDefault(&l.Requests, 4096)
-	orDefault(&l.RequestBytes, 64<<20)
-	orDefault(&l.AnswerBytes, 64<<20)
-	orDefault(&l.Slow, 30*time.Second)
-	orDefault(&l.Still, 250*time.Millisecond)
-	orDefault(&l.Patience, time.Second)
-}
-
-func orDefault[T comparable](value *T, d T) {
-	var zero T
-	if *value == zero {
-		*value = d
-	}
+	l.Connections = cmp.Or(l.Connections, 2048)
+	l.Requests = cmp.Or(l.Requests, 4096)
+	l.RequestBytes = cmp.Or(l.RequestBytes, 64<<20)
+	l.AnswerBytes = cmp.Or(l.AnswerBytes, 64<<20)
+	l.Slow = cmp.Or(l.Slow, 30*time.Second)
+	l.Still = cmp.Or(l.Still, 250*time.Millisecond)
+	l.Patience = cmp.Or(l.Patience, time.Second)
 }
 
 // connectionShare is the part of all bytes that one connection may have.

@@ -134,7 +134,8 @@ func (n *Node) start() (err error) {
 	}
 	n.expiry = newExpiry()
 	n.port.serve()
-	go n.tendStore()
+	go n.tend(n.store.SyncSequence) // when the node has become idle; under load, commits do
+	go n.tend(n.store.PrepareLog)   // takes seconds
 	return nil
 }
 
@@ -149,9 +150,8 @@ func (n *Node) props() []actor.PropsOption {
 	return []actor.PropsOption{actor.WithDispatcher(&n.workers)}
 }
 
-// tendStore makes the store's sequence number durable when the node has become idle (under load, commits do), and prepares what the
-// next start would wait for.
-func (n *Node) tendStore() {
+// tend does something for the store once a second, until it fails or the store is closed, which is said elsewhere.
+func (n *Node) tend(do func() error) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -159,8 +159,8 @@ func (n *Node) tendStore() {
 		case <-n.done:
 			return
 		case <-ticker.C:
-			if n.store.SyncSequence() != nil || n.store.PrepareLog() != nil {
-				return // it failed or was closed, and says so elsewhere
+			if do() != nil {
+				return
 			}
 		}
 	}

@@ -42,8 +42,9 @@ type owner struct {
 type hold struct {
 	owner *owner
 	pace  *pace
-	// yield asks whoever has the hold to give it back soon, and says why. It is called from any goroutine, and returns soon.
-	yield func(reason error)
+	// yield asks whoever has the hold to give it back soon, and says why. It is false when that was not the time to ask. It is called
+	// from any goroutine, and returns soon.
+	yield func(reason error) bool
 
 	amount  int64
 	place   *list.Element
@@ -88,7 +89,7 @@ func (r *room) enter(h *hold) bool {
 	}
 	r.grant(h, 1)
 	r.mu.Unlock()
-	yield(asked)
+	r.ask(asked)
 	return true
 }
 
@@ -162,7 +163,7 @@ func (r *room) press(q *queued) {
 		}
 	}
 	r.mu.Unlock()
-	yield(asked)
+	r.ask(asked)
 }
 
 // search finds holds that are still, until they have the amount together.
@@ -205,9 +206,14 @@ func (r *room) find(amount int64, searched *time.Time, wanted func(*hold, time.T
 
 var errOverloaded = errors.New("the node is overloaded, and this client kept others waiting: try again")
 
-func yield(asked []*hold) {
-	for _, h := range asked {
-		h.yield(connect.NewError(connect.CodeResourceExhausted, errOverloaded))
+// ask asks holds to yield. Whoever could not be asked now may be found again.
+func (r *room) ask(holds []*hold) {
+	for _, h := range holds {
+		if !h.yield(connect.NewError(connect.CodeResourceExhausted, errOverloaded)) {
+			r.mu.Lock()
+			h.yielded = false
+			r.mu.Unlock()
+		}
 	}
 }
 

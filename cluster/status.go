@@ -16,6 +16,7 @@ const (
 	probeTime  = 500 * time.Millisecond // a member that is connected
 	dialTime   = 100 * time.Millisecond // one that is not: it may have just been started
 	probeAgain = 50 * time.Millisecond  // a question may be lost, so it is asked again
+	travelTime = 100 * time.Millisecond // at most kept for the answer's way to who asked
 )
 
 // prober is the actor "node" of the internal actor system: it tells peers the status of this node's servers, and collects
@@ -110,7 +111,7 @@ func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithCancel(ctx)
 	}
 	left := time.Until(deadline)
-	return context.WithDeadline(ctx, deadline.Add(-min(left/4, dialTime)))
+	return context.WithDeadline(ctx, deadline.Add(-min(left/4, travelTime)))
 }
 
 // open begins a round of answers.

@@ -149,13 +149,13 @@ func (v *visit) move() (now int64) {
 	return now
 }
 
-// interrupt ends a visit that waits for its client.
-func (v *visit) interrupt(reason error) {
+// interrupt ends a visit that waits for its client, and says whether it does.
+func (v *visit) interrupt(reason error) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.phase != gone && v.conn.stuck() {
 		_ = v.conn.Close()
-		return
+		return true
 	}
 	control, past := http.NewResponseController(v.w), time.Unix(1, 0)
 	switch v.phase {
@@ -164,6 +164,13 @@ func (v *visit) interrupt(reason error) {
 		_ = control.SetReadDeadline(past)
 	case answering:
 		v.reason = reason
-		_ = control.SetWriteDeadline(past)
+		if v.r.ProtoMajor == 1 { // the next write would set another deadline
+			_ = v.conn.Close()
+		} else {
+			_ = control.SetWriteDeadline(past)
+		}
+	default:
+		return false
 	}
+	return true
 }
