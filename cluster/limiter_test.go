@@ -392,8 +392,16 @@ func TestConnectionsTooManyAreHeard(t *testing.T) {
 	// They do nothing, so that newcomers take their places.
 	eventually(t, "a connection finds a place", func() bool { status, _ := post(t, address, "/", ""); return status == http.StatusOK })
 	for range 4 {
-		go post(t, address, "/hold", "")
-		<-entered
+		eventually(t, "a place is kept", func() bool {
+			refused := make(chan string, 1)
+			go func() { _, text := post(t, address, "/hold", ""); refused <- text }()
+			select {
+			case <-entered:
+				return true
+			case <-refused: // who had the place moved not long ago
+				return false
+			}
+		})
 	}
 	eventually(t, "all places are taken", func() bool { return l.connections.left() <= 0 })
 	time.Sleep(2 * limits.Still)

@@ -30,8 +30,7 @@ func TestPowerLossAtEachStep(t *testing.T) {
 }
 
 func powerLossAtEachStep(t *testing.T, prepare func(vfs.FS) vfs.FS) {
-	mem := vfs.NewCrashableMem()
-	d := newDisk(mem)
+	d := newDisk(vfs.NewCrashableMem())
 	var acknowledged atomic.Int32
 	var mu sync.Mutex
 	var moments []moment
@@ -39,7 +38,7 @@ func powerLossAtEachStep(t *testing.T, prepare func(vfs.FS) vfs.FS) {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			mu.Lock()
 			defer mu.Unlock()
-			moments = append(moments, moment{crash(mem), int(acknowledged.Load()), op})
+			moments = append(moments, moment{d.mem.crash(), int(acknowledged.Load()), op})
 		}
 		return nil
 	})

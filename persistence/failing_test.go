@@ -2,7 +2,9 @@ package persistence
 
 import (
 	"errors"
+	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -15,14 +17,14 @@ import (
 
 // disk is a memory file system whose mutating calls can be made to fail.
 type disk struct {
-	mem *vfs.MemFS
 	vfs.FS
+	mem   *crashing
 	fault atomic.Pointer[func(errorfs.Op) error]
 }
 
 func newDisk(mem *vfs.MemFS) *disk {
-	d := &disk{mem: mem}
-	d.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	d := &disk{mem: &crashing{MemFS: mem}}
+	d.FS = errorfs.Wrap(d.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if f := d.fault.Load(); f != nil {
 			return (*f)(op)
 		}
@@ -32,6 +34,31 @@ func newDisk(mem *vfs.MemFS) *disk {
 }
 
 func (d *disk) inject(f func(errorfs.Op) error) { d.fault.Store(&f) }
+
+// crashing can be cloned while it is in use. These two of its calls take the lock that a clone waits for twice: a clone that begins
+// in between, and the call, would wait for each other.
+type crashing struct {
+	*vfs.MemFS
+	mu sync.Mutex
+}
+
+func (c *crashing) Lock(name string) (io.Closer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.MemFS.Lock(name)
+}
+
+func (c *crashing) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.MemFS.ReuseForWrite(oldname, newname, category)
+}
+
+func (c *crashing) crash() *vfs.MemFS {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return crash(c.MemFS)
+}
 
 // on fails the given kinds of calls on files whose names end in suffix.
 func on(err error, suffix string, kinds ...errorfs.OpKind) func(errorfs.Op) error {
