@@ -13,8 +13,12 @@ import (
 // stepBytes is what a body must have got on by to count as moving: one byte now and then is not enough.
 const stepBytes = 4 << 10
 
-// packedFactor is how much a byte of a compressed body can unpack to.
-const packedFactor = 1032
+// packedFactor is how much a byte of a compressed body can unpack to, and packedCopies how often what is unpacked is in memory: in
+// a buffer that grows by doubling, and in the message.
+const (
+	packedFactor = 1032
+	packedCopies = 4
+)
 
 var errTooLarge = fmt.Errorf("the request is too large: send at most %d bytes", maxRequestBytes)
 
@@ -32,8 +36,9 @@ type inbound struct {
 	err     error
 }
 
-// plan says how much a body may have: as much as is announced, or within the limit what it likes. It is false when a message that
-// is in the query of its request finds no room.
+// plan says how much a body may have: as much as is announced, or within the limit what it likes. It is false when a compressed body,
+// or a message that is in the query of its request, finds no room. A compressed body that waited for it in its handler would have a
+// buffer of Connect's in hand, into which another one was unpacked before.
 func (b *inbound) plan() bool {
 	r := b.visit.r
 	b.factor, b.size = 1, maxRequestBytes+1
@@ -44,8 +49,14 @@ func (b *inbound) plan() bool {
 		b.size = r.ContentLength
 	}
 	b.allowed = min(b.size, smallBytes/b.factor)
-	query := b.weight(int64(len(r.URL.RawQuery)))
-	return query <= smallBytes || b.take(query)
+	if query := b.weight(int64(len(r.URL.RawQuery))); query > smallBytes && !b.take(query) {
+		return false
+	}
+	if b.factor > 1 && r.ContentLength > b.allowed {
+		b.allowed = b.size
+		return b.take(b.weight(b.size))
+	}
+	return true
 }
 
 func isPacked(r *http.Request) bool {
@@ -61,7 +72,12 @@ func isPacked(r *http.Request) bool {
 }
 
 // weight is the room for n bytes of the body.
-func (b *inbound) weight(n int64) int64 { return min(n*b.factor, maxRequestBytes) }
+func (b *inbound) weight(n int64) int64 {
+	if b.factor == 1 {
+		return min(n, maxRequestBytes)
+	}
+	return min(packedCopies*min(n*b.factor, maxRequestBytes), b.visit.limiter.bodies.share)
+}
 
 func (b *inbound) Read(p []byte) (int, error) {
 	if b.err != nil {

@@ -36,7 +36,8 @@ type clientConn struct {
 	inLobby  *list.Element // nil: it is a connection as any other
 	lobbyEnd *time.Timer
 	closed   sync.Once
-	reads    uint         // of the one goroutine that reads at a time
+	reads    int          // since others had their turn; of the one goroutine that reads at a time
+	bytes    int          // likewise
 	writing  atomic.Int64 // since when a write waits, in nanoseconds since 1970; 0: none does
 
 	requests, health, refusals, bodies, answers owner // of one room each
@@ -72,16 +73,23 @@ func (l *clientListener) hear(c *clientConn) {
 	}
 }
 
-// turnReads is after how many reads a connection lets others have their turn: two for each frame of HTTP/2.
-const turnReads = 32
+// A connection lets others have their turn after so many reads, two for each frame of HTTP/2, or so many bytes.
+const (
+	turnReads = 32
+	turnBytes = 32 << 10
+)
 
 // Read lets others have their turn now and then. Where much arrives, the goroutines of a connection wake each other, and Go lets them
 // go on for ten milliseconds: with many connections, heartbeats would wait for all of them, at every step that they take.
 func (c *clientConn) Read(b []byte) (int, error) {
-	if c.reads++; c.reads%turnReads == 0 {
+	if c.reads >= turnReads || c.bytes >= turnBytes {
+		c.reads, c.bytes = 0, 0
 		runtime.Gosched()
 	}
-	return c.Conn.Read(b)
+	n, err := c.Conn.Read(b[:min(len(b), turnBytes)])
+	c.reads++
+	c.bytes += n
+	return n, err
 }
 
 func (c *clientConn) Write(b []byte) (int, error) {

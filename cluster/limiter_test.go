@@ -375,6 +375,59 @@ func TestWhoDoesNotReadAtAllLosesItsConnection(t *testing.T) {
 	}
 }
 
+// A handler has a buffer in hand while it reads a body, one that another body was unpacked into, perhaps.
+func TestACompressedBodyWaitsForRoomBeforeItsHandler(t *testing.T) {
+	limits := soon()
+	limits.Patience = 50 * time.Millisecond
+	var entered atomic.Int32
+	l, address := limited(t, limits, func(w http.ResponseWriter, r *http.Request) { entered.Add(1); readAll(w, r) })
+	ask := func() int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address, strings.NewReader(strings.Repeat("x", 1000)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Encoding", "gzip")
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	all := &hold{owner: new(owner), pace: new(pace), yield: func(error) bool { return false }}
+	all.pace.busy.Store(1)
+	l.bodies.extend(all, l.bodies.size)
+	if status := ask(); status != http.StatusTooManyRequests || entered.Load() != 0 {
+		t.Errorf("%d, and its handler was entered %d times", status, entered.Load())
+	}
+	l.bodies.keep(all, 0)
+	if status := ask(); status != http.StatusOK || entered.Load() != 1 {
+		t.Errorf("%d, and its handler was entered %d times", status, entered.Load())
+	}
+}
+
+// One read must not keep a processor for long: heartbeats wait behind all connections that have something to read.
+func TestAReadIsShort(t *testing.T) {
+	limits := soon()
+	longest := make(chan int, 1)
+	_, address := limited(t, limits, func(_ http.ResponseWriter, r *http.Request) {
+		most, b := 0, make([]byte, 1<<20)
+		for {
+			n, err := r.Body.Read(b)
+			if most = max(most, n); err != nil {
+				longest <- most
+				return
+			}
+		}
+	})
+	if status, text := post(t, address, "/", strings.Repeat("x", 1<<20)); status != http.StatusOK {
+		t.Fatal(status, text)
+	}
+	if n := <-longest; n > turnBytes {
+		t.Errorf("%d bytes at a time", n)
+	}
+}
+
 func TestConnectionsTooManyAreHeard(t *testing.T) {
 	limits := soon()
 	limits.Connections = 4
