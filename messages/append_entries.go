@@ -12,7 +12,7 @@ import (
 var errBadAppendEntries = errors.New("the bytes are not an encoded AppendEntries")
 
 // UnmarshalAppendEntries reads an AppendEntries whose entries point into the encoded bytes: CloneEntries frees it of them. The
-// bytes may come from a peer: anything malformed is an error. Unknown fields are skipped.
+// bytes may come from a peer: anything malformed is an error. Unknown fields are kept: the checksum covers them.
 func UnmarshalAppendEntries(b []byte) (*AppendEntries, error) {
 	n, err := countEntries(b)
 	if err != nil {
@@ -28,6 +28,7 @@ func UnmarshalAppendEntries(b []byte) (*AppendEntries, error) {
 	}
 	for len(b) > 0 {
 		field, wire, n := protowire.ConsumeTag(b)
+		whole := b
 		b = b[n:] // countEntries has seen that all fields are whole
 		var data []byte
 		switch {
@@ -58,6 +59,7 @@ func UnmarshalAppendEntries(b []byte) (*AppendEntries, error) {
 			m.Checksum, n = protowire.ConsumeFixed32(b)
 		default:
 			n = protowire.ConsumeFieldValue(field, wire, b)
+			m.unknownFields = append(m.unknownFields, whole[:len(whole)-len(b)+n]...)
 		}
 		b = b[n:]
 	}
@@ -94,6 +96,7 @@ func (h *Header) merge(b []byte) error {
 		if n < 0 || !field.IsValid() {
 			return errBadAppendEntries
 		}
+		rest := b
 		b = b[n:]
 		switch {
 		case field == 1 && wire == protowire.Fixed64Type:
@@ -128,7 +131,9 @@ func (h *Header) merge(b []byte) error {
 		case field == 7 && wire == protowire.Fixed64Type:
 			h.ToStoreId, n = protowire.ConsumeFixed64(b)
 		default:
-			n = protowire.ConsumeFieldValue(field, wire, b)
+			if n = protowire.ConsumeFieldValue(field, wire, b); n >= 0 {
+				h.unknownFields = append(h.unknownFields, rest[:len(rest)-len(b)+n]...)
+			}
 		}
 		if n < 0 {
 			return errBadAppendEntries

@@ -1,30 +1,61 @@
 package messages
 
 import (
-	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
+
+// The checksum of an RPC is the CRC-32C of its encoding without the checksum: the tags and values of the fields that are present, in
+// the order of their numbers, and behind them the fields that the reader does not know. Entries come last. A new field takes a number
+// above all others of its message: whoever does not know it gets the same sum.
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// fields collects what a checksum covers: every field but the checksum, each self-delimiting, so that no two messages give the
-// same bytes.
+// fields is the part of an encoding that a checksum covers.
 type fields []byte
 
-func (f fields) number(n uint64) fields { return binary.AppendUvarint(f, n) }
-func (f fields) text(s string) fields   { return append(f.number(uint64(len(s))), s...) }
+func (f fields) number(field protowire.Number, n uint64) fields { return appendNumber(f, field, n) }
 
-func (f fields) flag(b bool) fields {
-	if b {
-		return append(f, 1)
+func (f fields) fixed(field protowire.Number, n uint64) fields {
+	if n == 0 {
+		return f
 	}
-	return append(f, 0)
+	return protowire.AppendFixed64(protowire.AppendTag(f, field, protowire.Fixed64Type), n)
 }
 
+func (f fields) text(field protowire.Number, s string) fields {
+	if s == "" {
+		return f
+	}
+	return protowire.AppendString(protowire.AppendTag(f, field, protowire.BytesType), s)
+}
+
+func (f fields) flag(field protowire.Number, b bool) fields {
+	if !b {
+		return f
+	}
+	return protowire.AppendVarint(protowire.AppendTag(f, field, protowire.VarintType), 1)
+}
+
+// header is the first field of every RPC.
 func (f fields) header(h *Header) fields {
-	f = f.number(h.GetClusterId()).text(h.GetGroup()).text(h.GetFrom()).text(h.GetTo())
-	return f.number(h.GetStoreId()).number(h.GetTerm()).number(h.GetToStoreId())
+	if h == nil {
+		return f
+	}
+	f = protowire.AppendTag(f, 1, protowire.BytesType)
+	start := len(f)
+	f = append(f, 0) // its length, if that is short
+	f = f.fixed(1, h.ClusterId).text(2, h.Group).text(3, h.From).text(4, h.To).fixed(5, h.StoreId).number(6, h.Term)
+	f = append(f.fixed(7, h.ToStoreId), h.unknownFields...)
+	length := len(f) - start - 1
+	if more := protowire.SizeVarint(uint64(length)) - 1; more > 0 {
+		f = slices.Insert(f, start+1, make([]byte, more)...)
+	}
+	protowire.AppendVarint(f[:start], uint64(length))
+	return f
 }
 
 // covered is a message's part of its checksum.
@@ -45,14 +76,16 @@ func checksum(m covered) uint32 {
 func (m *RequestVote) Seal()        { m.Checksum = checksum(m) }
 func (m *RequestVote) Intact() bool { return m.Checksum == checksum(m) }
 func (m *RequestVote) covered(f fields) fields {
-	return f.header(m.Header).flag(m.PreVote).number(m.LastLogIndex).number(m.LastLogTerm).number(m.Round)
+	f = f.header(m.Header).flag(2, m.PreVote).number(3, m.LastLogIndex).number(4, m.LastLogTerm).number(5, m.Round)
+	return append(f, m.unknownFields...)
 }
 
 // Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
 func (m *RequestVoteReply) Seal()        { m.Checksum = checksum(m) }
 func (m *RequestVoteReply) Intact() bool { return m.Checksum == checksum(m) }
 func (m *RequestVoteReply) covered(f fields) fields {
-	return f.header(m.Header).flag(m.PreVote).flag(m.Granted).number(m.Round)
+	f = f.header(m.Header).flag(2, m.PreVote).flag(3, m.Granted).number(4, m.Round)
+	return append(f, m.unknownFields...)
 }
 
 // Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
@@ -60,8 +93,8 @@ func (m *AppendEntries) Seal()        { m.Checksum = m.sum() }
 func (m *AppendEntries) Intact() bool { return m.Checksum == m.sum() }
 
 func (m *AppendEntries) covered(f fields) fields {
-	f = f.header(m.Header).number(m.PrevLogIndex).number(m.PrevLogTerm).number(m.LeaderCommit).number(m.Round)
-	return f.text(m.ClientAddress).number(uint64(len(m.Entries)))
+	f = f.header(m.Header).number(2, m.PrevLogIndex).number(3, m.PrevLogTerm).number(5, m.LeaderCommit).number(6, m.Round)
+	return append(f.text(7, m.ClientAddress), m.unknownFields...)
 }
 
 func (m *AppendEntries) sum() uint32 {
@@ -69,11 +102,13 @@ func (m *AppendEntries) sum() uint32 {
 	if len(m.Entries) == 0 {
 		return sum
 	}
-	var length [binary.MaxVarintLen64]byte
+	head := scratch.Get().(*fields)
 	for _, e := range m.Entries {
-		sum = crc32.Update(sum, castagnoli, length[:binary.PutUvarint(length[:], uint64(len(e)))])
+		*head = MarshalEntryHead((*head)[:0], e)
+		sum = crc32.Update(sum, castagnoli, *head)
 		sum = crc32.Update(sum, castagnoli, e)
 	}
+	scratch.Put(head)
 	return sum
 }
 
@@ -81,6 +116,7 @@ func (m *AppendEntries) sum() uint32 {
 func (m *AppendEntriesReply) Seal()        { m.Checksum = checksum(m) }
 func (m *AppendEntriesReply) Intact() bool { return m.Checksum == checksum(m) }
 func (m *AppendEntriesReply) covered(f fields) fields {
-	f = f.header(m.Header).flag(m.Success).number(m.MatchIndex).number(m.Round)
-	return f.number(m.ConflictIndex).number(m.ConflictTerm).text(m.Error)
+	f = f.header(m.Header).flag(2, m.Success).number(3, m.MatchIndex).number(4, m.Round)
+	f = f.number(5, m.ConflictIndex).number(6, m.ConflictTerm).text(7, m.Error)
+	return append(f, m.unknownFields...)
 }

@@ -2,8 +2,11 @@ package messages
 
 import (
 	"bytes"
+	"hash/crc32"
+	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"pgregory.net/rapid"
@@ -94,6 +97,42 @@ func other(kind protoreflect.Kind) protoreflect.Value {
 		return protoreflect.ValueOfUint32(1)
 	default:
 		return protoreflect.ValueOfUint64(1)
+	}
+}
+
+// The checksum can be computed from what is on the wire alone, by whoever does not know all of its fields.
+func TestUnknownFieldsAreCovered(t *testing.T) {
+	strange := protowire.AppendString(protowire.AppendTag(nil, 100, protowire.BytesType), "of a newer version")
+	for _, long := range []string{"g", strings.Repeat("g", 200), strings.Repeat("g", 20_000)} {
+		h := &Header{ClusterId: 1, Group: long, From: "n1", To: "n2", StoreId: 3, Term: 1 << 40, ToStoreId: 5}
+		h.ProtoReflect().SetUnknown(strange)
+		for _, m := range []sealed{
+			&RequestVote{Header: h, PreVote: true, LastLogIndex: 5, LastLogTerm: 4, Round: 6},
+			&RequestVoteReply{Header: h, PreVote: true, Granted: true, Round: 6},
+			&AppendEntries{Header: h, PrevLogIndex: 5, PrevLogTerm: 4, LeaderCommit: 5, Round: 7, ClientAddress: "x:1"},
+			&AppendEntriesReply{Header: h, Success: true, MatchIndex: 9, Round: 7, ConflictIndex: 5, ConflictTerm: 3, Error: "x"},
+		} {
+			m.ProtoReflect().SetUnknown(strange)
+			unsealed, err := proto.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := crc32.Checksum(unsealed, castagnoli)
+			wire := protowire.AppendFixed32(protowire.AppendTag(unsealed, 15, protowire.Fixed32Type), sum)
+			got := m.ProtoReflect().New().Interface().(sealed)
+			if err := proto.Unmarshal(wire, got); err != nil || !got.Intact() {
+				t.Errorf("%T is not intact: %v", m, err)
+			}
+			if m, ok := got.(*AppendEntries); ok {
+				if m, err = UnmarshalAppendEntries(wire); err != nil || !m.Intact() {
+					t.Errorf("%T, decoded: %v", m, err)
+				}
+			}
+			got.ProtoReflect().SetUnknown(nil)
+			if got.Intact() {
+				t.Errorf("%T: the checksum does not cover what is unknown", m)
+			}
+		}
 	}
 }
 
