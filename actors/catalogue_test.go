@@ -115,7 +115,7 @@ func TestWhatIsInFlightIsCountedRight(t *testing.T) {
 
 // F-02 What was admitted is given back, however it ends: applied, refused, too large, overloaded, or unknown to a deposed leader.
 func TestWhatWasAdmittedIsGivenBack(t *testing.T) {
-	s, _ := leaderStage(t, Limits{UncommittedCommands: 300, UncommittedBytes: 1000, EntryBytes: 50})
+	s, _ := leaderStage(t, Limits{AdmittedCommands: 300, AdmittedBytes: 1000, EntryBytes: 50})
 	kinds := map[string]int{}
 	count := func(said string) {
 		for _, what := range []string{"overloaded", "too large", "outcome is unknown", "no leader", `: "`} {
@@ -328,7 +328,7 @@ func TestADamagedMessageChangesNothing(t *testing.T) {
 
 func TestLimitsThatContradictEachOtherAreRefused(t *testing.T) {
 	s := newStage(t, parsed(t, "server of=3 term=1 log=1@1"))
-	for _, limits := range []Limits{{UncommittedBytes: 1 << 10}, {UncommittedBytes: 1 << 30}, {EntryBytes: 65 << 20}, {ApplyBytes: -1}} {
+	for _, limits := range []Limits{{AdmittedBytes: 1 << 10}, {AdmittedBytes: 1 << 30}, {EntryBytes: 65 << 20}, {ApplyBytes: -1}} {
 		c := *s.server.c
 		c.Group, c.Limits = "h", limits
 		if _, err := Start(s.system.Root, c); err == nil || !strings.Contains(err.Error(), "limit") {

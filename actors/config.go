@@ -65,10 +65,10 @@ type Limits struct {
 	// InflightMessages and InflightBytes bound what is sent to one follower and not yet acknowledged; default 128 and 4 MiB.
 	InflightMessages int
 	InflightBytes    int
-	// UncommittedCommands and UncommittedBytes bound what is admitted and not yet answered; default 4096 and 64 MiB. What is
+	// AdmittedCommands and AdmittedBytes bound what is admitted and not yet answered; default 4096 and 64 MiB. What is
 	// admitted waits for all that was admitted before it, and callers that wait are goroutines that heartbeats run among.
-	UncommittedCommands int
-	UncommittedBytes    int
+	AdmittedCommands int
+	AdmittedBytes    int
 	// TailBytes and TailEntries bound what is kept in memory of the log's durable end, for followers; default 16 MiB and 32768.
 	TailBytes   int
 	TailEntries int
@@ -88,8 +88,8 @@ func (l *Limits) setDefaults() {
 	orDefault(&l.MessageBytes, 256<<10)
 	orDefault(&l.InflightMessages, 128)
 	orDefault(&l.InflightBytes, 4<<20)
-	orDefault(&l.UncommittedCommands, 4096)
-	orDefault(&l.UncommittedBytes, 64<<20)
+	orDefault(&l.AdmittedCommands, 4096)
+	orDefault(&l.AdmittedBytes, 64<<20)
 	orDefault(&l.TailBytes, 16<<20)
 	orDefault(&l.TailEntries, 32768)
 	orDefault(&l.ApplyBytes, 1<<20)
@@ -134,19 +134,19 @@ func (t *Timing) Validate() error {
 	return nil
 }
 
-// mostUncommittedBytes is half of what one commit takes: all that is admitted may wait for one, with what each entry has around it.
-const mostUncommittedBytes = 512 << 20
+// mostAdmittedBytes is half of what one commit takes: all that is admitted may wait for one, with what each entry has around it.
+const mostAdmittedBytes = 512 << 20
 
 // Validate sets defaults and says what is wrong.
 func (l *Limits) Validate() error {
 	l.setDefaults()
 	switch {
 	case l.EntryBytes < 1 || l.MessageBytes < 1 || l.InflightMessages < 1 || l.InflightBytes < 1 ||
-		l.UncommittedCommands < 1 || l.UncommittedBytes < 1 || l.ApplyBytes < 1 || l.ApplyEntries < 1:
+		l.AdmittedCommands < 1 || l.AdmittedBytes < 1 || l.ApplyBytes < 1 || l.ApplyEntries < 1:
 		return errors.New("limits must be positive")
-	case l.EntryBytes > l.UncommittedBytes || l.UncommittedBytes > mostUncommittedBytes:
-		return fmt.Errorf("the limit of uncommitted bytes (%d) must be at least that of an entry (%d) and at most %d",
-			l.UncommittedBytes, l.EntryBytes, mostUncommittedBytes)
+	case l.EntryBytes > l.AdmittedBytes || l.AdmittedBytes > mostAdmittedBytes:
+		return fmt.Errorf("the limit of admitted bytes (%d) must be at least that of an entry (%d) and at most %d",
+			l.AdmittedBytes, l.EntryBytes, mostAdmittedBytes)
 	}
 	return nil
 }

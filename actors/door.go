@@ -166,11 +166,11 @@ func (d *Door) LeaderLost(address string) { d.root.Send(d.pid, &connectionLost{a
 func (d *Door) PeerConnected(address string) { d.root.Send(d.pid, &connectionMade{address}) }
 
 func (d *Door) admit(bytes int) bool {
-	if d.admittedCommands.Add(1) > int64(d.limits.UncommittedCommands) {
+	if d.admittedCommands.Add(1) > int64(d.limits.AdmittedCommands) {
 		d.admittedCommands.Add(-1)
 		return false
 	}
-	if d.admittedBytes.Add(int64(bytes)) > int64(d.limits.UncommittedBytes) {
+	if d.admittedBytes.Add(int64(bytes)) > int64(d.limits.AdmittedBytes) {
 		d.release(1, bytes)
 		return false
 	}

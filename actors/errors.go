@@ -13,7 +13,7 @@ var (
 	ErrNotLeader = errors.New("this node does not lead the group")
 	// ErrOutcomeUnknown: the command may or may not take effect.
 	ErrOutcomeUnknown = errors.New("the outcome is unknown: the command may or may not take effect; read before you repeat it")
-	// ErrOverloaded: too much uncommitted work is admitted already.
+	// ErrOverloaded: too much is admitted already.
 	ErrOverloaded = errors.New("the group is overloaded: wait a little and try again")
 	// ErrTooLarge: the command is larger than Limits.EntryBytes.
 	ErrTooLarge = errors.New("the command is too large")

@@ -11,36 +11,36 @@ import (
 // Executor runs work outside of any mailbox, one at a time for one journal, and must not block its caller.
 type Executor func(work func())
 
-// Committer is the part of a [persistence.Store] that a journal uses.
-type Committer interface {
-	Commit(batches []*persistence.Batch) error
+// Writer is the part of a [persistence.Store] that a journal uses.
+type Writer interface {
+	Write(batches []*persistence.Batch) error
 }
 
-// commit asks the journal to make a batch durable; synced is its answer.
+// write asks the journal to make a batch durable; synced is its answer.
 type (
-	commit struct {
+	write struct {
 		batch  *batch
 		server *actor.PID
 	}
 	synced struct{ batch *batch }
-	// committed is the executor's answer to the journal.
-	committed struct{ err error }
+	// written is the executor's answer to the journal.
+	written struct{ err error }
 )
 
-// journal is the one writer of a node's store. It merges what all groups have queued into one commit, which waits for the sync
-// outside of its mailbox and tells every server; meanwhile the next commit gathers.
+// journal is the one writer of a node's store. It merges what all groups have queued into one write, which waits for the sync
+// outside of its mailbox and tells every server; meanwhile the next one gathers.
 type journal struct {
-	store   Committer
+	store   Writer
 	run     Executor
-	queued  []*commit
-	writing []*commit
+	queued  []*write
+	writing []*write
 	records []*persistence.Batch
 	err     error
 }
 
-// StartJournal spawns the journal of a node. Commits run on run. When the journal itself fails, broken is told, from any goroutine, with an
+// StartJournal spawns the journal of a node. Its writes run on run. When the journal itself fails, broken is told, from any goroutine, with an
 // error that has a Stack() string: the servers of the node must be told with Door.StorageFailed. Props are added to the actor's.
-func StartJournal(root *actor.RootContext, store Committer, run Executor, broken func(error), props ...actor.PropsOption) (*actor.PID, error) {
+func StartJournal(root *actor.RootContext, store Writer, run Executor, broken func(error), props ...actor.PropsOption) (*actor.PID, error) {
 	j := &journal{store: store, run: run}
 	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(p *panicked) {
 		broken(fmt.Errorf("the journal panicked: %w", p))
@@ -50,16 +50,16 @@ func StartJournal(root *actor.RootContext, store Committer, run Executor, broken
 
 func (j *journal) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
-	case *commit:
+	case *write:
 		j.queued = append(j.queued, m)
-		j.write(ctx)
-	case *committed:
+		j.next(ctx)
+	case *written:
 		j.done(m.err)
-		j.write(ctx)
+		j.next(ctx)
 	}
 }
 
-func (j *journal) write(ctx actor.Context) {
+func (j *journal) next(ctx actor.Context) {
 	if len(j.writing) > 0 || len(j.queued) == 0 {
 		return
 	}
@@ -69,24 +69,24 @@ func (j *journal) write(ctx actor.Context) {
 	}
 	j.writing, j.queued = j.queued, j.writing[:0]
 	j.records = j.records[:0]
-	for _, c := range j.writing {
-		j.records = append(j.records, &c.batch.records)
+	for _, w := range j.writing {
+		j.records = append(j.records, &w.batch.records)
 	}
 	self, root := ctx.Self(), ctx.ActorSystem().Root
-	j.run(func() { j.commit(root, self) })
+	j.run(func() { j.write(root, self) })
 }
 
-// commit runs on the executor, which has the commits being written for itself until it says that they are committed.
-func (j *journal) commit(root *actor.RootContext, self *actor.PID) {
-	err := j.store.Commit(j.records)
-	for _, c := range j.writing {
+// write runs on the executor, which has what is being written for itself until it says that it is written.
+func (j *journal) write(root *actor.RootContext, self *actor.PID) {
+	err := j.store.Write(j.records)
+	for _, w := range j.writing {
 		if err == nil {
-			root.Send(c.server, &synced{c.batch})
+			root.Send(w.server, &synced{w.batch})
 		} else {
-			root.Send(c.server, &storageFailed{err})
+			root.Send(w.server, &storageFailed{err})
 		}
 	}
-	root.Send(self, &committed{err})
+	root.Send(self, &written{err})
 }
 
 func (j *journal) done(err error) {
@@ -100,8 +100,8 @@ func (j *journal) done(err error) {
 
 // refuse answers what came after a failure: nothing is tried again, since a second sync proves nothing.
 func (j *journal) refuse(ctx actor.Context) {
-	for _, c := range j.queued {
-		ctx.Send(c.server, &storageFailed{j.err})
+	for _, w := range j.queued {
+		ctx.Send(w.server, &storageFailed{j.err})
 	}
 	j.queued = nil
 }

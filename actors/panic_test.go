@@ -63,7 +63,7 @@ func TestAPanicOfTheJournalHasItsStack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root.Send(journal, &commit{batch: &batch{}})
+	root.Send(journal, &write{batch: &batch{}})
 	var p interface{ Stack() string }
 	if err := <-broken; !errors.As(err, &p) || !strings.Contains(p.Stack(), "panickingExecutor") {
 		t.Errorf("it says %v", err)

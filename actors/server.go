@@ -246,7 +246,7 @@ func (s *server) flush() {
 		// The leader's AppendEntries may leave before its own sync (thesis 10.2.1): they promise nothing about its disk.
 		l.replicate(s)
 	}
-	s.ctx.Send(s.c.Journal, &commit{s.seal(s.c.Clock.Now()), s.ctx.Self()})
+	s.ctx.Send(s.c.Journal, &write{s.seal(s.c.Clock.Now()), s.ctx.Self()})
 }
 
 func (s *server) synced(b *batch) {

@@ -91,7 +91,7 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 		t.Fatal(err)
 	}
 	number := persistence.GroupID(record.Number)
-	if err := store.Commit([]*persistence.Batch{script{t, d, of}.disk(number)}); err != nil {
+	if err := store.Write([]*persistence.Batch{script{t, d, of}.disk(number)}); err != nil {
 		t.Fatal(err)
 	}
 	same := actor.WithDispatcher(actor.NewSynchronizedDispatcher(1000))

@@ -115,7 +115,7 @@ func TestStartErrorsAreSentences(t *testing.T) {
 		"only client listen":   {func(c *cluster.Config) { c.ClientAddr, c.ClientListen = "", ":0" }, "no client address"},
 		"client port taken":    {func(c *cluster.Config) { c.ClientAddr = taken.Addr().String() }, "is taken"},
 		"timing":               {func(c *cluster.Config) { c.Timing.Heartbeat = time.Hour }, "at least twice the heartbeat"},
-		"limits":               {func(c *cluster.Config) { c.Limits.UncommittedBytes = 1 }, "uncommitted bytes"},
+		"limits":               {func(c *cluster.Config) { c.Limits.AdmittedBytes = 1 }, "admitted bytes"},
 		"foreign peer host":    {func(c *cluster.Config) { c.PeerAddr = "192.0.2.1:7001" }, "of this machine"},
 		"foreign client host":  {func(c *cluster.Config) { c.ClientAddr = "192.0.2.1:1" }, "address of this machine"},
 		"one port for both":    {func(c *cluster.Config) { c.ClientAddr = c.PeerAddr }, "cannot share"},

@@ -63,7 +63,7 @@ func benchmarkCommit(b *testing.B, stores, size int, change func(*Store)) {
 				if batch.CutTo = 0; batch.First%(50_000/uint64(size)*uint64(size)) == 1 && batch.First > 100_000 {
 					batch.CutTo, batch.CutTerm = batch.First-100_000, 1
 				}
-				if err := s.Commit([]*Batch{batch}); err != nil {
+				if err := s.Write([]*Batch{batch}); err != nil {
 					b.Error(err)
 					return
 				}
@@ -92,7 +92,7 @@ func BenchmarkRecover(b *testing.B) {
 	}
 	const total = 1_000_000
 	for first := uint64(1); first < total; first += 100 {
-		if err := s.Commit([]*Batch{{Group: group, First: first, Entries: entries, HardState: HardState{Term: 1}}}); err != nil {
+		if err := s.Write([]*Batch{{Group: group, First: first, Entries: entries, HardState: HardState{Term: 1}}}); err != nil {
 			b.Fatal(err)
 		}
 	}

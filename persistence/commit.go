@@ -39,11 +39,11 @@ type Batch struct {
 // maxBatchBytes is far below Pebble's limit of 4 GiB.
 const maxBatchBytes = 1 << 30
 
-// Commit writes the batches, in order, and waits until they are durable if any of them asks for Sync. Each batch is
+// Write writes the batches, in order, and waits until they are durable if any of them asks for Sync. Each batch is
 // atomic, and after a crash a prefix of the batches is found. When Commit returns an error, or does not return because
 // the disk failed, any prefix may have been stored, and no later Commit succeeds. A batch that does not fit the log is
 // such an error.
-func (s *Store) Commit(batches []*Batch) error {
+func (s *Store) Write(batches []*Batch) error {
 	if len(batches) == 0 {
 		return nil
 	}

@@ -223,16 +223,16 @@ func TestAFailedAppendLeavesNoGap(t *testing.T) {
 	mustCommit(t, s, write(g, 1, 1, 6))
 	d.inject(once(on(fmt.Errorf("no space"), ".log", errorfs.OpFileWrite, errorfs.OpFileSync, errorfs.OpFileSyncData)))
 	go func() {
-		if s.Commit([]*Batch{write(g, 1, 7, 1)}) == nil {
+		if s.Write([]*Batch{write(g, 1, 7, 1)}) == nil {
 			t.Error("entry 7 was acknowledged")
 		}
 	}()
 	<-failed
-	within(t, "Commit", func() { wantError(t, s.Commit([]*Batch{write(g, 1, 8, 1)}), ErrFailed) })
+	within(t, "Commit", func() { wantError(t, s.Write([]*Batch{write(g, 1, 8, 1)}), ErrFailed) })
 	within(t, "Close", func() { wantError(t, s.Close(), ErrFailed) })
 	s = mustOpen(t, crash(mem))
 	if got := show(t, s, g); got != "1@1 2@1 3@1 4@1 5@1 6@1" {
 		t.Error(got)
 	}
-	wantError(t, s.Commit([]*Batch{write(g, 1, 8, 1)}), ErrFailed, "the log ends at 6")
+	wantError(t, s.Write([]*Batch{write(g, 1, 8, 1)}), ErrFailed, "the log ends at 6")
 }

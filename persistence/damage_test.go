@@ -157,7 +157,7 @@ func TestRecoveryRefusesAnyFlippedByteOfABlock(t *testing.T) {
 		t.Error(err)
 	}
 	// Nor is a damaged block put back under a new checksum.
-	wantError(t, s.Commit([]*Batch{write(g, 9, 11, 1)}), ErrDamaged, "its checksum is wrong")
+	wantError(t, s.Write([]*Batch{write(g, 9, 11, 1)}), ErrDamaged, "its checksum is wrong")
 }
 
 func TestReadRefusesAHole(t *testing.T) {

@@ -142,7 +142,7 @@ func failWhileCommitting(t *testing.T, name string, fault func(errorfs.Op) error
 		for {
 			first := acknowledged.Load() + 1
 			after := reports.Load() > 0
-			if s.Commit([]*Batch{write(g, 1, first, 500)}) != nil {
+			if s.Write([]*Batch{write(g, 1, first, 500)}) != nil {
 				return
 			}
 			if after {
@@ -161,7 +161,7 @@ func failWhileCommitting(t *testing.T, name string, fault func(errorfs.Op) error
 	d.inject(func(errorfs.Op) error { return nil })
 	wantError(t, s.Failed(), ErrFailed)
 	within(t, "Commit", func() {
-		wantError(t, s.Commit([]*Batch{write(g, 1, acknowledged.Load()+1, 1)}), ErrFailed)
+		wantError(t, s.Write([]*Batch{write(g, 1, acknowledged.Load()+1, 1)}), ErrFailed)
 	})
 	within(t, "Group", func() {
 		_, err := s.Group("other", nil)

@@ -57,7 +57,7 @@ func mustGroup(t testing.TB, s *Store, name string) GroupID {
 
 func mustCommit(t testing.TB, s *Store, batches ...*Batch) {
 	t.Helper()
-	if err := s.Commit(batches); err != nil {
+	if err := s.Write(batches); err != nil {
 		t.Fatal(err)
 	}
 }

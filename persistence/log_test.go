@@ -295,10 +295,10 @@ func TestCommitRefusesWhatDoesNotFit(t *testing.T) {
 			g := mustGroup(t, s, "g")
 			mustCommit(t, s, write(g, 1, 1, 5))
 			mustCommit(t, s, &Batch{Group: g, CutTo: 2, CutTerm: 1, HardState: HardState{Term: 1}, Sync: true})
-			err := s.Commit([]*Batch{c.batch(g)})
+			err := s.Write([]*Batch{c.batch(g)})
 			wantError(t, err, ErrFailed, c.says)
 			wantError(t, told, ErrFailed, c.says)
-			wantError(t, s.Commit([]*Batch{write(g, 2, 6, 1)}), ErrFailed, c.says)
+			wantError(t, s.Write([]*Batch{write(g, 2, 6, 1)}), ErrFailed, c.says)
 			wantError(t, s.Failed(), ErrFailed)
 			wantError(t, s.Close(), ErrFailed)
 			// Nothing of it was stored, and the directory can be opened again.

@@ -169,7 +169,7 @@ func (w *world) commit(t *rapid.T) {
 		w.push(g, m.apply(b))
 		batches = append(batches, b)
 	}
-	if err := w.s.Commit(batches); err != nil {
+	if err := w.s.Write(batches); err != nil {
 		t.Fatal(err)
 	}
 	if synced {

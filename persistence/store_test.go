@@ -284,7 +284,7 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 	_, groupErr := s.Group("other", nil)
 	_, groupsErr := s.Groups()
 	_, recoverErr := s.Recover(group)
-	for _, err := range []error{s.Commit([]*Batch{write(group, 1, 1, 1)}), s.SyncSequence(), readErr, groupErr, groupsErr, recoverErr} {
+	for _, err := range []error{s.Write([]*Batch{write(group, 1, 1, 1)}), s.SyncSequence(), readErr, groupErr, groupsErr, recoverErr} {
 		wantError(t, err, ErrClosed)
 	}
 }

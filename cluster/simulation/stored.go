@@ -90,14 +90,14 @@ func (s *stored) differs(got persistence.Recovered) error {
 	return nil
 }
 
-// recorder is the store as the journal sees it: what is committed goes into the model, too.
+// recorder is the store as the journal sees it: what is written goes into the model, too.
 type recorder struct{ n *node }
 
-func (r recorder) Commit(batches []*persistence.Batch) error {
+func (r recorder) Write(batches []*persistence.Batch) error {
 	d, before := r.n.disk, r.n.disk.syncs.Load()
-	if err := r.n.store.Commit(batches); err != nil {
+	if err := r.n.store.Write(batches); err != nil {
 		if r.n.store.Failed() != nil {
-			select {} // as most commits end on a failed disk: the run goes on without them
+			select {} // as most writes end on a failed disk: the run goes on without them
 		}
 		return err
 	}
@@ -109,7 +109,7 @@ func (r recorder) Commit(batches []*persistence.Batch) error {
 		return nil
 	}
 	if d.syncs.Load() == before {
-		r.n.w.fail("a commit that promises something is synced", "%s commits %d batches without a sync", r.n.id, len(batches))
+		r.n.w.fail("a write that promises something is synced", "%s writes %d batches without a sync", r.n.id, len(batches))
 	}
 	for g := range d.groups {
 		d.groups[g].synced()

@@ -72,7 +72,7 @@ func (o *Options) drawnLimits() actors.Limits {
 	return actors.Limits{
 		MessageBytes: one(1, 32, 32, 100, 0), InflightMessages: one(1, 2, 3, 8, 0), InflightBytes: one(1, 64, 300, 0, 0),
 		TailBytes: one(1, 64, 256, 256, 0), TailEntries: one(1, 3, 10, 0, 0),
-		ApplyEntries: one(1, 2, 3, 10, 0), ApplyBytes: one(1, 64, 64, 300, 0), UncommittedCommands: one(1, 2, 4, 4, 0),
+		ApplyEntries: one(1, 2, 3, 10, 0), ApplyBytes: one(1, 64, 64, 300, 0), AdmittedCommands: one(1, 2, 4, 4, 0),
 	}
 }
 
