@@ -16,8 +16,7 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// Directed tests from the catalogue of bugs that Raft implementations really had, of one server or replicator; the list of all is
-// cluster/simulation/testdata/catalogue_pfnxgo.txt.
+// Directed tests of one server or replicator, from the bugs in cluster/simulation/CATALOGUE.md.
 
 func parsed(t *testing.T, line string) *datadriven.TestData {
 	t.Helper()

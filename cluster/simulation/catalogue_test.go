@@ -1,76 +1,138 @@
 package simulation
 
 import (
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// Every entry of the catalogue that can meet today's scope has one line in a list: which files and tests cover it, or that it cannot
-// occur; and, behind a colon, why or how.
-func TestTheListsOfCoveredEntriesAreRight(t *testing.T) {
-	for name, entries := range map[string]int{"catalogue_elcr.txt": 41, "catalogue_pfnxgo.txt": 37} {
-		list, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
+// knownBug is an entry of CATALOGUE.md: a heading with an id, and lines that begin with a key.
+type knownBug struct {
+	id    string
+	keys  []string
+	value map[string]string
+}
+
+func catalogue(t *testing.T) []knownBug {
+	t.Helper()
+	text, err := os.ReadFile("CATALOGUE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := strings.Cut(strings.ReplaceAll(string(text), "\n  ", " "), "\n## ") // a line goes on in lines that are indented
+	heading, line := regexp.MustCompile(`^### ([A-Z]-\d\d) \S`), regexp.MustCompile(`^- ([A-Z][a-z ]+): (\S.*)$`)
+	var all []knownBug
+	for _, text := range strings.Split(body, "\n")[1:] {
+		if m := heading.FindStringSubmatch(text); m != nil {
+			all = append(all, knownBug{id: m[1], value: map[string]string{}})
+		} else if m := line.FindStringSubmatch(text); m != nil && len(all) > 0 {
+			e := &all[len(all)-1]
+			e.keys, e.value[m[1]] = append(e.keys, m[1]), m[2]
+		} else if text != "" && !strings.HasPrefix(text, "## ") {
+			t.Errorf("neither an id nor a line of an entry: %q", text)
 		}
-		seen := map[string]bool{}
-		for line := range strings.Lines(string(list)) {
-			id, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-			if !regexp.MustCompile(`^[A-Z]-\d\d$`).MatchString(id) || seen[id] {
-				t.Errorf("%s: not an id, or twice: %q", name, line)
-			}
-			seen[id] = true
-			where, why, _ := strings.Cut(rest, ": ")
-			if why == "" {
-				t.Errorf("%s lacks an explanation", id)
-			}
-			if where != "cannot occur" {
-				checkPlaces(t, id, where, rest)
-			}
+	}
+	return all
+}
+
+func TestTheCatalogueIsWhole(t *testing.T) {
+	const groups = "ELCPSMTRXFNGO"
+	all := catalogue(t)
+	rank := func(e knownBug) string { return string(rune('a'+strings.Index(groups, e.id[:1]))) + e.id }
+	for i, e := range all {
+		if !strings.Contains(groups, e.id[:1]) || i > 0 && rank(all[i-1]) >= rank(e) {
+			t.Errorf("%s is of no group, there twice, or not in its place", e.id)
 		}
-		if len(seen) != entries {
-			t.Errorf("%s has %d entries", name, len(seen))
+	}
+	if len(all) != 131 {
+		t.Errorf("%d entries", len(all))
+	}
+}
+
+// Every entry says what the bug was and where it comes from, and then which tests cover it, why it cannot occur, or what it waits for.
+func TestEntriesOfTheCatalogueSayWhatCoversThem(t *testing.T) {
+	comes := []string{
+		"snapshots", "membership changes", "transfer", "sessions", "leases", "forwarding", "quiescence", "deleted groups", "mixed versions",
+	}
+	ends := []string{"Test, Shows", "Test, Shows, Waits for", "Test, Shows, Open", "Cannot occur", "Waits for"}
+	for _, e := range catalogue(t) {
+		if end, ok := strings.CutPrefix(strings.Join(e.keys, ", "), "Bug, Source, "); !ok || !slices.Contains(ends, end) {
+			t.Errorf("%s has the lines %q", e.id, e.keys)
+		}
+		for what := range strings.SplitSeq(e.value["Waits for"], ", ") {
+			if what != "" && !slices.Contains(comes, what) {
+				t.Errorf("%s waits for %q, which is none of %q", e.id, what, comes)
+			}
 		}
 	}
 }
 
-// checkPlaces looks for the files and functions that a line names.
-func checkPlaces(t *testing.T, id, where, line string) {
-	here, err := filepath.Glob("*_test.go")
+// An entry names functions that exist once, and transcripts that mention it. A function or transcript that mentions an entry is named
+// by it.
+func TestEntriesOfTheCatalogueNameTheirTests(t *testing.T) {
+	functions, transcripts := map[string]int{}, map[string]string{}
+	eachFile(t, "_test.go", func(_, content string) {
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(\w+ \*testing\.T\)`).FindAllStringSubmatch(content, -1) {
+			functions[m[1]]++
+		}
+	})
+	eachFile(t, ".txt", func(path, content string) { transcripts[path] = content })
+	named := map[string]string{}
+	for _, e := range catalogue(t) {
+		named[e.id] = e.value["Test"]
+		for place := range strings.SplitSeq(e.value["Test"], ", ") {
+			name := strings.Trim(place, "`")
+			switch {
+			case name == "":
+			case strings.HasPrefix(name, "Test"):
+				if functions[name] != 1 {
+					t.Errorf("%s names %s: there are %d of that name", e.id, name, functions[name])
+				}
+			case !strings.Contains(transcripts[name], e.id):
+				t.Errorf("%s names %s, which does not exist, or does not mention it", e.id, name)
+			}
+		}
+	}
+	must := func(id, name string) {
+		if !strings.Contains(named[id], "`"+name+"`") {
+			t.Errorf("%s is not named by %s of the catalogue", name, id)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(functions)) {
+		if m := regexp.MustCompile(`^Test([A-Z])(\d\d)[A-Z]`).FindStringSubmatch(name); m != nil {
+			must(m[1]+"-"+m[2], name)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(transcripts)) {
+		for _, id := range regexp.MustCompile(`\b[A-Z]-\d\d\b`).FindAllString(transcripts[path], -1) {
+			must(id, path)
+		}
+	}
+}
+
+// eachFile calls to for every file of the repository whose name has the suffix.
+func eachFile(t *testing.T, suffix string, to func(path, content string)) {
+	t.Helper()
+	root := os.DirFS(filepath.Join("..", ".."))
+	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != "." && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, suffix):
+			return nil
+		}
+		content, err := fs.ReadFile(root, path)
+		to(path, string(content))
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	all := ""
-	read := func(file string) string {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Errorf("%s: %v", id, err)
-		}
-		all += string(content)
-		return string(content)
-	}
-	for _, file := range here {
-		read(file)
-	}
-	for _, place := range strings.Split(where, ", ") {
-		if strings.HasPrefix(place, "Test") {
-			continue
-		}
-		file, function, _ := strings.Cut(place, " ")
-		content := read(filepath.Join("../..", file))
-		if function != "" && !strings.Contains(content, "func "+function+"(") {
-			t.Errorf("%s: there is no %s in %s", id, function, file)
-		}
-		if strings.HasSuffix(file, ".txt") && !strings.Contains(content, id) {
-			t.Errorf("%s is not mentioned in %s", id, file)
-		}
-	}
-	for _, name := range regexp.MustCompile(`\bTest\w+`).FindAllString(line, -1) {
-		if !strings.Contains(all, "func "+name+"(") {
-			t.Errorf("%s: there is no %s", id, name)
-		}
 	}
 }

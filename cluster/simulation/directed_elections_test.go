@@ -11,7 +11,7 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// Directed tests for the group E of the catalogue: see testdata/catalogue_elcr.txt.
+// Directed tests for the group E of CATALOGUE.md.
 
 const electionTimeout = 500 * time.Millisecond
 

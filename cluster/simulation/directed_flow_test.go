@@ -10,7 +10,7 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// Directed tests for the groups F and N of the catalogue: see testdata/catalogue_pfnxgo.txt.
+// Directed tests for the groups F and N of CATALOGUE.md.
 
 // keepsLeading says that a node leads, in the term that it has now.
 func (s *scenario) keepsLeading(n *node) func() bool {

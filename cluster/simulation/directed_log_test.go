@@ -11,7 +11,7 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// Directed tests for the groups L and C of the catalogue: see testdata/catalogue_elcr.txt.
+// Directed tests for the groups L and C of CATALOGUE.md.
 
 func TestL01StaleAppendEntriesTruncatesNothing(t *testing.T) {
 	for _, written := range []bool{false, true} {

@@ -9,7 +9,7 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// Directed tests for G-05, G-06, O-04 and O-08 of the catalogue: see testdata/catalogue_pfnxgo.txt.
+// Directed tests for G-05, G-06, O-04 and O-08 of CATALOGUE.md.
 
 // swap lets a node run from another disk, and returns the one it had.
 func (s *scenario) swap(n *node, other *disk) *disk {

@@ -9,7 +9,7 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// Directed tests for the group R of the catalogue: see testdata/catalogue_elcr.txt.
+// Directed tests for the group R of CATALOGUE.md.
 
 func TestR01AReadWaitsForTheFirstCommitOfTheTerm(t *testing.T) {
 	s := newCluster(t, 3)

@@ -10,8 +10,7 @@ import (
 	"github.com/troupe-raft/troupe/persistence"
 )
 
-// Directed tests for the group P of the catalogue of bugs that Raft implementations really had: see
-// testdata/catalogue_pfnxgo.txt.
+// Directed tests for the group P of CATALOGUE.md.
 
 // ask forges a RequestVote of a candidate whose log is as good as the voter's.
 func (s *scenario) ask(candidate, voter *node, term uint64) {
