@@ -27,7 +27,7 @@ func (g *guarded) deliver() error {
 	return nil
 }
 
-// withRequest returns a PID with the id of a request; the PIDs of the stream stay as they are, as actors hold them.
+// withRequest returns a PID with the id of a request. It does not change the stream's PIDs, since actors hold them.
 func withRequest(pid *actor.PID, request uint32) *actor.PID {
 	if request == 0 {
 		return pid
@@ -35,8 +35,8 @@ func withRequest(pid *actor.PID, request uint32) *actor.PID {
 	return &actor.PID{Address: pid.Address, Id: pid.Id, RequestId: request}
 }
 
-// message decodes one. Log entries are not copied out of a frame that is mostly theirs; out of another they are, since they
-// would keep all of it.
+// message decodes one message. Log entries stay in a frame that is mostly log entries. Out of any other frame they are copied,
+// since they would keep all of it in memory.
 func (f *frame) message(e *remote.MessageEnvelope) (proto.Message, error) {
 	t := f.types[e.TypeId]
 	if t.isAppendEntries {

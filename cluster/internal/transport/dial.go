@@ -18,13 +18,13 @@ import (
 
 const (
 	connectEvery     = 300 * time.Millisecond  // another TCP connection is tried beside those that are pending
-	connectTimeout   = 1500 * time.Millisecond // of all of them, for links that are far
+	connectTimeout   = 1500 * time.Millisecond // for all of them together: enough for far links
 	refusedPause     = 75 * time.Millisecond   // after a refused connection
-	handshakeTimeout = 2 * time.Second         // of TLS and HTTP/2, and again of ConnectRequest and its answer
+	handshakeTimeout = 2 * time.Second         // for TLS and HTTP/2, and again for ConnectRequest and its answer
 	retryFirst       = 50 * time.Millisecond   // between refused handshakes, doubling
 	retryMost        = time.Second
 	laterMost        = 250 * time.Millisecond // when the peer only asked to be tried again
-	hurryEvery       = tick                   // a greeting may end a pause, which costs a connection
+	hurryEvery       = tick                   // between two greetings that end a pause, since each costs a connection
 	unackedTimeout   = time.Second            // the kernel gives a connection up when the peer acknowledges nothing for so long
 	answerBytes      = 64 << 10               // the longest frame that a peer may answer with
 	headerBytes      = 16 << 10
@@ -61,15 +61,15 @@ func (t *Transport) dialOptions() []grpc.DialOption {
 	}
 }
 
-// plainResolver hands addresses to the dialer as they are: gRPC's own resolver asks for a name again after 30 seconds at the
-// soonest, which keeps it from a peer that restarts elsewhere. It takes over the scheme that plain addresses default to.
+// plainResolver hands addresses to the dialer as they are. gRPC's own resolver asks for a name again after 30 seconds at the
+// soonest, and would find a peer that restarts elsewhere that late. plainResolver has the scheme that plain addresses default to.
 type plainResolver struct{ resolver.Builder }
 
 func (plainResolver) Scheme() string { return "dns" }
 
 // dialTCP makes a TCP connection. While nothing comes back it asks again and again: the kernel would repeat itself after one,
-// three and seven seconds, and so find out late that a link has healed. A refusal it sits out here, where the peer's own
-// greeting can end the wait: gRPC's ResetConnectBackoff ranges over a map that is being written, which is fatal.
+// three and seven seconds, and find out late that a link has healed. After a refusal dialTCP waits, and the peer's own greeting
+// can end the wait: gRPC's ResetConnectBackoff ranges over a map that is being written, which is fatal.
 func (t *Transport) dialTCP(ctx context.Context, address string) (net.Conn, error) {
 	p := t.peer(address)
 	if p == nil || !p.known() {
@@ -123,7 +123,7 @@ func (t *Transport) dialTCP(ctx context.Context, address string) (net.Conn, erro
 	}
 }
 
-// An outbound connection counts what it wrote, which is how a slow peer is told from a stuck one.
+// An outbound connection counts the bytes that it wrote: that tells a slow peer from a stuck one.
 type outbound struct {
 	net.Conn
 	peer *peer
@@ -136,7 +136,7 @@ func (c outbound) Write(b []byte) (int, error) {
 }
 
 // openStream is the client's stream interceptor. An endpoint writer calls it once; it returns when the peer is connected, and
-// fails only when the peer is none any more or the transport is shut down.
+// fails only when the address is no peer's any more or the transport is shut down.
 func (t *Transport) openStream(_ context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	p := t.peer(conn.Target())
 	if p == nil {
@@ -187,7 +187,7 @@ func (t *Transport) greet(ctx context.Context, cancel context.CancelFunc, open f
 	greeting := &remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectRequest{ConnectRequest: &remote.ConnectRequest{
 		ConnectionType: &remote.ConnectRequest_ServerConnection{ServerConnection: &remote.ServerConnection{
 			MemberId: t.system.ID, Address: t.address}}}}}
-	// The peer keeps a connection that works when another comes in this node's name: an empty frame shows at once that this one does.
+	// The peer keeps a connection that works when another comes in this node's name. An empty frame shows that this one works.
 	proof := &remote.RemoteMessage{MessageType: &remote.RemoteMessage_MessageBatch{MessageBatch: &remote.MessageBatch{}}}
 	answer := new(remote.RemoteMessage)
 	if err = stream.SendMsg(greeting); err == nil {
@@ -205,7 +205,7 @@ func (t *Transport) greet(ctx context.Context, cancel context.CancelFunc, open f
 	return stream, answer, err
 }
 
-// hurry makes a pending dial try at once: the peer was heard of. Whoever claims to be the peer can ask for it, but not all the time.
+// hurry makes a pending dial try at once, since the peer was heard of. Anybody can claim that, so it is done once per hurryEvery.
 func (p *peer) hurry() {
 	now, last := time.Now().UnixNano(), p.hurried.Load()
 	if p.link.Load() != nil || time.Duration(now-last) < hurryEvery || !p.hurried.CompareAndSwap(last, now) {

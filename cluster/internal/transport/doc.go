@@ -10,8 +10,8 @@
 //   - The guard (guard.go, frame.go, inbound.go) stands before everything that arrives: only known peers, only the message
 //     types and targets of the configuration, only well-formed frames, bounded in bytes, counts, connections and time.
 //     It mails the messages itself (deliver.go); Proto.Actor's endpoint reader answers the greeting and sees nothing else.
-//     A plain remote can be crashed, and any of its actors stopped, by whoever reaches its port.
-//   - What keeps nodes apart is warned of by both sides (trouble.go), in a log that stays short whatever comes (hush.go).
+//     Whoever reaches the port of a plain remote can crash it, and stop any of its actors.
+//   - Both sides warn of what keeps nodes apart (trouble.go), in a log that stays short whatever comes (hush.go).
 //     Certificates are read again when their files change (renew.go).
 //
 // What goes over the wire is Proto.Actor's protocol, so a plain remote could be on the other end. A message, and whatever it

@@ -22,7 +22,7 @@ func TestAFloodOfConnections(t *testing.T) {
 	}
 	other := loopback.FreeAddress(t)
 	system, tr := start(t, testConfig(t, "127.0.0.1:0", other))
-	// Under the race detector everything takes ten times as long, and so does a peer's greeting.
+	// Under the race detector everything takes ten times as long, a peer's greeting too.
 	pause, thousands := 2*time.Millisecond, int64(4000)
 	if raceEnabled {
 		pause, thousands = 20*time.Millisecond, 1000
@@ -110,7 +110,7 @@ func TestConnectionsThatSayNothingAreClosed(t *testing.T) {
 	}
 }
 
-// Whoever claims to be a peer again and again gets two connections, and the true peer soon its own back.
+// Whoever claims to be a peer again and again gets two connections. The true peer soon gets its own back.
 func TestConnectionsPerPeer(t *testing.T) {
 	if !isolate(t) {
 		return

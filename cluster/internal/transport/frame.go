@@ -20,23 +20,23 @@ const (
 	maxEnvelopes = 256
 	maxNames     = 256  // targets, senders and type names, each
 	maxName      = 512  // bytes of an id, an address or a type name
-	maxPIDs      = 4096 // that are remembered, targets and senders each
+	maxPIDs      = 4096 // PIDs that are remembered, of targets and of senders each
 	maxParts     = 1 << 18
 	maxGreeting  = 4 << 10 // bytes of a ConnectRequest
 )
 
-// A frame is a RemoteMessage while the guard has it: decoded strictly, bounded before anything is allocated for it. The
-// message data stays in the receive buffer, and the envelopes are reused: all of it is valid until it is released. What outlives
-// it are the PIDs, which are kept for the frames that follow, and the log entries of a frame that is mostly theirs.
+// A frame is a RemoteMessage while the guard has it. It is decoded strictly, and bounded before anything is allocated for it. The
+// message data stays in the receive buffer, and the envelopes are reused: all of it is valid until release. Two things outlive the
+// frame: the PIDs, which later frames use again, and log entries, if most of the frame is log entries.
 type frame struct {
-	greeting *remote.ConnectRequest // or
+	greeting *remote.ConnectRequest // or batch
 	batch    *remote.MessageBatch
-	refused  *refusal // why neither; gRPC keeps only the text of a codec's error
+	refused  *refusal // why there is neither; gRPC keeps only the text of a codec's error
 
 	types   []*wireType  // those of batch.TypeNames
 	targets []*actor.PID // those of batch.Targets
 
-	buffer    mem.Buffer // a pool's, or nil
+	buffer    mem.Buffer // borrowed from gRPC's pool, or nil
 	data      []byte
 	envelopes []remote.MessageEnvelope
 	reused    remote.MessageBatch
@@ -57,8 +57,8 @@ func (f *frame) release() {
 	}
 }
 
-// mostly says that log entries may go on using their part of the frame: the buffer is no pool's, and most of it is theirs. What
-// else a peer put into it would stay as long as they do.
+// mostly says whether log entries may stay in the frame's memory. The memory must not be borrowed, and at least half of it must
+// be log entries: they keep whatever else the peer put into it.
 func (f *frame) mostly(entries [][]byte) bool {
 	size := 0
 	for _, e := range entries {
@@ -119,8 +119,8 @@ func (c frameCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return err
 }
 
-// take borrows a short frame, which is one buffer of gRPC's pool, and copies a long one, which comes in many, to where its log
-// entries can stay.
+// take borrows a short frame, which is one buffer of gRPC's pool. It copies a long frame, which comes in many buffers, into memory
+// in which its log entries can stay.
 func (f *frame) take(data mem.BufferSlice) {
 	if len(data) == 1 {
 		data[0].Ref()
@@ -336,8 +336,8 @@ func countParts(b []byte, parts *int) error {
 	})
 }
 
-// eachField calls f for every field: with the content of a length-delimited one, the value of a varint, neither of the
-// fixed ones. Groups are refused: they nest.
+// eachField calls f for every field, with the content of a length-delimited field or the value of a varint. Fields of fixed
+// length come with neither. Groups are refused, since they nest.
 func eachField(b []byte, f func(number protowire.Number, typ protowire.Type, data []byte, value uint64) error) error {
 	for len(b) > 0 {
 		number, typ, n := protowire.ConsumeTag(b)

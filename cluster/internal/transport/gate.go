@@ -83,7 +83,7 @@ func (t *Transport) admit(target *actor.PID, message any) (m mail, why Drop, ok 
 	if kind == nil {
 		return mail{}, DropUnsendable, false
 	}
-	// The peer's guard would close the stream over a sender that is not ours.
+	// The peer's guard would close the stream if a sender had another address than this node.
 	if sender != nil && sender.Address != t.address {
 		if sender.Address != "nonhost" {
 			return mail{}, DropUnsendable, false
@@ -97,10 +97,10 @@ func (t *Transport) admit(target *actor.PID, message any) (m mail, why Drop, ok 
 	return mail{sent, kind, target, sender, size}, 0, true
 }
 
-// SendSystemMessage drops: the guard of no peer would let it in.
+// SendSystemMessage drops the message: no peer's guard would let it in.
 func (p *peer) SendSystemMessage(*actor.PID, any) { p.transport.counters.drop(DropSystem) }
 
-// Stop drops likewise.
+// Stop drops its message, too.
 func (p *peer) Stop(*actor.PID) { p.transport.counters.drop(DropSystem) }
 
 func (p *peer) known() bool { return p.life.Load() != nil }
@@ -145,7 +145,7 @@ func (t *Transport) resolve(pid *actor.PID) (actor.Process, bool) {
 	return stranger{t}, true
 }
 
-// peer returns what was ever known at the address, or nil.
+// peer returns the peer that is or was known at the address, or nil.
 func (t *Transport) peer(address string) *peer { return (*t.peers.Load())[address] }
 
 // sortedPeers are the peers known now.

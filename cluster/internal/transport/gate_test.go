@@ -111,7 +111,7 @@ func TestARestartedPeerAnswersAtOnce(t *testing.T) {
 	}
 	slices.Sort(delays)
 	t.Logf("answered so long after it was about to listen: %v", delays)
-	// The median, and not less, as other tests keep the machine busy meanwhile.
+	// The median, and not less: other tests keep the machine busy.
 	if d := delays[len(delays)/2]; d > 200*time.Millisecond {
 		t.Errorf("a restarted peer answered only after %v", d)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	windowBytes = 1 << 20 // what a peer may send ahead of the reader: a stuck one costs so much, and 1 ms of delay still gives 1 GB/s
+	windowBytes = 1 << 20 // a peer may send so much to a reader that is stuck; with 1 ms of delay that still gives 1 GB/s
 	writeBuffer = 32 << 10
 	readBuffer  = 32 << 10
 )
@@ -77,7 +77,7 @@ func (t *Transport) guardStream(server any, stream grpc.ServerStream, info *grpc
 	return handler(server, g)
 }
 
-// A guarded stream gives the reader nothing but a known peer's greeting, and local actors that peer's well-formed messages.
+// A guarded stream gives the reader only the greeting of a known peer, and gives local actors the peer's well-formed messages.
 type guarded struct {
 	grpc.ServerStream
 	transport *Transport
@@ -171,7 +171,7 @@ func (g *guarded) check() error {
 	return g.checkBatch(g.frame.batch)
 }
 
-// greet checks who claims to be there.
+// greet checks the address that the greeting claims.
 func (g *guarded) greet(address string) error {
 	p := g.transport.peer(address)
 	if p == nil || !p.known() {
@@ -190,7 +190,7 @@ func (g *guarded) greet(address string) error {
 	return nil
 }
 
-// unknown is the answer to an address that is no peer's, or none yet, or none any more.
+// unknown is the answer to an address that is not a peer's now. It may have been one, or may become one.
 func (t *Transport) unknown(address string) *refusal {
 	switch {
 	case t.stopping():

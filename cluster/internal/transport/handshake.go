@@ -8,14 +8,14 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// A caller is the client's credentials: those that are valid now, and somebody who says when they fail. gRPC tells nobody, as it tries
-// again.
+// A caller is the client's credentials. It uses those that are valid now, and reports handshakes that fail: gRPC tries again and tells
+// nobody.
 type caller struct {
-	credentials.TransportCredentials // for what gRPC asks besides
+	credentials.TransportCredentials // does whatever else gRPC asks for
 	tls                              *TLS
 }
 
-// ClientHandshake does TLS, if any, on a connection of dialTCP's.
+// ClientHandshake does TLS, if any, on a connection that dialTCP made.
 func (c caller) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	out, ok := raw.(outbound)
 	if !ok {
@@ -31,13 +31,13 @@ func (c caller) ClientHandshake(ctx context.Context, authority string, raw net.C
 
 func (c caller) Clone() credentials.TransportCredentials { return c }
 
-// A fresh connection has not been heard yet. In TLS 1.3 the other side's verdict on this node's certificate follows the handshake, and
-// who speaks plain text to a TLS port gets an alert or nothing.
+// A fresh connection looks at what is read first. In TLS 1.3 the other side refuses this node's certificate after the handshake, and a
+// TLS port answers plain text with an alert or with nothing.
 type fresh struct {
 	net.Conn
 	peer    *peer
 	isTLS   bool
-	isHeard bool // of gRPC's reader
+	isHeard bool // something was read; only gRPC's reader uses it
 }
 
 // TLS records, by their first byte.

@@ -27,7 +27,7 @@ func (s *slowSigner) Sign(random io.Reader, digest []byte, o crypto.SignerOpts) 
 	return s.Signer.Sign(random, digest, o)
 }
 
-// However many handshakes there are, half of the processors compute for them; who waits for the network does not keep its turn.
+// However many handshakes there are, half of the processors compute for them. A handshake that waits for the network keeps no turn.
 func TestHandshakesTakeTurns(t *testing.T) {
 	if !isolate(t) {
 		return

@@ -12,7 +12,7 @@ const (
 )
 
 // A hush keeps the log bounded: it lets a few lines per subject and minute through. Subjects beyond the first 32 of a minute share one
-// allowance, as an attacker may choose what they are.
+// allowance, since an attacker may choose them.
 type hush struct {
 	mu     sync.Mutex
 	spells map[string]*spell

@@ -9,8 +9,8 @@ import (
 	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 )
 
-// Somebody greets 50 times a second in the name of all peers, of which one has had nothing to say yet: what works goes on working, and
-// the log stays short.
+// Somebody greets 50 times a second in the name of all peers, one of which has sent nothing yet. Connections that work go on working,
+// and the log stays short.
 func TestAnImpostorBreaksNothing(t *testing.T) {
 	if !isolate(t) {
 		return

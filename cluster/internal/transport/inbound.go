@@ -17,15 +17,15 @@ const (
 	unprovenBytes = 64 << 10        // what may be read from one of them
 	unprovenTime  = 3 * time.Second // how long it may stay so
 	connsPerPeer  = 2               // a peer has one; the old one may not have noticed its end yet
-	silentProbes  = 2               // of the kernel, after a second without a word and one apart: 3 s until it gives a connection up
+	silentProbes  = 2               // of the kernel, one second apart, after a second of silence: 3 s until it gives a connection up
 	lingerTime    = 500 * time.Millisecond
 	quietTime     = time.Minute // after which a connection that brought nothing may be displaced by another in the peer's name
 )
 
-// A door limits the server's connections. gRPC gives no hold on its listener here (Proto.Actor makes both), so the door
-// stands where every connection must pass: it is the server's transport credentials.
+// A door limits the server's connections. Proto.Actor makes the server and its listener, so the door stands where every
+// connection must pass: it is the server's transport credentials.
 type door struct {
-	credentials.TransportCredentials // for what gRPC asks besides
+	credentials.TransportCredentials // does whatever else gRPC asks for
 	transport                        *Transport
 	turns                            chan struct{} // to compute for a handshake: half of the processors, so that heartbeats go first
 
@@ -65,7 +65,7 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 	return conn, inboundInfo{info, c}, nil
 }
 
-// handshake computes in turn with others, and not while it waits for the network.
+// handshake takes a turn to compute, and gives it back while it waits for the network.
 func (d *door) handshake(c *inbound) (net.Conn, credentials.AuthInfo, error) {
 	d.turns <- struct{}{}
 	c.inTurn = true
@@ -104,9 +104,9 @@ func (d *door) admit(c *inbound) bool {
 	return true
 }
 
-// prove moves a connection to those of its peer, if there is room. It may take the place of one that has only greeted or says nothing
-// any more, never of one that works: whoever claims to be a peer does not break the peer's own. When that is dead, its end frees the
-// place at once, or, when nothing tells its end, the kernel does within three seconds.
+// prove moves a connection to those of its peer, if there is room. It may take the place of one that has only greeted or has gone
+// silent, never of one that works: an impostor must not break the peer's own connection. A connection that ends frees its place at
+// once; the kernel ends one whose other side is gone within three seconds.
 func (d *door) prove(c *inbound, address string) bool {
 	d.mu.Lock()
 	i := slices.Index(d.unproven, c)
@@ -166,7 +166,7 @@ func (d *door) forget(c *inbound) {
 	}
 }
 
-// closePeer closes the connections of a peer that is none any more.
+// closePeer closes the connections of a peer that was removed.
 func (d *door) closePeer(address string) {
 	d.mu.Lock()
 	all := slices.Clone(d.proven[address])
@@ -207,9 +207,9 @@ type inbound struct {
 	timer               *time.Timer
 	address             string // of the peer, once proven; guarded by door.mu
 	isProven            atomic.Bool
-	frame               atomic.Int64 // when a peer's last one came, Unix nanoseconds; 0: none did
+	frame               atomic.Int64 // when the peer's last frame came, Unix nanoseconds; 0: none came
 	streams             atomic.Uint64
-	inTurn              bool // of the handshake's goroutine, and false afterwards
+	inTurn              bool // the handshake's goroutine holds a turn; false afterwards
 	heard               atomic.Int64
 	isClosed, isRefused atomic.Bool
 }
@@ -231,7 +231,7 @@ func (c *inbound) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// receive gives the turn away while it waits. A connection that was closed meanwhile costs no more.
+// receive gives the turn back while it waits. A connection that was closed meanwhile computes nothing more.
 func (c *inbound) receive(b []byte) (int, error) {
 	if !c.inTurn {
 		return c.Conn.Read(b)
@@ -272,8 +272,8 @@ func (c *inbound) expire() {
 	}
 }
 
-// linger closes the connection after its stream ended, when the reason has had time to reach the other side, unless another one
-// has begun: who was told to try again does so here.
+// linger closes the connection a moment after its stream ended, so that the reason reaches the other side. The connection stays
+// when another stream has begun: a peer that was told to try again does so here.
 func (c *inbound) linger() {
 	last := c.streams.Load()
 	time.AfterFunc(lingerTime, func() {

@@ -13,17 +13,17 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// What a letter holds: no more than is soon written, so that the peer reads one while the next is made.
+// What a letter holds. It is small enough to be written soon, so that the peer reads one while the next is made.
 const (
 	letterMessages = 64
 	letterBytes    = 64 << 10 // the message that exceeds it is the last one
-	largeEntry     = 8 << 10  // of an AppendEntries: longer ones are sent from where they are
+	largeEntry     = 8 << 10  // entries of an AppendEntries that are longer are sent from where they are
 	prefixBytes    = 16       // room for the tags and lengths of the frame and the batch
 	tableBytes     = 512      // room for most letters' types, targets and senders
 )
 
-// A letter is a frame to be sent: a RemoteMessage with a MessageBatch, encoded by hand into one buffer. It is reused; the
-// buffers are gRPC's once it was marshalled.
+// A letter is a frame to be sent: a RemoteMessage with a MessageBatch, encoded by hand into one buffer. It is reused; its
+// buffers belong to gRPC once it was marshalled.
 type letter struct {
 	envelopes int
 	types     []*wireType
@@ -42,7 +42,7 @@ type cut struct {
 // write encodes as many of the messages as the letter may hold, and says how many it has looked at. A message that cannot be
 // encoded is left out.
 //
-// The tables come last, although their numbers are lower, since they are known last; a reader must not mind.
+// The tables come last, since they are known last. Their field numbers are lower, but protobuf allows any order.
 func (f *letter) write(mails []mail) (n int) {
 	total, copied := 0, prefixBytes+tableBytes
 	for n < len(mails) && n < letterMessages && total < letterBytes {
@@ -117,7 +117,7 @@ func (f *letter) appendEnvelope(b []byte, m mail) ([]byte, bool) {
 	for _, c := range f.large[cuts:] {
 		size += len(c.entry)
 	}
-	if err != nil || size != m.size { // text that is none, or a message that changed after it was mailed
+	if err != nil || size != m.size { // text that is not UTF-8, or a message that changed after it was mailed
 		f.large = f.large[:cuts]
 		return b, false
 	}
@@ -138,7 +138,7 @@ func (m mail) copied() int {
 }
 
 // appendMessage leaves large entries out and notes where they belong: they never change, and need not be copied. The gate has
-// measured the message, so the sizes that protobuf keeps in it are right, and stored atomically when two gates do it at once.
+// measured the message, so the sizes that protobuf keeps in it are right. It stores them atomically: two gates may measure at once.
 func (f *letter) appendMessage(b []byte, m proto.Message) ([]byte, error) {
 	a, _ := m.(*messages.AppendEntries)
 	if len(a.GetEntries()) == 0 {

@@ -20,11 +20,11 @@ const (
 	tick         = 100 * time.Millisecond
 	stuckTicks   = 10   // ticks without progress after which a link is cut
 	queueMessage = 8192 // messages that may wait for one peer
-	linkLines    = 10   // of the log in a minute, for each peer
+	linkLines    = 10   // lines of the log in a minute, for each peer
 )
 
-// A link is one established stream to a peer. Proto.Actor's endpoint writer holds it as its gRPC stream, but has only dialed:
-// messages do not pass through the writer. The handshake is over before the writer gets the link, so that it never sees a
+// A link is one established stream to a peer. Proto.Actor's endpoint writer holds it as its gRPC stream, but only dials: no
+// messages pass through the writer. The handshake is over before the writer gets the link, so that it never sees a
 // failed attempt (it would sleep for two seconds).
 type link struct {
 	grpc.ClientStream
@@ -40,7 +40,7 @@ type link struct {
 	closed                      atomic.Bool
 	hooks                       sync.Mutex // OnDisconnect comes after OnConnect
 
-	// Of the transport's ticker alone.
+	// Only the transport's ticker uses these.
 	seenSends, seenWritten uint64
 	idleTicks              int
 }
@@ -70,7 +70,7 @@ func (l *link) release(mails []mail) {
 	l.queuedBytes.Add(-size)
 }
 
-// SendMsg swallows the endpoint writer's ConnectRequest, the only thing that it sends: the peer has had it already.
+// SendMsg swallows the endpoint writer's ConnectRequest, the only thing that it sends: the peer has it already.
 func (l *link) SendMsg(any) error { return nil }
 
 // RecvMsg first returns the peer's answer to the handshake. Whatever comes after it ends the link: with an error, and once,
@@ -131,7 +131,7 @@ func (l *link) begin() {
 	l.hooks.Unlock()
 }
 
-// tell logs what becomes of the peer's links, for as long as they do not come and go all the time.
+// tell logs that a link to the peer began or ended, a few times a minute at most.
 func (p *peer) tell(what string, more ...any) {
 	if p.quiet.allow("links", linkLines) {
 		p.transport.logger.Info(what, append([]any{slog.String("peer", p.address)}, more...)...)

@@ -9,7 +9,7 @@ import (
 
 const (
 	envelopeBytes = 64   // what one message costs in a frame besides its own bytes, rounded up
-	keptSlots     = 1024 // of a queue that has been longer
+	keptSlots     = 1024 // slots that a queue keeps after it was longer
 )
 
 // Mail is a message that the gate has admitted.
@@ -35,7 +35,7 @@ type queue struct {
 
 func newQueue() queue { return queue{wake: make(chan struct{}, 1)} }
 
-// send queues mail that was reserved for, unless the link has ended. It does not wait: the lock is held for moments only.
+// send queues mail for which room was reserved, unless the link has ended. It does not wait: the lock is held for moments only.
 func (l *link) send(m mail) bool {
 	q := &l.queue
 	q.mu.Lock()
@@ -54,8 +54,8 @@ func (l *link) send(m mail) bool {
 	return true
 }
 
-// take returns all that waits, and the array of what was taken before for the next to wait in. With nothing to take the
-// queue is not busy any more.
+// take returns all that waits. The queue reuses the array of what was taken before. When nothing waits it is not busy any
+// more.
 func (q *queue) take(before []mail) (taken []mail, ended bool) {
 	clear(before)
 	if cap(before) > keptSlots {

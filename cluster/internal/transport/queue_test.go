@@ -104,7 +104,7 @@ func TestTheWriterKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// A stuck stream blocks no sender. When its link ends, what waits is dropped and counted out, and so is what comes later.
+// A stuck stream blocks no sender. When its link ends, what waits and what comes later is dropped and counted out.
 func TestALinkEndsWithMailInTheQueue(t *testing.T) {
 	for _, ending := range []string{"from outside", "by the stream"} {
 		p, l, s := fakeLink(t)
@@ -134,7 +134,7 @@ func TestALinkEndsWithMailInTheQueue(t *testing.T) {
 	}
 }
 
-// A link that ends while nothing waits takes its writer with it.
+// A link that ends while nothing waits ends its writer.
 func TestTheWriterEndsWithTheLink(t *testing.T) {
 	_, l, _ := fakeLink(t)
 	l.end(errors.New("somebody wants it"))

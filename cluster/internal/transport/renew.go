@@ -8,7 +8,7 @@ import (
 
 const (
 	renewEvery  = time.Second
-	renewTime   = 5 * time.Second // for a certificate and its key to be replaced one after the other
+	renewTime   = 5 * time.Second // in which a certificate and its key may be replaced one after the other
 	expiresSoon = 30 * 24 * time.Hour
 	expiryAgain = 24 * time.Hour
 )
@@ -19,10 +19,10 @@ type renewal struct {
 	logger  *slog.Logger
 	quiet   hush
 	failing time.Time // since when the files cannot be used; zero: they can
-	warned  time.Time // of a certificate that expires
+	warned  time.Time // when an expiring certificate was last warned of
 }
 
-// run ends with stop. A file system that hangs holds up nothing else.
+// run ends when stop is closed. A file system that hangs holds up nothing else.
 func (r *renewal) run(stop <-chan struct{}) {
 	ticker := time.NewTicker(renewEvery)
 	defer ticker.Stop()
@@ -45,7 +45,7 @@ func (r *renewal) look(now time.Time) {
 	}
 }
 
-// read puts what the files hold in place of what they held, or keeps that.
+// read puts the new content of the files in use. When it cannot be used, the content before stays in use.
 func (r *renewal) read(now time.Time) {
 	i, err := r.tls.read(now)
 	switch {
@@ -61,7 +61,7 @@ func (r *renewal) read(now time.Time) {
 	}
 }
 
-// warn warns of certificates that expire soon, or did while the node ran.
+// warn warns of certificates that expire soon, or expired while the node ran.
 func (r *renewal) warn(now time.Time) {
 	for _, s := range r.tls.current.Load().spans {
 		left := s.until.Sub(now)

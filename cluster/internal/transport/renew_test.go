@@ -52,7 +52,7 @@ func TestCertificatesThatDoNotFitAreNotUsed(t *testing.T) {
 	if r.look(now); r.tls.current.Load() == old || log.count("level=INFO", "read again", "expires=") != 1 {
 		t.Errorf("both files:\n%s", &log)
 	}
-	// Expired ones are not used either, nor is a file that is gone.
+	// Expired certificates are not used; when a file is gone, the certificates before stay in use.
 	current := r.tls.current.Load()
 	expired := a.issueFor("n1", -2*time.Hour, -time.Hour)
 	replace(t, files[0], expired[0])
@@ -100,7 +100,7 @@ func TestCertificatesThatExpireAreSaid(t *testing.T) {
 	}
 }
 
-// Certificates and authorities that take others' places are used by both sides, without a restart.
+// Both sides use new certificates and authorities without a restart.
 func TestNewCertificatesAreUsed(t *testing.T) {
 	if !isolate(t) {
 		return

@@ -75,8 +75,8 @@ func (t *TLS) read(now time.Time) (*identity, error) {
 	return i, nil
 }
 
-// readAuthorities also says how long the one that lasts longest does, of those that are valid if any is: others may be on their way
-// out, or in.
+// readAuthorities also returns the span of the authority that lasts longest. Authorities that are valid now come first: others may be
+// old ones, or the next ones.
 func readAuthorities(file string, now time.Time) (*x509.CertPool, span, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -47,7 +47,7 @@ type Config struct {
 	// most one for each peer or host, and cause, in a minute; the number of hosts is bounded). nil: none.
 	Logger *slog.Logger
 	// OnConnect and OnDisconnect are hints that the outbound connection to a peer was made or broke, in this order and from
-	// any goroutine. They must not block, nor call SetPeers or Shutdown. A connection that breaks says no more than that its peer may be gone.
+	// any goroutine. They must not block, and must not call SetPeers or Shutdown. The peer of a connection that broke may still run.
 	OnConnect    func(address string)
 	OnDisconnect func(address string)
 }
@@ -84,9 +84,9 @@ type Transport struct {
 // still is a data race inside gRPC, harmless but seen by the race detector.
 var remoteStart sync.Mutex
 
-// Start listens, and connects to the peers and stays connected. It must be the first thing done with the system, which is
-// the transport's own from then on: actors spawned before have no address that peers could answer to. After an error the
-// system is of no further use.
+// Start listens, and connects to the peers and stays connected. It must be the first thing done with the system, which
+// belongs to the transport from then on: actors spawned before have no address that peers could answer to. After an error the
+// system cannot be used any more.
 func Start(system *actor.ActorSystem, c Config) (*Transport, error) {
 	if system == nil {
 		return nil, errors.New("the transport needs an actor system; make one with NewSystem")
@@ -127,7 +127,7 @@ func Start(system *actor.ActorSystem, c Config) (*Transport, error) {
 			return nil, err
 		}
 	}
-	// After the remote's own subscription, so that the endpoint is gone when we hear that it is.
+	// The remote has subscribed before: when this is called, the endpoint is gone.
 	t.events = system.EventStream.Subscribe(func(event any) {
 		if _, ok := event.(*remote.EndpointTerminatedEvent); ok {
 			t.look()
@@ -248,7 +248,7 @@ func (t *Transport) SetPeers(addresses []string) {
 	t.look()
 }
 
-// setPeers replaces the known peers; why is what ends the others.
+// setPeers replaces the known peers. Links to those left out end with the error why.
 func (t *Transport) setPeers(addresses []string, why error) {
 	all := maps.Clone(*t.peers.Load())
 	wanted := map[string]bool{}

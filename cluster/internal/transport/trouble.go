@@ -20,7 +20,7 @@ import (
 type trouble uint8
 
 const (
-	troubleSilent    trouble = iota // no answer that makes sense: a node that ends does so as well
+	troubleSilent    trouble = iota // no answer that makes sense; a node that is ending gives none
 	troubleLater                    // it says "not yet"
 	troubleTaken                    // it has other connections in this node's name
 	troubleUnlisted                 // it refuses this node
@@ -48,11 +48,11 @@ var troubleWords = [troubles]string{
 	troubleTLS:       "the other side does TLS in another way than nodes do",
 }
 
-// patience is how long a trouble may last unsaid: a node that starts or ends makes it as well.
+// patience is how long a trouble may last before it is logged: a node that starts or ends causes it for a while.
 var patience = [troubles]time.Duration{troubleSilent: 5 * time.Second, troubleTaken: 5 * time.Second, troubleLater: 30 * time.Second}
 
 const (
-	patienceGap = 5 * time.Second // without trouble, after which it is new again: longer than an attempt takes
+	patienceGap = 5 * time.Second // without trouble, and the next one is new: longer than an attempt takes
 	detailBytes = 300             // of what a line quotes from the other side
 )
 
@@ -135,7 +135,7 @@ func (p *peer) troubled(w trouble, err error, ends ...any) {
 // troubled reports an inbound connection that came to nothing.
 func (d *door) troubled(c *inbound, w trouble, err error) {
 	t, level := d.transport, slog.LevelWarn
-	if w == troubleSilent { // whoever looks whether the port is open
+	if w == troubleSilent { // somebody looked whether the port is open
 		level = slog.LevelDebug
 	}
 	if !t.quiet.allow(troubleWords[w]+hostOf(c.RemoteAddr()), 1) {

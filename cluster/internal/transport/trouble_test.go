@@ -239,7 +239,7 @@ func TestTroubleThatEndsSoonIsNotSaid(t *testing.T) {
 	}
 }
 
-// What comes and goes all the time fills no log, and what claims to be a peer hurries nobody all the time.
+// A peer that comes and goes all the time does not fill the log. One that greets all the time does not hurry the dialer each time.
 func TestAPeerThatComesAndGoesIsQuiet(t *testing.T) {
 	var log record
 	p, _ := openGate()
@@ -265,7 +265,7 @@ func TestAPeerThatComesAndGoesIsQuiet(t *testing.T) {
 	}
 }
 
-// Who was told to try again, and was let in on the same connection, keeps it.
+// A peer that was told to try again, and was let in on the same connection, keeps it.
 func TestWhoIsLetInLaterStays(t *testing.T) {
 	if raceEnabled || !isolate(t) { // two remotes in one process
 		return
