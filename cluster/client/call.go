@@ -17,8 +17,8 @@ const (
 	defaultTimeout = 5 * time.Second
 	// firstTry is how long the first try of a read may take; each further try may take twice as long.
 	firstTry = 500 * time.Millisecond
-	// A write goes only to a server that answered within fresh, or that answers a probe: what a hanging server is never
-	// sent needs no "outcome unknown".
+	// A write goes only to a server that answered within fresh, or that answers a probe: a write that is never sent to a
+	// hanging server has no unknown outcome.
 	fresh      = time.Second
 	firstProbe = 300 * time.Millisecond
 	// Pauses between tries.
@@ -104,8 +104,8 @@ func (c *Client) call(ctx context.Context, key string, writes bool, ask func(con
 	}
 }
 
-// tellsMore: what a server says tells more than that another one is not there, and an error that only says that time is up tells less
-// than the one before.
+// tellsMore says whether err tells the caller more than last. An error that a server sent tells more than one about a server that is not
+// there. An error that only says that time is up tells less than any.
 func tellsMore(ctx context.Context, err, last error) bool {
 	return last == nil || ctx.Err() == nil && (connect.IsWireError(err) || !connect.IsWireError(last))
 }
@@ -220,7 +220,7 @@ func left(ctx context.Context) time.Duration {
 	return time.Until(deadline)
 }
 
-// pause waits, longer with each try and never two clients alike.
+// pause waits, longer with each try. The time is random, so that clients do not all try at once.
 func pause(ctx context.Context, try int) {
 	limit := min(firstPause<<min(try, 10), maxPause)
 	timer := time.NewTimer(limit/2 + rand.N(limit/2))

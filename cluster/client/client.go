@@ -12,8 +12,8 @@ import (
 
 // Client is a connection to a cluster. It is safe for concurrent use; one is enough for a program.
 //
-// Every method takes a context; one without a deadline is given 5 seconds. Errors are sentences, and are for errors.Is one of
-// this package's errors.
+// Every method takes a context; one without a deadline is given 5 seconds. Errors are sentences, and each matches one of this
+// package's errors with errors.Is.
 type Client struct {
 	route     *route
 	empty     bool // no endpoints were given
@@ -95,7 +95,7 @@ func (c *Client) CompareAndSwap(ctx context.Context, key string, old, new []byte
 	return swapped, version, err
 }
 
-// Status asks one node, whichever answers first in turn, what it and its peers say of themselves.
+// Status asks the nodes in turn until one answers, and returns what that node and its peers say of themselves.
 func (c *Client) Status(ctx context.Context) (*messages.StatusResponse, error) {
 	if err := c.ready(); err != nil {
 		return nil, err

@@ -299,7 +299,7 @@ func TestSuspectLeaderThatLivesIsAskedAgainSoon(t *testing.T) {
 	}
 }
 
-// A peer port is told apart at once; beside a client port it does no harm.
+// The client notices at once that a port is a peer port; beside a client port it does no harm.
 func TestPeerPorts(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

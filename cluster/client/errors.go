@@ -25,7 +25,7 @@ var (
 
 var errNotText = errors.New("the key is not UTF-8 text")
 
-// callError is one sentence, and is both its kind and its cause for errors.Is and errors.As.
+// callError is one sentence. errors.Is and errors.As find its kind and its cause.
 type callError struct {
 	text        string
 	kind, cause error
@@ -46,7 +46,7 @@ func outcomeUnknown(address string, cause error) error {
 func unavailable(ctx context.Context, after time.Duration, address string, last error) error {
 	after = after.Round(10 * time.Millisecond)
 	cause := ctx.Err()
-	if cause == nil { // stopped in the last moment before it
+	if cause == nil { // the call stopped just before its deadline
 		cause = context.DeadlineExceeded
 	}
 	if last == nil {

@@ -94,8 +94,8 @@ func (r *route) leads(s *server) {
 	delete(r.suspect, s)
 }
 
-// redirected notes that s does not lead and that hint does, if not "". The leader is to be asked at once; the suspect is a leader
-// that should first show that it lives: until an election is over, followers name the one that has just died.
+// redirected notes that s does not lead, and that hint leads, if there is one. It returns a leader to ask at once, or a suspect that
+// should show first that it lives: until an election is over, followers name the leader that has just died.
 func (r *route) redirected(s *server, hint string) (leader, suspect *server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +130,7 @@ func (r *route) failed(s *server, d time.Duration) {
 	r.suspect[s] = time.Now().Add(d)
 }
 
-// avoid notes that the server is no client port, and says whether any other is known: only then is there somebody to ask.
+// avoid notes that the server is no client port, and says whether there is another server to ask.
 func (r *route) avoid(s *server) (others bool) {
 	s.stranger.Store(true)
 	r.failed(s, suspectSilent)
