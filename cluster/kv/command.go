@@ -174,8 +174,8 @@ func decodeResult(b []byte) (done bool, version uint64, err error) {
 	return b[0] == 1, version, nil
 }
 
-// A query is the operation byte and a key, to the end; one with a limit has that before the key, as a number of bytes. Its answer is
-// a flag and a number: 0; or 1, the version, and the value to the end; or 2 and the size of a value that is longer than the limit.
+// A query is the operation byte and a key, to the end. A query with a limit has the limit, in bytes, before the key. Its answer is a
+// flag and a number: 0 and 0; 1, the version, and the value to the end; or 2 and the size of a value that is longer than the limit.
 const (
 	queryGet      = 1
 	queryGetShort = 2
@@ -213,7 +213,7 @@ func decodeGet(query []byte) (key []byte, limit uint64, ok bool) {
 	return nil, 0, false
 }
 
-// getAnswer is what a get comes to: a value, none, or the size of one that is longer than asked for.
+// getAnswer is the answer to a get: a value, no value, or the size of a value that is longer than asked for.
 type getAnswer struct {
 	value   []byte
 	version uint64

@@ -17,7 +17,7 @@ const (
 	MaxValueBytes = 1 << 20
 )
 
-// ErrInvalid is what every refusal of a key or value is; the text says what is wrong with it.
+// ErrInvalid matches every refusal of a key or value; the text says what is wrong with it.
 var ErrInvalid = errors.New("invalid request")
 
 // Group is what a KV needs of a group; *cluster.Group is one.
@@ -42,7 +42,7 @@ func (k *KV) Put(ctx context.Context, key string, value []byte) (version uint64,
 	return version, err
 }
 
-// Get reads a key, linearizably. The value is the caller's.
+// Get reads a key, linearizably. The value belongs to the caller.
 func (k *KV) Get(ctx context.Context, key string) (value []byte, version uint64, found bool, err error) {
 	if err := checkKey(key); err != nil {
 		return nil, 0, false, err

@@ -21,7 +21,7 @@ type Map struct {
 	items map[string]*item
 	// floor is the highest version of any deleted key.
 	floor uint64
-	// results is what the last Apply returned, for the next one to use.
+	// results is what the last Apply returned; the next one reuses it.
 	results []actors.Result
 }
 
@@ -38,7 +38,7 @@ var _ actors.StateMachine = (*Map)(nil)
 // NewMap is an empty map.
 func NewMap() *Map { return &Map{items: make(map[string]*item)} }
 
-// Apply applies commands. One that is not of this package's encoding is rejected, the same on every node.
+// Apply applies commands. Every node rejects a command that is not of this package's encoding.
 func (m *Map) Apply(entries []actors.Entry) []actors.Result {
 	clear(m.results)
 	results := slices.Grow(m.results[:0], len(entries))[:len(entries)]

@@ -32,7 +32,7 @@ func (s service) Put(ctx context.Context, r *messages.PutRequest) (*messages.Put
 	return &messages.PutResponse{Version: version}, nil
 }
 
-// shortValue is the longest value that is read without room being made for it on the client port.
+// shortValue is the longest value that is read before the client port has made room for it.
 const shortValue = 16 << 10
 
 // Get asks for a short value first: a long one is not copied out of the map before there is room for it.
