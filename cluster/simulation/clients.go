@@ -19,9 +19,9 @@ type history struct {
 	completed  int
 	last       time.Duration // when an operation was last completed
 	open       map[*asked]bool
-	// unanswered is whom the actors still owe an answer, whether or not the client waits for it.
+	// unanswered are the callers whom the actors still owe an answer, also those that do not wait for it any more.
 	unanswered map[*asked]bool
-	quiet      bool // clients begin nothing any more
+	quiet      bool // clients begin nothing new
 }
 
 // outcome is what a client learned.
@@ -60,15 +60,15 @@ type asked struct {
 	number      int
 	op          Operation
 	called      time.Duration
-	// given is the caller's memory, which is its own again when it is answered.
+	// given is the caller's memory. When it is answered, the caller may overwrite it.
 	given []byte
 	// stale asks for what the node has applied.
 	stale bool
-	// since is up to where a read must see: what was committed when it was asked, or, if it is stale, what the node had applied.
+	// since is the index up to which a read must see: what was committed when it was asked. For a stale read: what the node had applied.
 	since uint64
 }
 
-// end is true once: for the answer, or for giving up.
+// end returns true once: to the answer or to giving up, whichever comes first.
 func (a *asked) end() bool {
 	open := a.c.w.history.open[a]
 	delete(a.c.w.history.open, a)
@@ -161,7 +161,7 @@ func (a *asked) Answer(answer actors.Answer) {
 	}
 }
 
-// owed is the first caller of those who have no answer yet, or nil.
+// owed returns the first caller who has no answer yet, or nil.
 func (h *history) owed(by func(*asked) bool) *asked {
 	var first *asked
 	for a := range h.unanswered {
@@ -212,7 +212,7 @@ type grouped struct {
 	op    Operation
 }
 
-// checkHistory: the operations took effect one at a time, each between its call and its answer.
+// checkHistory checks that the operations took effect one at a time, each between its call and its answer.
 func (w *world) checkHistory() {
 	if w.failure != nil {
 		return

@@ -188,7 +188,7 @@ func TestE18NodesOfTheSameSeedDrawDifferentTimeouts(t *testing.T) {
 	s.within(10*electionTimeout, "another leader", func() bool { return s.leader() != nil })
 }
 
-// The server of the leader is stuck, and its replicators come to run late: a permission that they find then is over.
+// The leader's server is stuck, and its replicators run late. The permission that they find then has expired.
 func TestAPermissionThatIsFoundLateIsOver(t *testing.T) {
 	s := newCluster(t, 3)
 	a := s.nodes[0]

@@ -53,7 +53,7 @@ func (s *scenario) stall(n *node, yes bool) {
 	s.w.enqueue(machine)
 }
 
-// F-07 The state machine of n2 stands still for ten minutes, n3 hangs, and the load goes on: the group does, too, and no mailbox
+// F-07 The state machine of n2 stands still for ten minutes, n3 hangs, and the load goes on. The group goes on, too, and no mailbox
 // grows beyond the bounds. Afterwards all catch up.
 func TestF07WhatStandsStillCostsBoundedMemory(t *testing.T) {
 	limits := actors.Limits{InflightMessages: 4, InflightBytes: 400, TailBytes: 300, MessageBytes: 100, ApplyEntries: 10}
@@ -102,7 +102,7 @@ func longestMailbox(n *node) int {
 	return most
 }
 
-// mustAll makes sure that the load was one.
+// mustAll makes sure that the puts were many, and that all are committed.
 func (w *world) mustAll(t *testing.T, puts int) {
 	t.Helper()
 	if got := len(w.truth[0].committed); got < puts || puts < 1000 {
@@ -294,7 +294,7 @@ func TestN01AnswersAtAnotherReplicator(t *testing.T) {
 	s.within(time.Second, "n1 steps down: it hears nobody", func() bool { return !s.leads(a) })
 }
 
-// N-04 Every message is damaged by one bit: no term, no log, no role but the leader's changes. Then nothing is lost.
+// N-04 Every message is damaged by one bit: no term and no log changes, and the leader steps down. After that nothing is lost.
 func TestN04DamagedMessagesChangeNothing(t *testing.T) {
 	s := newCluster(t, 3)
 	a := s.nodes[0]

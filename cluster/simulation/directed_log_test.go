@@ -197,7 +197,7 @@ func TestC05EveryIndexIsAppliedOnceInOrderHoweverDeliveryIsPaginated(t *testing.
 		for i := range 12 {
 			s.propose(s.nodes[0], fmt.Sprintf("put k %s%d", strings.Repeat("x", i*5%23), i))
 		}
-		// c restarts wherever its delivery stands; what its machine is given is checked by the witness around it.
+		// c restarts wherever its delivery stands. The witness around its machine checks what the machine is given.
 		var hint uint64
 		for applied := uint64(0); applied < 13; applied++ {
 			s.until("c applies more", func() bool { return s.status(c).AppliedIndex >= applied })

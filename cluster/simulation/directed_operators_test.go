@@ -134,7 +134,7 @@ func manyGroupsLed(t *testing.T) *scenario {
 	return s
 }
 
-// led counts the groups that have a leader that is ready, on another node than one.
+// led counts the groups whose leader is ready and is on another node than not; nil: on any node.
 func (s *scenario) led(not *node) int {
 	count := 0
 	for g := range manyGroups {

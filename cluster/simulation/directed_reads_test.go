@@ -134,7 +134,7 @@ func TestR11ASingleNodeReadsAllAfterARestart(t *testing.T) {
 	}
 }
 
-// A read of what the node has may come before its server has begun to run.
+// A stale read may come before the node's server has begun to run.
 func TestAStaleReadThatComesFirstIsAnswered(t *testing.T) {
 	s := newCluster(t, 3)
 	n := s.nodes[2]

@@ -30,7 +30,7 @@ func (s *scenario) orphan(n *node) {
 	s.pass(2 * time.Second)
 }
 
-// P-01 A vote whose sync the power loss came before was not given; one that was synced is remembered.
+// P-01 The power fails before or after a vote is synced. Before: the vote was not given. After: the vote is remembered.
 func TestP01AtMostOneVoteInATermOverAPowerLoss(t *testing.T) {
 	for _, written := range []bool{false, true} {
 		t.Run(fmt.Sprintf("written %v", written), func(t *testing.T) {

@@ -96,7 +96,7 @@ func parseRate(f Fault, text string) (float64, error) {
 	return rate, nil
 }
 
-// highest is 1 for a probability. Of the others, so many that come at one moment would keep time from passing.
+// highest is 1 for a probability. It bounds the other rates, since too many faults at one moment would keep time from passing.
 func (f Fault) highest() float64 {
 	switch f {
 	case Loss, Delay, Reorder, Duplicate, Corrupt, Misroute, NewLeader:

@@ -7,8 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// files are a disk's, with the failures that are due. Only the write-ahead log is hit: what Pebble writes in the background has no
-// place in the order of a run.
+// files is a disk's file system, with the failures that are due. Only the write-ahead log fails: what Pebble writes in the background
+// has no place in the order of a run.
 type files struct {
 	vfs.FS
 	d *disk
@@ -37,8 +37,8 @@ func (f files) log(name string, file vfs.File, err error) (vfs.File, error) {
 type logFile struct {
 	vfs.File
 	d *disk
-	// lost: a sync failed and took with it what was not synced, as on systems whose page cache drops what it could not write.
-	// Later syncs succeed, and nothing that follows the hole is ever found again.
+	// lost says that a sync failed and took with it what was not synced: some page caches drop what they could not write.
+	// Later syncs succeed, but nothing behind the hole is ever found again.
 	lost atomic.Bool
 }
 

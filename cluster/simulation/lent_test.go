@@ -9,7 +9,7 @@ import (
 	"github.com/troupe-raft/troupe/actors"
 )
 
-// last is a state machine that answers with the command before, and queries with themselves.
+// last is a state machine that answers a command with the command before, and a query with itself.
 type last struct {
 	command     []byte
 	keeps, echo bool // the memory that it was lent

@@ -9,7 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// mailboxBound is some times what waits for a node that was paused for seconds under the default clients.
+// mailboxBound is several times the mail that waits for a node after a pause of seconds, with the default clients.
 const mailboxBound = 1000
 
 // mailbox runs one message when the schedule says so.
@@ -22,7 +22,7 @@ type mailbox struct {
 	user        []any
 	suspended   bool
 	queued      bool
-	// starved: nothing is run until this time, since that time.
+	// Nothing is run from starvedFrom until starvedTo.
 	starvedFrom, starvedTo time.Duration
 	invoker                actor.MessageInvoker
 }
@@ -54,7 +54,7 @@ func (m *mailbox) runnable() bool {
 	return len(m.system) > 0 || len(m.user) > 0 && !m.suspended
 }
 
-// starve keeps an actor from running for a while, as a scheduler may that has others.
+// starve keeps an actor from running for a while, as a busy scheduler may.
 func (m *mailbox) starve(d time.Duration) {
 	m.starvedFrom, m.starvedTo = m.s.now, m.s.now+d
 	m.s.after(d, func() { m.s.enqueue(m) })
@@ -68,7 +68,7 @@ func (n *node) feed() {
 	}
 }
 
-// hindered is when the node, or an actor of it, last was kept from running.
+// hindered is the last time at which the node, or one of its actors, was kept from running.
 func (n *node) hindered() time.Duration {
 	last := n.resumed
 	for _, m := range n.boxes {
@@ -77,7 +77,7 @@ func (n *node) hindered() time.Duration {
 	return last
 }
 
-// starving is for how long the actor has been kept from running.
+// starving is how long the actor has been kept from running.
 func (m *mailbox) starving() time.Duration {
 	if m.s.now < m.starvedTo {
 		return m.s.now - m.starvedFrom
@@ -128,7 +128,7 @@ const (
 	after
 )
 
-// panicIf does so once if the node's actors are to panic at this moment. The journal is not one of a group, and does not.
+// panicIf panics once, if the node's actors are to panic at this moment. The journal does not: it belongs to no group.
 func (m *mailbox) panicIf(now moment) {
 	if n := m.n; n.panics == now && n.incarnation == m.incarnation && m != n.boxes[0] {
 		n.panics = never

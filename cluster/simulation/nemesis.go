@@ -160,7 +160,7 @@ func (w *world) hangUp(a, b *node) {
 	b.lose(a)
 }
 
-// lose is what the transport says when a connection broke.
+// lose tells a node that its connection to a peer broke, as the transport does.
 func (n *node) lose(peer *node) {
 	if n.up {
 		for _, d := range n.doors {
@@ -169,7 +169,7 @@ func (n *node) lose(peer *node) {
 	}
 }
 
-// faulty: something is still to fail.
+// faulty says whether something on the node is still to fail.
 func (n *node) faulty() bool {
 	return n.disk.panics || n.panics != never || failure(n.disk.fail.Load()) != none
 }
@@ -203,7 +203,7 @@ func (w *world) pause(n *node, d time.Duration) {
 	w.after(d, n.resume)
 }
 
-// replace restarts a node with a fault that is due, or that a part of it did not survive; its callers were told.
+// replace restarts a node later, if a fault is still due there or has ended a server. It checks before that its callers were told.
 func (w *world) replace(n *node) {
 	incarnation := n.incarnation
 	w.after(w.between(time.Second, 4*time.Second), func() {
@@ -239,7 +239,7 @@ func (w *world) damage() *node {
 	return nil
 }
 
-// expendable: without the disk of n a majority stays intact. Before a group is founded, it needs everyone.
+// expendable says whether a majority stays intact without the disk of n. A group that is not founded yet needs every disk.
 func (w *world) expendable(n *node) bool {
 	for _, t := range w.truth {
 		if len(t.committed) == 0 {
@@ -269,7 +269,7 @@ func (w *world) wipe() {
 	n.wiped = true
 }
 
-// harm changes what is on the disk of n while it is down. Then it must refuse to start, or be none the worse.
+// harm changes what is on the disk of n while n is down. Then n must refuse to start, or find all that it had stored.
 func (n *node) harm(what string, change func() error) {
 	n.crash()
 	if err := change(); err != nil {
@@ -336,7 +336,7 @@ func (w *world) crash(f Fault, n *node) {
 	w.after(w.between(10*time.Millisecond, 3*time.Second), n.restart)
 }
 
-// crashAll: a power loss of one, some or all.
+// crashAll lets one, some or all nodes lose power.
 func (w *world) crashAll() {
 	some := w.rng.Uint64()
 	for i, n := range w.nodes {

@@ -11,7 +11,7 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// wire is every remote process as one node sees it: it encodes each message and lets the faults have it.
+// wire stands for every remote process that a node sends to. It encodes each message, and the faults act on it.
 type wire struct{ from *node }
 
 var deterministic = proto.MarshalOptions{Deterministic: true}
@@ -45,7 +45,7 @@ type packet struct {
 	kind           proto.Message // of the original's type
 	original       proto.Message // nil when it was damaged on the way
 	encoded        []byte
-	connection     int // on which it is; what strays from it survives its end
+	connection     int // the number of the one that carries it; a stray message survives its end
 }
 
 // stray messages left their connection.

@@ -63,7 +63,7 @@ func (h *hold) first(what string) packet {
 	return h.kept[0]
 }
 
-// deliver hands a message to its receiver's mailbox; again and again, if a test wants to.
+// deliver hands a message to its receiver's mailbox. A test may deliver a message more than once.
 func (s *scenario) deliver(p packet) {
 	s.w.note("%s gets %s from %s", p.to.id, typeOf(p.original), p.from.id)
 	s.w.deliver(p)

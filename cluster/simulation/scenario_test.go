@@ -98,7 +98,7 @@ func (s *scenario) within(d time.Duration, what string, holds func() bool) {
 	}
 }
 
-// during lets time pass, while something holds after every step.
+// during lets time pass, and fails when something does not hold after a step.
 func (s *scenario) during(d time.Duration, what string, holds func() bool) {
 	s.t.Helper()
 	limit, over := s.w.now+d, false

@@ -68,7 +68,7 @@ func (n *node) close() {
 	n.disk.fs = n.disk.fs.CrashClone(vfs.CrashCloneCfg{RNG: n.w.rng})
 }
 
-// checkFailed: who asked a server that failed is told so.
+// checkFailed checks that a server that failed told its callers so.
 func (w *world) checkFailed(n *node) {
 	const enough = 500 * time.Millisecond
 	if !n.up || n.paused || n.stopping || w.now-n.hindered() < enough {

@@ -9,8 +9,8 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// witness stands around a state machine and checks what it is given and what it answers. What it gives is overwritten afterwards:
-// a state machine may keep none of it.
+// witness stands around a state machine and checks what the machine is given and what it answers. The witness overwrites afterwards
+// what it gave: a state machine may keep none of it.
 type witness struct {
 	actors.StateMachine
 	n       *node
@@ -60,7 +60,7 @@ func (m *witness) lend(entries []actors.Entry) []actors.Result {
 	return results
 }
 
-// check holds a result against those of the other nodes; that of the first one against the model.
+// check compares a result with those of the other nodes. It compares the first node's result with the model.
 func (m *witness) check(e actors.Entry, r actors.Result) {
 	w := m.n.w
 	t := &w.truth[m.g]
@@ -91,7 +91,7 @@ func overwrite(b []byte) {
 	}
 }
 
-// panic does so once if the node's state machines are to.
+// panic panics once, if the node's state machines are to panic.
 func (m *witness) panic() {
 	if m.n.disk.panics {
 		m.n.disk.panics = false
@@ -100,7 +100,7 @@ func (m *witness) panic() {
 	}
 }
 
-// model is what the committed commands came to: the states of each part, with the index from which on each held.
+// model has the states that the committed commands led to: for each part, every state and the index from which on it held.
 type model map[string][]version
 
 type version struct {
@@ -121,10 +121,10 @@ func (m model) apply(machine Machine, e actors.Entry) (value []byte, rejected bo
 	return value, rejected
 }
 
-// checkStale: a stale read finds a state that the node had from when it was asked until it answered.
+// checkStale checks that a stale read found a state that the node had between the question and the answer.
 func (m model) checkStale(a *asked, value []byte) {
 	w, until := a.c.w, a.n.machines[a.c.group].applied
-	held := []string{""} // at since, and then until
+	held := []string{""} // the state at since, and then those until the answer
 	for _, v := range m[w.machine.partition(a.op)] {
 		switch {
 		case v.from <= a.since:
