@@ -48,8 +48,8 @@ type Config struct {
 }
 
 // TLS names PEM files for mutual TLS between peers. Every node's certificate must be signed by the CA and name the host of
-// the node's PeerAddr. The files are read again when they change: new connections use what they hold then. While they do not fit
-// together, what they held before stays in use.
+// the node's PeerAddr. The files are read again when they change, and new connections use the new content. While the files do not
+// fit together, the content before stays in use.
 type TLS struct {
 	CertFile, KeyFile, CAFile string
 }
@@ -70,8 +70,8 @@ func (c *Config) setDefaults() {
 	c.Clients.setDefaults()
 }
 
-// Validate says what is wrong with the configuration of a node of these members. [Start] and [Node.StartGroup] say it too, but the
-// members only after the data directory was founded. It opens nothing.
+// Validate says what is wrong with the configuration or the members of a node. [Start] and [Node.StartGroup] check the same, but
+// they check the members after the data directory was founded. Validate opens nothing.
 func (c Config) Validate(members []actors.Member) error {
 	c.setDefaults()
 	if err := c.validate(); err != nil {
@@ -129,7 +129,7 @@ func (c *Config) validate() error {
 
 const maxNameBytes = 64
 
-// checkName: names become parts of actor names, of lists and of log lines.
+// checkName allows what can be a part of an actor's name, of a list and of a log line.
 func checkName(what, name string) error {
 	if name == "" {
 		return fmt.Errorf("the %s is empty: give a name of letters, digits, dots, dashes and underscores", what)

@@ -8,14 +8,14 @@ import (
 	"github.com/troupe-raft/troupe/actors"
 )
 
-// Propose is mail to [Group.PID], for [Group.Propose]. Without a sender there is no reply. The command must not be changed
+// Propose asks [Group.PID] to do what [Group.Propose] does. Without a sender there is no reply. The command must not be changed
 // after it was sent.
 type Propose struct{ Command []byte }
 
-// Read is mail to [Group.PID], for [Group.Read].
+// Read asks [Group.PID] to do what [Group.Read] does.
 type Read struct{ Query []byte }
 
-// Reply answers a [Propose] or [Read]. The sender must be of this process: a Reply is not a protobuf message.
+// Reply answers a [Propose] or [Read]. The sender must be in this process: a Reply is not a protobuf message.
 type Reply struct {
 	// Index is the command's place in the log; 0 for reads.
 	Index uint64
@@ -30,8 +30,8 @@ type facade struct {
 	door *actors.Door
 }
 
-// answered comes back to the facade itself: only its own mailbox is known to be unbounded, and whoever answers must not wait
-// for an application's actor that has no room.
+// answered takes an answer back through the facade's own mailbox, which is unbounded: Raft's actors must not wait for an
+// application's actor whose mailbox is full.
 type answered struct {
 	sender *actor.PID
 	reply  *Reply

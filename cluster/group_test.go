@@ -85,7 +85,7 @@ func TestProposeAndRead(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Whoever stops waiting does not know, and cancels nothing.
+	// A caller that stops waiting does not learn the outcome, and cancels nothing.
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := group.Propose(short, []byte("slow")); !errors.Is(err, actors.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
@@ -95,7 +95,7 @@ func TestProposeAndRead(t *testing.T) {
 	machine.release <- struct{}{}
 	eventually(t, "the abandoned command is applied", func() bool { return group.Status().AppliedIndex > applied })
 
-	// Without a deadline there is one.
+	// A call without a deadline is given one.
 	start := time.Now()
 	if _, err := group.Propose(context.Background(), []byte("slow")); !errors.Is(err, actors.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
@@ -230,7 +230,7 @@ func TestFacade(t *testing.T) {
 	app.Root.Send(group.PID(), "nobody asks")
 	app.Root.Send(group.PID(), nil)
 
-	// An actor with a bounded mailbox, which it does not empty, holds up nobody else.
+	// An actor that does not empty its bounded mailbox holds up nobody else.
 	hold := make(chan struct{})
 	var heard atomic.Int64
 	asker := app.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
@@ -275,7 +275,7 @@ func TestFacade(t *testing.T) {
 	}
 }
 
-// memoryNode leads a group in memory: what is left is the code.
+// memoryNode leads a group in memory: a benchmark of it measures the code and no disk.
 func memoryNode(b *testing.B, machine actors.StateMachine) *cluster.Group {
 	_, group := single(b, "node", machine, cluster.WithFS(vfs.NewMem()))
 	eventually(b, "the node leads", func() bool { return leads(group) })

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestALostConnectionShortensTheFailover: the broken connection to a dead leader is noticed, so that nobody waits for the whole
-// election timeout. Both followers notice it, and may split the votes of their first election: then they wait, and it is tried again.
+// TestALostConnectionShortensTheFailover: followers notice the broken connection to a dead leader, so that nobody waits for the whole
+// election timeout. Both notice it, and may split the votes of their first election: then they wait, and the test tries again.
 func TestALostConnectionShortensTheFailover(t *testing.T) {
 	t.Parallel()
 	const election = 2 * time.Second

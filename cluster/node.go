@@ -39,7 +39,7 @@ type Node struct {
 
 	mu       sync.Mutex
 	groups   map[string]*Group
-	order    []string // of groups, as started
+	order    []string // of groups, in the order of their starts
 	starting map[string]*Group
 	started  time.Time // when a start last ended
 	starts   sync.WaitGroup
@@ -56,7 +56,7 @@ type Node struct {
 // Start starts a node. Its data directory is opened, or founded when it is empty; its ports are bound. Groups are started
 // afterwards, with [Node.StartGroup]. The caller ends the node with [Node.Shutdown]; ctx is for the start alone.
 //
-// An error is a sentence that says what to do, and leaves nothing behind.
+// An error is a sentence that says what to do. A start that fails leaves nothing behind.
 func Start(ctx context.Context, c Config, opts ...Option) (*Node, error) {
 	c.setDefaults()
 	if err := c.validate(); err != nil {
@@ -81,7 +81,7 @@ func Start(ctx context.Context, c Config, opts ...Option) (*Node, error) {
 	return n, nil
 }
 
-// start goes from the bottom up; what an error interrupts is undone from the top down.
+// start makes the node's parts, the lowest first. After an error it ends those that it made, the last one first.
 func (n *Node) start() (err error) {
 	var undo []func()
 	defer func() {
@@ -98,7 +98,7 @@ func (n *Node) start() (err error) {
 	}
 	undo = append(undo, n.port.close)
 
-	// Bad certificates, and an address that cannot be had, must not found a directory.
+	// No directory is founded with bad certificates or an address that cannot be bound.
 	tls, err := n.config.TLS.load()
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (n *Node) start() (err error) {
 	if _, err = transport.Probe(n.config.PeerListen); err != nil {
 		return err
 	}
-	// The disk has its time beside all that needs none of it.
+	// The store is opened beside all that does not need it.
 	var opening sync.WaitGroup
 	var storeErr error
 	opening.Go(func() { n.store, storeErr = n.openStore() })
@@ -145,12 +145,12 @@ func (n *Node) openStore() (*persistence.Store, error) {
 	})
 }
 
-// props are those of all of Raft's actors on this node.
+// props returns the properties that all of Raft's actors on this node have.
 func (n *Node) props() []actor.PropsOption {
 	return []actor.PropsOption{actor.WithDispatcher(&n.workers)}
 }
 
-// tend does something for the store once a second, until it fails or the store is closed, which is said elsewhere.
+// tend does something for the store once a second, until that fails or the node is stopped. Others report the failure.
 func (n *Node) tend(do func() error) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -197,8 +197,8 @@ func (n *Node) Groups() []*Group {
 	return all
 }
 
-// Failed says why the node can promise nothing any more, or nil. A node whose disk failed answers reads of what it has in
-// memory and says so to everybody; it must be shut down and started again.
+// Failed returns why the node can promise nothing any more, or nil. A node whose disk failed still answers reads of what it has
+// in memory, and tells everybody about the failure; it must be shut down and started again.
 func (n *Node) Failed() error {
 	if err := n.failure.Load(); err != nil {
 		return *err

@@ -221,7 +221,7 @@ func (p *process) end() {
 	}
 }
 
-// kill ends the process as a power cut would, but for the disk.
+// kill ends the process as a power cut would, but the disk keeps what was written.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// What each part of a shutdown is given before the next one begins. A healthy node needs milliseconds; a part that hangs,
-// such as a disk that never answers, is left behind.
+// How long a shutdown waits for each part before the next one. A healthy node needs milliseconds; a part that hangs, such as a
+// disk that never answers, is left behind.
 const (
 	drainTime = 500 * time.Millisecond
 	partTime  = 3 * time.Second
 )
 
 // Shutdown stops the node: clients are sent away, groups end and answer whoever still waits, the disk is synced and closed.
-// It returns when that is done, or with an error when ctx is; the rest then goes on by itself. After a failure of the disk
-// it does not wait for the disk, and returns the failure. Further calls wait for the same end.
+// It returns when that is done. When ctx ends before that it returns an error, and the rest goes on by itself. After a failure of
+// the disk it does not wait for the disk, and returns the failure. Further calls wait for the same end.
 func (n *Node) Shutdown(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
@@ -36,7 +36,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	}
 }
 
-// stop goes from the top down. Groups end before clients' connections are cut, so that what they wait for is answered.
+// stop ends the node's parts, the highest first. Groups end before clients' connections are cut, so that clients get their answers.
 func (n *Node) stop() {
 	defer close(n.done)
 	n.mu.Lock()
@@ -69,7 +69,7 @@ func (n *Node) stopGroups() {
 	n.within("the application's actors for groups", partTime, func() {
 		for _, g := range groups {
 			if g.facade != nil {
-				// Behind the answers that were just mailed to it.
+				// The facade ends after it has passed on the answers that were just mailed to it.
 				_ = n.options.app.Root.PoisonFuture(g.facade).Wait()
 			}
 		}

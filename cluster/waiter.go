@@ -12,8 +12,8 @@ import (
 // defaultTimeout is how long a call waits whose context has no deadline.
 const defaultTimeout = 5 * time.Second
 
-// waiter is one call that waits for its answer. It is reused: a server answers a million calls a second, and this is all
-// that each of them costs here.
+// waiter is one call that waits for its answer. Waiters are reused: a server answers a million calls a second, and none of them
+// makes a new one.
 type waiter struct{ answer chan actors.Answer }
 
 var waiters = sync.Pool{New: func() any { return &waiter{make(chan actors.Answer, 1)} }}
@@ -49,7 +49,7 @@ func (w *waiter) wait(ctx context.Context, expiry *expiry) (actors.Answer, error
 		waiters.Put(w)
 		return a, nil
 	default:
-		// The answer may still come: this waiter is left to it.
+		// The answer may still come, so no other call may have this waiter.
 		return actors.Answer{}, err
 	}
 }
@@ -65,7 +65,7 @@ func (*noAnswerError) Error() string {
 
 func (*noAnswerError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// unknownError is what a command comes to whose caller stopped waiting.
+// unknownError is the error of a command whose caller stopped waiting.
 type unknownError struct{ cause error }
 
 func (e *unknownError) Error() string {

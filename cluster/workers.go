@@ -6,8 +6,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// workers run the mailboxes of a node, and its journal's commits, on goroutines that are used again. A new goroutine for every
-// wake-up of a mailbox, as Proto.Actor has it, starts with a small stack each time: a quarter of the time went into growing those.
+// workers run the mailboxes of a node, and its journal's commits, on goroutines that are used again. Proto.Actor starts a new
+// goroutine for every wake-up of a mailbox; growing their small stacks took a quarter of the time.
 type workers struct {
 	mu     sync.Mutex
 	idle   []chan func() // the one that was busy last is the first to be used again
