@@ -7,16 +7,16 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// aside is the file system while the store is being opened. It does beside the opening what has to be durable before the store
-// promises anything, but before nothing else: the data directory's own name, and the side file as the last run left it. It stands
-// before the fence, which keeps the opening from success when any of it fails.
+// aside is the file system while the store is being opened. It syncs two things beside the opening, since they need only be durable
+// before the store promises anything: the data directory's own name, and the side file as the last run left it. It stands before the
+// fence: the opening does not succeed when one of these syncs fails.
 type aside struct {
 	*fence
 	dir     string
 	pending sync.WaitGroup
 }
 
-// Lock begins with the side file once nobody else writes it.
+// Lock begins to sync the side file once nobody else writes it.
 func (a *aside) Lock(name string) (io.Closer, error) {
 	lock, err := a.fence.Lock(name)
 	if err == nil {
@@ -28,7 +28,7 @@ func (a *aside) Lock(name string) (io.Closer, error) {
 func (a *aside) syncSide() {
 	name := a.PathJoin(a.dir, sequenceName)
 	if _, err := a.Stat(name); err != nil {
-		return // a new directory; whatever else it is, reading the file tells
+		return // a new directory; any other error shows when the file is read
 	}
 	if file, err := a.OpenReadWrite(name, vfs.WriteCategoryUnspecified); err == nil {
 		_ = file.SyncData() // returns only if it succeeded

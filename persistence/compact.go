@@ -6,10 +6,10 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// compactions lets none begin before the database is open. Pebble flushes what it found in its log, finds something to compact then,
-// and would end its opening with waiting for that, however long it takes.
+// compactions lets no compaction begin before the database is open. Pebble flushes what it found in its log, and then finds something
+// to compact: its opening would wait for that, however long it takes.
 //
-// The limit is Pebble's own, without the ticker that looks after limits that change: ours is one compaction at a time.
+// Pebble's own scheduler sets the limit, one compaction at a time, without its ticker: that serves limits that change.
 type compactions struct {
 	*pebble.ConcurrencyLimitScheduler
 	db   pebble.DBForCompaction
@@ -37,6 +37,6 @@ func (c *compactions) TrySchedule() (bool, pebble.CompactionGrantHandle) {
 func (c *compactions) begin() {
 	c.open.Store(true)
 	if granted, handle := c.TrySchedule(); granted && !c.db.Schedule(handle) {
-		handle.Done() // looks again: one that came meanwhile was refused
+		handle.Done() // Pebble looks again: a compaction that it asked for meanwhile was refused
 	}
 }

@@ -156,7 +156,7 @@ func TestRecoveryRefusesAnyFlippedByteOfABlock(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	// Nor is a damaged block put back under a new checksum.
+	// A damaged block is not put back under a new checksum.
 	wantError(t, s.Write([]*Batch{write(g, 9, 11, 1)}), ErrDamaged, "its checksum is wrong")
 }
 

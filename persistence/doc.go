@@ -35,8 +35,8 @@
 //
 // # Files beside Pebble's
 //
-// SEQUENCE is the side file. SPARE is filled with zeros, for the next write-ahead log to begin in; SPARE.new will be it. USED was a
-// log. Without SEQUENCE a directory is refused; the others may be removed while the node is stopped.
+// SEQUENCE is the side file. SPARE is filled with zeros, and the next write-ahead log begins in it; SPARE.new becomes SPARE when it is
+// full. USED was a log. Without SEQUENCE a directory is refused; the others may be removed while the node is stopped.
 //
 // # A failing disk
 //

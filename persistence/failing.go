@@ -268,7 +268,7 @@ func (w *fencedFile) SyncTo(length int64) (bool, error) {
 	return full, nil
 }
 
-// Preallocate is advice that some file systems refuse; Pebble ignores the error. The write that follows tells.
+// Preallocate is advice that some file systems refuse; Pebble ignores the error. If the disk failed, the next write fails.
 func (w *fencedFile) Preallocate(offset, length int64) error {
 	w.fence.enter()
 	err := w.File.Preallocate(offset, length)

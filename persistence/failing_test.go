@@ -35,8 +35,8 @@ func newDisk(mem *vfs.MemFS) *disk {
 
 func (d *disk) inject(f func(errorfs.Op) error) { d.fault.Store(&f) }
 
-// crashing can be cloned while it is in use. These two of its calls take the lock that a clone waits for twice: a clone that begins
-// in between, and the call, would wait for each other.
+// crashing can be cloned while it is in use. Lock and ReuseForWrite take MemFS's lock twice: without mu, a clone that begins in between
+// and the call would wait for each other.
 type crashing struct {
 	*vfs.MemFS
 	mu sync.Mutex

@@ -87,7 +87,7 @@ func TestNoMutatingCallPassesABrokenFence(t *testing.T) {
 	}
 }
 
-// The first failure is the one that is told, once.
+// The first failure is reported, once.
 func TestTheFirstFailureIsReported(t *testing.T) {
 	f := newFence(vfs.NewMem())
 	var told []error

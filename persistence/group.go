@@ -10,7 +10,7 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// groupState is what the Store knows of a group's log, as of what it put into commits so far.
+// groupState is what the Store knows of a group's log after all that it put into commits so far.
 type groupState struct {
 	known           bool // the rest was read from the database
 	compacted, last uint64

@@ -69,7 +69,7 @@ func (m groupModel) apply(b *Batch) groupModel {
 	return m
 }
 
-// differs says how what the store holds differs from the model, or nothing.
+// differs says how the store differs from the model, or nothing.
 func (m groupModel) differs(found Recovered, read []messages.EncodedEntry) string {
 	switch {
 	case found.Compacted != m.compacted || found.CompactedTerm != m.cutTerm:

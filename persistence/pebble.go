@@ -44,7 +44,7 @@ func (s *Store) pebbleOptions(fs vfs.FS) *pebble.Options {
 	o.Experimental.SpanPolicyFunc = pebble.MakeStaticSpanPolicyFunc(bytes.Compare,
 		pebble.KeyRange{Start: []byte{regionLogs}, End: []byte{regionLogs + 1}}, pebble.SpanPolicy{})
 	for level := range o.TargetFileSizes {
-		o.TargetFileSizes[level] = 2 * int64(s.memTable) // of a flush, one table: several would be merged
+		o.TargetFileSizes[level] = 2 * int64(s.memTable) // a flush makes one table: several would be merged
 	}
 	o.Experimental.CompactionScheduler = s.compactions
 	o.Experimental.FileCacheShards = 1

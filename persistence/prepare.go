@@ -9,8 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// prepared lets a new write-ahead log begin in a file that has its blocks: in the spare one, which PrepareLog has filled with zeros
-// while nobody waited, or else in one that is filled first. A sync within such a file is a third shorter than one at its growing
+// prepared lets a new write-ahead log begin in a file that has its blocks: in the spare file, which PrepareLog filled with zeros while
+// nobody waited, or in a new file that is filled first. A sync within such a file is a third shorter than one at its growing
 // end, more when several files are synced at a time. Pebble uses the files again and again: after each start it makes seven or so,
 // as they are needed, 90 to 150 MiB with the default memtables.
 type prepared struct {
@@ -23,15 +23,15 @@ const (
 	walCategory = "pebble-wal"
 
 	spareName = "SPARE"
-	// fillingName is the spare file's until it is full: no log may begin in a file that is still written to.
+	// fillingName is the name of the spare file until it is full: no log may begin in a file that is still written to.
 	fillingName = "SPARE.new"
-	// usedName is a log's that is needed no more.
+	// usedName is the name of a log that is not needed any more.
 	usedName = "USED"
 
 	fillBytes = 256 << 10
 	fillShare = 10 // PrepareLog takes a tenth of the disk's time
 	fillPause = 200 * time.Millisecond
-	// fillSpare is how many times its size must be free for a spare file: nobody needs it when the disk is nearly full.
+	// fillSpare times its size must be free for a spare file to be made: nobody needs it when the disk is nearly full.
 	fillSpare = 8
 )
 
@@ -65,7 +65,7 @@ func (p prepared) fill(name string) error {
 	return errors.Join(err, file.Close())
 }
 
-// Remove leaves it to PrepareLog to give a log's blocks back, which holds up syncs, those of a start above all.
+// Remove leaves a log to PrepareLog: giving its blocks back holds up syncs, those of a start above all.
 func (p prepared) Remove(name string) error {
 	if filepath.Ext(name) == ".log" {
 		return p.Rename(name, p.PathJoin(p.PathDir(name), usedName))
@@ -125,7 +125,7 @@ func (s *Store) fillSlowly(file vfs.File, size int) error {
 	return nil
 }
 
-// logBytes is how far new logs are filled on the file system; 0: not at all.
+// logBytes is how many bytes of a new log are filled on the file system; 0: none.
 func logBytes(fs vfs.FS) int {
 	for ; fs != nil; fs = fs.Unwrap() {
 		if p, ok := fs.(prepared); ok {

@@ -11,7 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// What a node stores is its owner's alone.
+// Only the owner of a node's files may read them.
 const (
 	privateDir  fs.FileMode = 0o700
 	privateFile fs.FileMode = 0o600
@@ -22,10 +22,10 @@ type private struct{ vfs.FS }
 
 func (p private) Unwrap() vfs.FS { return p.FS }
 
-// ours are the names of files that a store makes: whatever else is in a directory that was named by mistake is left alone.
+// ours matches the names of files that a store makes. Other files are left alone: the directory may have been named by mistake.
 var ours = regexp.MustCompile(`^(\d{6,}\.(log|sst|blob|dbtmp)|(MANIFEST|OPTIONS)-\d+|LOCK|CURRENT.*|marker\..+|SEQUENCE|SPARE(\.new)?|USED)$`)
 
-// MkdirAll also shuts the store's files that are in the directory: an older troupe left them open.
+// MkdirAll also makes the store's files in the directory private: an older troupe let everybody read them.
 func (p private) MkdirAll(dir string, _ fs.FileMode) error {
 	if err := p.FS.MkdirAll(dir, privateDir); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (p private) MkdirAll(dir string, _ fs.FileMode) error {
 			continue
 		}
 		if info, err := file.Info(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&^privateFile != 0 {
-			_ = os.Chmod(filepath.Join(dir, file.Name()), privateFile) // another owner's are his to shut
+			_ = os.Chmod(filepath.Join(dir, file.Name()), privateFile) // fails for another owner's files
 		}
 	}
 	return err

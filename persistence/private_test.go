@@ -37,7 +37,7 @@ func TestOnlyTheOwnerReads(t *testing.T) {
 	}
 }
 
-// A directory that exists keeps its mode; what an older troupe left in it is shut.
+// A directory that exists keeps its mode; the files that an older troupe left in it become private.
 func TestDirectoryOfTheOperator(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {

@@ -10,10 +10,10 @@ import (
 )
 
 // Read returns the entries [lo, hi), fewer when the log ends earlier or when they would exceed maxBytes of encoded
-// entries; one entry is returned in any case. prevTerm is the term of entry lo-1: that of the cut at the cut, 0 at index
-// 0. All come from one view, which may be ahead of what is durable. With lo == hi only prevTerm is looked up.
+// entries; one entry is returned in any case. prevTerm is the term of entry lo-1, which may be the last one that was cut; it is 0
+// for index 0. All come from one view, which may be ahead of what is durable. With lo == hi only prevTerm is looked up.
 //
-// The entries are the caller's, and immutable. ErrCompacted: entry lo is cut. ErrMissing: the log ends before lo, or
+// The entries belong to the caller, and must not be changed. ErrCompacted: entry lo is cut. ErrMissing: the log ends before lo, or
 // before lo-1 when lo == hi. Read runs beside Commit and goes on working after a failure of the disk.
 func (s *Store) Read(group GroupID, lo, hi uint64, maxBytes int) (prevTerm uint64, entries []messages.EncodedEntry, err error) {
 	if err := s.beginRead(); err != nil {

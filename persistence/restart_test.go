@@ -106,7 +106,7 @@ func die(t *testing.T, s *Store) {
 }
 
 // What a restart waits for: two tables, the manifest and the names of all three; the new log's name; Pebble's options and their name.
-// It fills no log, and leaves alone what can be compacted.
+// It fills no log, and compacts nothing.
 func TestWhatARestartWaitsFor(t *testing.T) {
 	for name, end := range map[string]func(*testing.T, *Store){
 		"stopped": func(t *testing.T, s *Store) { mustClose(t, s) },
@@ -168,7 +168,7 @@ func TestPrepareLog(t *testing.T) {
 	}
 }
 
-// Close does not wait until a log is filled, and is not overtaken by it.
+// Close does not wait until a log is filled, and nothing is filled after it.
 func TestCloseEndsPrepareLog(t *testing.T) {
 	mem := vfs.NewMem()
 	fs := prepared{mem, fillBytes}
@@ -186,7 +186,7 @@ func TestCloseEndsPrepareLog(t *testing.T) {
 	mustClose(t, mustOpen(t, fs))
 }
 
-// A disk that fails while a log is prepared has failed.
+// A disk that fails while a log is prepared is reported like any other.
 func TestTheDiskFailsWhileALogIsPrepared(t *testing.T) {
 	d := newDisk(vfs.NewMem())
 	o := memOptions(prepared{d, fillBytes})
@@ -202,7 +202,7 @@ func TestTheDiskFailsWhileALogIsPrepared(t *testing.T) {
 	within(t, "Close", func() { wantError(t, s.Close(), ErrFailed) })
 }
 
-// What waits to be compacted is, once the store is open.
+// What waits to be compacted is compacted once the store is open.
 func TestCompactionsBeginAfterOpen(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	s := mustOpen(t, mem)

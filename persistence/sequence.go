@@ -127,8 +127,8 @@ func readSide(fs vfs.FS, dir string) (side, error) {
 	return found, nil
 }
 
-// openSequence opens the side file for writing. The slot with the highest number may not be fsynced yet: it must be before the
-// other one is overwritten, by aside.
+// openSequence opens the side file for writing. The slot with the highest number may not be fsynced yet: aside fsyncs it before
+// the other one is overwritten.
 func openSequence(fs vfs.FS, dir string, storeID uint64, slot int64) (*sequence, error) {
 	file, err := fs.OpenReadWrite(fs.PathJoin(dir, sequenceName), vfs.WriteCategoryUnspecified)
 	if err != nil {

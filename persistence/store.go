@@ -101,8 +101,8 @@ func newStore(dir string, o Options) *Store {
 		o.MemTableSize = memTableSize(o.NodeID)
 	}
 	if o.FS == nil {
-		o.FS = &paced{FS: prepared{private{vfs.Default}, o.MemTableSize + o.MemTableSize/10}} // as much as a log grows to
-		// The lock of a process is held by name.
+		o.FS = &paced{FS: prepared{private{vfs.Default}, o.MemTableSize + o.MemTableSize/10}} // a log grows to so many bytes
+		// Pebble knows the locks of this process by name.
 		if absolute, err := filepath.Abs(dir); err == nil {
 			dir = absolute
 		}
@@ -133,7 +133,7 @@ func (s *Store) failed(err error) {
 	}
 }
 
-// orFail runs work, which never returns when the disk fails, and returns its error or the failure.
+// orFail runs work and returns its error. When the disk fails work never returns, and orFail returns the failure.
 func (s *Store) orFail(work func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- work() }()
