@@ -1,4 +1,4 @@
-// Command counter is a Proto.Actor application with a replicated counter. Its three nodes share a process only to be short.
+// Command counter is a Proto.Actor application with a replicated counter. Its three nodes share a process to keep the program short.
 package main
 
 import (

@@ -21,7 +21,7 @@ import (
 var members = must(cluster.ParseMembers("n1=127.0.0.1:18481,n2=127.0.0.1:18482,n3=127.0.0.1:18483"))
 var endpoints = []string{"127.0.0.1:18491", "127.0.0.1:18492", "127.0.0.1:18493"}
 
-// node is what each of the three processes does, until its standard input ends: so none outlives the program that started it.
+// node is what each of the three processes does. It ends with its standard input, so none outlives the program that started it.
 func node(i int, dir string) {
 	ctx, m := context.Background(), members[i]
 	n := must(cluster.Start(ctx, cluster.Config{
@@ -65,7 +65,7 @@ func main() {
 
 func write(ctx context.Context, c *client.Client, key, value string) {
 	version, err := c.Put(ctx, key, []byte(value))
-	for errors.Is(err, client.ErrOutcomeUnknown) { // the leader died with it; to write the same again does no harm here
+	for errors.Is(err, client.ErrOutcomeUnknown) { // the leader died with it; writing the same again does no harm here
 		version, err = c.Put(ctx, key, []byte(value))
 	}
 	fmt.Printf("wrote %s, version %d\n", key, must(version, err))
