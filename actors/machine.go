@@ -10,22 +10,18 @@ import (
 	"github.com/troupe-raft/troupe/persistence"
 )
 
-// machine is the actor around the StateMachine: it applies, answers queries, and answers the callers of what it applied. From
-// apply on, a caller's answer is its to give.
+// machine is the actor around the StateMachine: it keeps mail, order and callers. From apply on, it is the machine that answers a
+// caller.
 type machine struct {
-	sm      StateMachine
-	door    *Door
-	store   *persistence.Store
-	number  persistence.GroupID
-	limits  Limits
-	applied uint64
+	interpreter
+	door   *Door
+	store  *persistence.Store
+	number persistence.GroupID
+	limits Limits
 
 	// waiters are those of the apply at work; reads wait until their index is applied.
 	waiters []waiter
 	reads   []*lookup
-
-	// Reused from batch to batch.
-	entries []Entry
 }
 
 // replay continues an apply that reads its entries from the store.
@@ -94,30 +90,9 @@ func (m *machine) replay(ctx actor.Context, last uint64) {
 }
 
 func (m *machine) apply(first uint64, entries []messages.EncodedEntry) {
-	if first != m.applied+1 {
-		panic(fmt.Errorf("entry %d follows %d: every index is applied once, in order", first, m.applied))
-	}
-	commands := m.entries[:0]
-	for i, encoded := range entries {
-		entry, err := messages.DecodeEntry(encoded)
-		if err != nil {
-			panic(fmt.Errorf("entry %d: %w", first+uint64(i), err))
-		}
-		if entry.Kind == messages.Entry_KIND_COMMAND {
-			commands = append(commands, Entry{Index: first + uint64(i), Command: entry.Data})
-		}
-	}
-	m.entries = commands
-	var results []Result
-	if len(commands) > 0 {
-		results = m.sm.Apply(commands)
-	}
-	if len(results) != len(commands) {
-		panic(fmt.Errorf("the state machine gave %d results for %d commands", len(results), len(commands)))
-	}
-	m.applied = first + uint64(len(entries)) - 1
+	commands, results := m.interpreter.apply(first, entries)
 	m.answer(commands, results)
-	clear(commands)
+	clear(commands) // they may be large
 }
 
 // answer tells the callers of the commands just applied. Both lists are in log order.

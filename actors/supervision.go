@@ -41,3 +41,35 @@ func withStack() {
 		panic(stacked(reason))
 	}
 }
+
+// HandleFailure supervises the server's children. A machine that panicked takes its group down on this node, and not its
+// neighbours; a replicator owns nothing durable and starts over.
+func (s *server) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, failures *actor.RestartStatistics, reason, _ any) {
+	if child.Id != s.machine.Id {
+		s.superviseReplicator(supervisor, child, failures, reason)
+		return
+	}
+	p := stacked(reason)
+	s.c.Logger.Error("the state machine panicked", "reason", p.reason, "stack", p.stack)
+	err := fmt.Errorf("%w: the state machine panicked: %v", ErrGroupFailed, p.reason)
+	s.door.close(err) // not even stale reads can be answered
+	s.dropHanded()
+	supervisor.StopChildren(child)
+	if s.role.kind() != Failed {
+		s.fail(err)
+		s.publish()
+	}
+}
+
+// superviseReplicator gives up a replicator that panics again and again: its follower hears nothing more of this leadership.
+func (s *server) superviseReplicator(supervisor actor.Supervisor, child *actor.PID, failures *actor.RestartStatistics, reason any) {
+	const enough = 10
+	p := stacked(reason)
+	s.c.Logger.Error("a replicator panicked", "actor", child.Id, "reason", p.reason, "stack", p.stack)
+	failures.Fail()
+	if failures.FailureCount() > enough {
+		supervisor.StopChildren(child)
+		return
+	}
+	supervisor.RestartChildren(child)
+}
