@@ -16,13 +16,8 @@ func (s *state) appendEntries(m *messages.AppendEntries) (reply *messages.Append
 	if m.Header.Term < s.currentTerm {
 		return reply, 0, nil
 	}
-	if err := checkEntries(m); err != nil {
+	if err := s.checkEntries(m); err != nil {
 		return nil, 0, err
-	}
-	if m.PrevLogIndex == 0 && len(m.Entries) > 0 {
-		if err := s.foundedByOthers(m.Entries[0]); err != nil {
-			return nil, 0, err
-		}
 	}
 	// What is committed here is in the leader's log too (Leader Completeness, section 5.4): a late message changes nothing in it.
 	prev, entries := m.PrevLogIndex, m.Entries
@@ -64,8 +59,8 @@ func (s *state) store(prev uint64, entries []messages.EncodedEntry) error {
 		}
 		// 4. Append any new entries not already in the log.
 		s.appendEncoded(entry.Term, encoded)
-		if index == 1 {
-			s.adoptFounding(entry)
+		if err := s.amend(index, entry); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -74,22 +69,28 @@ func (s *state) store(prev uint64, entries []messages.EncodedEntry) error {
 var errTermsFall = errors.New("the terms of the entries fall")
 
 // checkEntries looks at everything in the message before anything is changed by it.
-func checkEntries(m *messages.AppendEntries) error {
+func (s *state) checkEntries(m *messages.AppendEntries) error {
 	term := m.PrevLogTerm
 	if m.PrevLogIndex > maxIndex-uint64(len(m.Entries)) {
 		return fmt.Errorf("the index %d is too high", m.PrevLogIndex)
 	}
-	for _, encoded := range m.Entries {
+	for i, encoded := range m.Entries {
 		entry, err := messages.DecodeEntry(encoded)
 		switch {
 		case err != nil:
 			return err
 		case entry.Term < term || entry.Term == 0 || entry.Term > m.Header.Term:
 			return errTermsFall
-		case messages.Entry_Kind_name[int32(entry.Kind)] == "":
-			return fmt.Errorf("entries of kind %d are unknown to this version", entry.Kind)
 		}
 		term = entry.Term
+		index := m.PrevLogIndex + 1 + uint64(i)
+		amended, err := charter{}.amended(index, entry, s.level)
+		if err == nil && index == 1 {
+			err = s.foundedByOthers(amended.configuration)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if term > m.Header.Term {
 		return errTermsFall

@@ -36,14 +36,7 @@ func (s *server) boundedBatch(first, last uint64) uint64 {
 func (s *server) applied(index uint64) {
 	s.handed = nil
 	s.lastApplied = index
-	switch r := s.role.(type) {
-	case *follower:
-		if r.leader != "" {
-			r.pace.measure(r.pace.commit, index, s.c.Clock.Now(), s.c.Timing.Election)
-		}
-	case *leader:
-		r.measure(s)
-	}
+	s.role.applied(s)
 }
 
 // takeWaiters gives up the callers of all entries up to index: the machine answers them.

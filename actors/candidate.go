@@ -7,7 +7,8 @@ type candidate struct {
 	// campaign: currentTerm was raised, and votes are asked for. Otherwise pre-votes are.
 	campaign bool
 	round    uint64
-	votes    map[string]bool
+	votes    map[string]bool // false: denied
+	active
 }
 
 func (c *candidate) kind() Role { return Candidate }
@@ -23,10 +24,8 @@ func (c *candidate) enter(s *server) {
 		c.stand(s)
 		return
 	}
-	c.count(s, s.id)
-	if s.role == c {
-		c.ask(s)
-	}
+	c.count(s, s.id, true)
+	c.ask(s)
 }
 
 // stand obeys: on conversion to candidate, start election: increment currentTerm, vote for self, reset election timer, send
@@ -36,7 +35,7 @@ func (c *candidate) stand(s *server) {
 	s.vote(s.id)
 	s.outbox.hold(func() {
 		if s.role == c {
-			c.count(s, s.id)
+			c.count(s, s.id, true)
 			c.ask(s)
 		}
 	})
@@ -46,18 +45,20 @@ func (c *candidate) ask(s *server) {
 	if s.role != c {
 		return
 	}
-	for i, p := range s.peers.all {
-		if i != s.members.self {
+	for _, p := range s.peers.all {
+		if s.configuration().votes(p.ID) {
 			s.send(p.pid, s.candidacy(p.ID, !c.campaign, c.round))
 		}
 	}
 }
 
 // count: if votes received from majority of servers, become leader (section 5.2); after a majority of pre-votes, stand.
-func (c *candidate) count(s *server, voter string) {
-	c.votes[voter] = true
-	switch {
-	case len(c.votes) < s.electorate():
+func (c *candidate) count(s *server, voter string, granted bool) {
+	c.votes[voter] = c.votes[voter] || granted
+	switch electorate := s.electorate(); {
+	case electorate.Lost(c.votes):
+		s.c.Logger.Debug("the election is lost", "term", s.currentTerm, "campaign", c.campaign)
+	case !electorate.Won(c.votes):
 	case c.campaign:
 		s.become(&leader{})
 	default:
@@ -67,8 +68,8 @@ func (c *candidate) count(s *server, voter string) {
 
 func (c *candidate) voteReply(s *server, m *messages.RequestVoteReply) {
 	current := m.Round == c.round && m.PreVote == !c.campaign && (m.PreVote || m.Header.Term == s.currentTerm)
-	if m.Granted && current && (m.PreVote || s.counts(m.Header.From)) {
-		c.count(s, m.Header.From)
+	if current && (m.PreVote || s.counts(m.Header.From)) {
+		c.count(s, m.Header.From, m.Granted)
 	}
 }
 
@@ -87,11 +88,5 @@ func (c *candidate) timeout(s *server) {
 	s.become(&candidate{})
 }
 
-func (c *candidate) callers(s *server, proposals []proposal, queries []query) {
-	s.door.refuse(proposals, queries, s.notLeader())
-}
-
-func (c *candidate) leave(*server)            {}
-func (c *candidate) hearsLeader(*server) bool { return false }
-func (c *candidate) synced(*server)           {}
-func (c *candidate) mail(*server, any)        {} // of a leadership that is over
+// describe: no leader is known.
+func (c *candidate) describe(s *server, status *Status) { status.Unready = s.noLeader() }

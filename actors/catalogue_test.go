@@ -56,7 +56,7 @@ func leaderStage(t *testing.T, limits Limits) (*stage, map[string]*replicator) {
 	replicators := map[string]*replicator{}
 	s.server.c.Props = append(s.server.c.Props, actor.WithOnInit(func(ctx actor.Context) {
 		if r, ok := ctx.Actor().(*replicator); ok {
-			replicators[r.to.ID] = r
+			replicators[r.to] = r
 		}
 	}))
 	s.lead(t)
@@ -253,12 +253,13 @@ func TestADamagedMessageChangesNothing(t *testing.T) {
 	candidate.run(t, "wait 1s")
 	leads, replicators := leaderStage(t, Limits{})
 	header := func(term uint64) *messages.Header {
-		return &messages.Header{ClusterId: 0, Group: "g", From: "n2", To: "n1", StoreId: 12, Term: term}
+		return &messages.Header{ClusterId: 0, Group: "g", From: "n2", To: "n1", StoreId: 12, Term: term, Level: messages.Level}
 	}
 	entries := [][]byte{messages.EncodeEntry(3, messages.Entry_KIND_COMMAND, []byte("abc")), messages.EncodeEntry(3, messages.Entry_KIND_NOOP, nil)}
 	replicatorOf := func(s *stage) *actor.PID { return s.replicators["n2"] }
 	server := func(s *stage) *actor.PID { return s.door.PID() }
 	const dropped = `log: WARN msg="a damaged message is dropped"`
+	const old = `log: WARN msg="a member runs an old build of troupe, from before the first release, and is ignored: start a newer one there"`
 	for _, c := range []struct {
 		s  *stage
 		to func(*stage) *actor.PID
@@ -279,9 +280,9 @@ func TestADamagedMessageChangesNothing(t *testing.T) {
 		drops := func(what string, m rpc) {
 			t.Helper()
 			c.s.system.Root.RequestWithCustomSender(c.to(c.s), m, actor.NewPID("n2:1", "raft/g/replicator"))
-			said := strings.ReplaceAll(c.s.takeSaid(), dropped, "")
+			said := strings.NewReplacer(dropped, "", old, "").Replace(c.s.takeSaid())
 			after := replicators["n2"]
-			if strings.TrimSpace(said) != "" || after.nextIndex != before.nextIndex || after.matchIndex != before.matchIndex || after.answered != before.answered || after.streaming != before.streaming {
+			if strings.TrimSpace(said) != "" || after.nextIndex != before.nextIndex || after.matchIndex != before.matchIndex || after.answered != before.answered || after.mode != before.mode {
 				t.Fatalf("%T, %s: %s", c.m, what, said)
 			}
 		}

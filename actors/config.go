@@ -8,15 +8,18 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/persistence"
 )
 
-// Member is one voter of a group.
+// Member is one node of a group.
 type Member struct {
 	// ID is the node's id.
 	ID string
 	// Address is the node's address in Proto.Actor: where peers reach it, host:port.
 	Address string
+	// StoreID is the id of the node's data directory; 0: not known yet.
+	StoreID uint64
 }
 
 // Config is all that a server is given. Zero values of Timing and Limits mean their defaults.
@@ -24,8 +27,14 @@ type Config struct {
 	// Group names the group; the server's actor is "raft/<Group>" on every member.
 	Group string
 	// ID is this node's id: one of Members.
-	ID      string
+	ID string
+	// Members are those that the group is founded by. Later its log says who is in it.
 	Members []Member
+	// Reconfigured, if set, is told the configuration in force: by Start, and from the server's mailbox when it changes. It must not
+	// block.
+	Reconfigured func(*Configuration)
+	// Level is the newest feature level that this server says to know; 0: this build's. Tests run mixed versions with it.
+	Level uint32
 	// ClientAddress is where clients reach this node; followers learn it while it leads.
 	ClientAddress string
 	Machine       StateMachine
@@ -111,6 +120,7 @@ func (c *Config) Validate() error {
 	if err := c.Limits.Validate(); err != nil {
 		return err
 	}
+	orDefault(&c.Level, messages.Level)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -65,7 +65,7 @@ func (d *Door) PID() *actor.PID { return d.pid }
 // Status is as of the last message that the server handled.
 func (d *Door) Status() Status { return d.board.status() }
 
-// Changed is closed when the status changes from now on, but for its indexes.
+// Changed is closed at the next change of the status. Changes of its indexes do not count.
 func (d *Door) Changed() <-chan struct{} { return d.board.change() }
 
 // Propose asks for a command to be replicated and applied. The command must not change until the caller has its answer.
@@ -105,7 +105,7 @@ func (d *Door) QueryStale(q []byte, caller Caller) {
 	d.look(&lookup{queries: []query{{q, caller}}})
 }
 
-// look hands reads to the machine, whose they are from now on.
+// look hands reads to the machine, which answers them from now on.
 func (d *Door) look(l *lookup) {
 	d.mu.Lock()
 	err, open := d.closed, d.open

@@ -3,13 +3,14 @@ package actors
 import (
 	"time"
 
-	"github.com/asynkron/protoactor-go/actor"
-
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// failed is the role of a server whose disk or state machine failed: it promises nothing, and says why to all that ask.
-type failed struct{ err error }
+// failed is the role of a server after its disk or its state machine failed: it promises nothing, and says why to all that ask.
+type failed struct {
+	err error
+	active
+}
 
 func (f *failed) kind() Role { return Failed }
 
@@ -24,12 +25,10 @@ func (f *failed) enter(s *server) {
 // receive stands for all of the server's handling: no rule of the paper applies any more.
 func (f *failed) receive(s *server, m any) {
 	switch m := m.(type) {
-	case *actor.Stopping:
-		s.stop()
 	case bell:
 		s.answerDoor()
 	case *messages.AppendEntries:
-		if m.Intact() && s.admits(m.Header) {
+		if s.intact(m) {
 			s.send(s.ctx.Sender(), &messages.AppendEntriesReply{Header: replyHeader(s, m.Header), Error: f.err.Error()})
 		}
 	}
@@ -46,10 +45,6 @@ func (f *failed) callers(s *server, proposals []proposal, queries []query) {
 	s.door.refuse(proposals, queries, f.err)
 }
 
-func (f *failed) leave(*server)                                  {}
-func (f *failed) hearsLeader(*server) bool                       { return false }
-func (f *failed) voteReply(*server, *messages.RequestVoteReply)  {}
+func (f *failed) describe(_ *server, status *Status)             { status.Err, status.Unready = f.err, f.err }
 func (f *failed) appendEntries(*server, *messages.AppendEntries) {}
 func (f *failed) timeout(*server)                                {}
-func (f *failed) synced(*server)                                 {}
-func (f *failed) mail(*server, any)                              {}

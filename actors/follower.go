@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -15,7 +16,10 @@ type follower struct {
 	heard         time.Time
 	ack           acknowledgement
 	pace          pace
-	dropped       string // why the last damaged message was dropped, to log it once
+	dropped       string // why the last message was dropped, to log it once
+	// tooOld: the leader's entries are of a newer version.
+	tooOld error
+	active
 }
 
 // acknowledgement is what the follower owes its leader: a claim of what is durable, each time that more is.
@@ -32,13 +36,12 @@ func (f *follower) kind() Role { return Follower }
 
 // enter leaves the election timer as it is: a candidate that is refused must not hold up the others by raising their terms.
 func (f *follower) enter(*server) {}
-func (f *follower) leave(*server) {}
+
+func (f *follower) leaderID(*server) string { return f.leader }
 
 func (f *follower) hearsLeader(s *server) bool {
 	return f.leader != "" && s.c.Clock.Now().Sub(f.heard) < s.c.Timing.Election
 }
-
-func (f *follower) voteReply(*server, *messages.RequestVoteReply) {} // of a candidacy that is over
 
 func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 	if s.refuseStale(m) {
@@ -53,19 +56,38 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 	}
 	reply, verified, err := s.state.appendEntries(m)
 	if err != nil {
-		if why := err.Error(); why != f.dropped {
-			s.c.Logger.Warn("a damaged message is dropped", "from", m.Header.From, "err", err)
-			f.dropped = why
-		}
+		f.drop(s, m, err)
 		return
 	}
-	f.leader, f.heard = m.Header.From, s.c.Clock.Now()
+	f.hear(s, m)
 	if len(m.Entries) == 0 {
 		f.clientAddress = m.ClientAddress
+	} else {
+		f.tooOld = nil
 	}
 	f.pace.measure(m.LeaderCommit, s.lastApplied, f.heard, s.c.Timing.Election)
-	s.resetElectionTimer()
 	f.acknowledge(s, reply, verified)
+}
+
+// hear takes note that the leader is alive.
+func (f *follower) hear(s *server, m *messages.AppendEntries) {
+	f.leader, f.heard = m.Header.From, s.c.Clock.Now()
+	s.resetElectionTimer()
+}
+
+// drop tells the log why a message is not taken. What only a newer version can take, the leader is told of.
+func (f *follower) drop(s *server, m *messages.AppendEntries, err error) {
+	what, tooOld := "a damaged message is dropped", TooOldError{}
+	if errors.As(err, &tooOld) {
+		what = "what the leader sends is refused"
+		f.tooOld = tooOld
+		f.hear(s, m)
+		s.send(s.ctx.Sender(), &messages.AppendEntriesReply{Header: s.header(m.Header.From), Error: err.Error()})
+	}
+	if why := err.Error(); why != f.dropped {
+		s.c.Logger.Warn(what, "from", m.Header.From, "err", err)
+		f.dropped = why
+	}
 }
 
 // overrun says whether far more waits for the disk than any leader that keeps to its window may send.
@@ -98,8 +120,31 @@ func (f *follower) synced(s *server) {
 	s.send(a.to, &messages.AppendEntriesReply{Header: s.header(a.leader), Success: true, MatchIndex: match, Round: a.round})
 }
 
-func (f *follower) callers(s *server, proposals []proposal, queries []query) {
-	s.door.refuse(proposals, queries, s.notLeader())
+// applied measures how far this server is behind what its leader has committed.
+func (f *follower) applied(s *server) {
+	if f.leader != "" {
+		f.pace.measure(f.pace.commit, s.lastApplied, s.c.Clock.Now(), s.c.Timing.Election)
+	}
+}
+
+func (f *follower) describe(s *server, status *Status) {
+	status.ClientAddress = f.clientAddress
+	switch {
+	case f.tooOld != nil:
+		status.Unready = f.tooOld
+	case f.leader != "":
+		status.Unready = f.pace.unready()
+	default:
+		status.Unready = s.noLeader()
+	}
+}
+
+// notLeader names the leader, if one is known.
+func (f *follower) notLeader(s *server) error {
+	if f.leader == "" {
+		return f.active.notLeader(s)
+	}
+	return &NotLeaderError{LeaderID: f.leader, ClientAddress: f.clientAddress}
 }
 
 // timeout: if election timeout elapses without receiving AppendEntries RPC from current leader or granting vote to candidate,
@@ -107,7 +152,11 @@ func (f *follower) callers(s *server, proposals []proposal, queries []query) {
 func (f *follower) timeout(s *server) { s.become(&candidate{}) }
 
 func (f *follower) mail(s *server, m any) {
-	if lost, ok := m.(*connectionLost); ok && f.leader != "" && s.peers.of(f.leader).Address == lost.address {
+	lost, ok := m.(*connectionLost)
+	if !ok || f.leader == "" {
+		return
+	}
+	if p := s.peers.at(lost.address); p != nil && p.ID == f.leader {
 		// Never more than a hint: a leader that lives is heard again before a majority has the same suspicion.
 		f.leader, f.clientAddress = "", ""
 		s.setAlarm(time.Duration(s.rng.Int64N(int64(s.c.Timing.Heartbeat))))

@@ -45,8 +45,9 @@ func (i *interpreter) interpret(index uint64, encoded messages.EncodedEntry) {
 	switch entry.Kind {
 	case messages.Entry_KIND_COMMAND:
 		i.commands = append(i.commands, Entry{Index: index, Command: entry.Data})
-	case messages.Entry_KIND_NOOP, messages.Entry_KIND_FOUNDING: // the server's
+	case messages.Entry_KIND_NOOP, messages.Entry_KIND_FOUNDING, messages.Entry_KIND_LEVEL: // the server's
 	default:
-		panic(fmt.Errorf("entry %d is of the unknown kind %d: start a newer troupe", index, entry.Kind))
+		panic(fmt.Errorf("entry %d is of the unknown kind %d, and this troupe knows feature levels up to %d: start a newer troupe",
+			index, entry.Kind, messages.Level))
 	}
 }

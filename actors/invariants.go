@@ -2,14 +2,13 @@ package actors
 
 import "fmt"
 
-// snapshot is what the deltas among the invariants compare with: the state after the previous message.
-type snapshot struct {
+// before is what the deltas among the invariants compare with: the state after the previous message.
+type before struct {
 	term           uint64
 	vote           string
 	commit         uint64
 	applied        uint64
 	role           role
-	matchIndex     []uint64
 	lastOfLeader   uint64
 	knownClusterID uint64
 }
@@ -37,37 +36,30 @@ func (s *server) checkInvariants() {
 		claim = max(claim, p.claim)
 	}
 	s.must(o.open == nil || o.open.first == 0 || o.open.first <= claim+1, "staged entries follow what is claimed")
-	if l, ok := s.role.(*leader); ok {
-		s.checkLeader(l)
-	}
+	s.must(s.charter().index <= s.log.last, "what is in force is in the log")
+	s.role.check(s)
 	s.remember()
 }
 
-func (s *server) checkLeader(l *leader) {
-	self := s.members.self
+func (l *leader) check(s *server) {
 	s.must(s.votedFor == s.id, "a leader voted for itself")
 	s.must(s.before.role != s.role || s.log.last >= s.before.lastOfLeader, "a leader never deletes entries (Leader Append-Only)")
-	s.must(l.matchIndex[self] <= s.outbox.durable, "a leader counts itself only with what is durable")
+	s.must(l.all.match(s.id) <= s.outbox.durable, "a leader counts itself only with what is durable")
 	s.must(l.sent <= s.log.last, "only what is in the log is sent")
-	for i, match := range l.matchIndex {
-		s.must(match <= s.log.last, "no follower matches beyond the leader's log")
-		if s.before.role == s.role {
-			s.must(match >= s.before.matchIndex[i], "matchIndex never falls within a leadership")
-		}
+	for _, p := range l.all {
+		s.must(p.match <= s.log.last, "no follower matches beyond the leader's log")
+		s.must(p.match >= p.matched, "matchIndex never falls within a leadership")
+		p.matched = p.match
 	}
 	if s.commitIndex >= l.firstOfTerm {
-		s.must(quorumIndex(l.matchIndex) >= s.commitIndex, "what a leader commits is durable on a majority")
+		s.must(s.configuration().Quorum().Committed(l.all.match) >= s.commitIndex, "what a leader commits is durable on a majority")
 	}
 }
 
 func (s *server) remember() {
-	b := &s.before
-	*b = snapshot{
+	s.before = before{
 		term: s.currentTerm, vote: s.votedFor, commit: s.commitIndex, applied: s.lastApplied, role: s.role,
-		matchIndex: b.matchIndex[:0], lastOfLeader: s.log.last, knownClusterID: s.clusterID,
-	}
-	if l, ok := s.role.(*leader); ok {
-		b.matchIndex = append(b.matchIndex, l.matchIndex...)
+		lastOfLeader: s.log.last, knownClusterID: s.clusterID,
 	}
 }
 

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -12,13 +11,8 @@ import (
 
 // leader replicates its log to its followers, one replicator each, and commits what a majority holds (section 5.3).
 type leader struct {
-	// Volatile state on leaders, reinitialized after election; in the order of the membership. nextIndex is the replicators'.
-	matchIndex []uint64
-	// rounds are the last ones answered by each server, heard is when.
-	rounds []uint64
-	heard  []time.Time
-
-	replicators []*actor.PID
+	// all are the members, this server included: volatile state on leaders, reinitialized after election.
+	all progresses
 	// round is the present one: what answers it was sent after it began.
 	round uint64
 	// sent is the last index given to the replicators.
@@ -27,26 +21,27 @@ type leader struct {
 	firstOfTerm uint64
 	reads       reads
 	pace        pace
+	active
 }
 
 func (l *leader) kind() Role { return Leader }
 
 func (l *leader) enter(s *server) {
-	n := len(s.members.voters)
-	l.matchIndex, l.rounds, l.heard = make([]uint64, n), make([]uint64, n), make([]time.Time, n)
-	now := s.c.Clock.Now()
-	for i := range l.heard {
-		l.heard[i] = now
-	}
 	l.sent = s.log.last
 	l.firstOfTerm = l.sent + 1
 	s.c.Logger.Info("leads", "term", s.currentTerm, "from", l.firstOfTerm)
 	l.begin(s)
-	for i := range s.members.voters {
-		if i != s.members.self {
-			l.replicators = append(l.replicators, l.spawnReplicator(s, i))
+	now := s.c.Clock.Now()
+	for _, m := range s.configuration().members {
+		p := &progress{id: m.ID, heard: now}
+		if m.ID == s.id {
+			p.level = s.level
+		} else {
+			p.replicator = l.spawnReplicator(s, s.peers.of(m.ID))
 		}
+		l.all = append(l.all, p)
 	}
+	l.raiseLevel(s) // a leader without followers hears nobody
 	s.setAlarm(s.c.Timing.Heartbeat)
 	l.beat(s, false)
 }
@@ -61,11 +56,10 @@ func (l *leader) begin(s *server) {
 	s.found(s.rng.Uint64())
 }
 
-func (l *leader) spawnReplicator(s *server, place int) *actor.PID {
-	to := s.members.voters[place]
+func (l *leader) spawnReplicator(s *server, to *peer) *actor.PID {
 	s.spawned++
 	first := replicator{
-		c: s.c, peer: place, to: to, target: s.peers.all[place].pid, header: s.header(to.ID), term: s.currentTerm, store: s.peers.all[place].store,
+		c: s.c, to: to.ID, target: to.pid, header: s.header(to.ID), term: s.currentTerm, storeID: to.storeID,
 		nextIndex: l.sent + 1, prevTerm: s.log.term(l.sent), last: l.sent, commit: s.commitIndex,
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { r := first; return &r }, s.c.Props...)
@@ -78,16 +72,37 @@ func (l *leader) spawnReplicator(s *server, place int) *actor.PID {
 
 // leave stops leading: nobody waits for what this leadership might still have done.
 func (l *leader) leave(s *server) {
-	for _, r := range l.replicators {
-		s.ctx.Stop(r)
+	for _, p := range l.all {
+		if p.replicator != nil {
+			s.ctx.Stop(p.replicator)
+		}
 	}
-	l.reads.refuse(s.door, s.notLeader())
+	l.refuse(s, l.notLeader(s))
 	s.dropWaiters(s.commitIndex, ErrOutcomeUnknown)
 	s.resetElectionTimer()
 }
 
-func (l *leader) hearsLeader(*server) bool                      { return true }
-func (l *leader) voteReply(*server, *messages.RequestVoteReply) {} // of a candidacy that is over
+func (l *leader) hearsLeader(*server) bool  { return true }
+func (l *leader) leaderID(s *server) string { return s.id }
+func (l *leader) members() progresses       { return l.all }
+func (l *leader) refuse(s *server, e error) { l.reads.refuse(s.door, e) }
+
+func (l *leader) describe(s *server, status *Status) {
+	status.ClientAddress = s.c.ClientAddress
+	status.Ready = s.commitIndex >= l.firstOfTerm
+	if status.Unready = l.pace.unready(); !status.Ready {
+		status.Unready = ErrNothingCommitted
+	}
+}
+
+// tell mails something to the replicators.
+func (l *leader) tell(s *server, m any) {
+	for _, p := range l.all {
+		if p.replicator != nil {
+			s.ctx.Send(p.replicator, m)
+		}
+	}
+}
 
 func (l *leader) appendEntries(s *server, m *messages.AppendEntries) {
 	if !s.refuseStale(m) {
@@ -105,8 +120,9 @@ func (l *leader) callers(s *server, proposals []proposal, queries []query) {
 	l.read(s)
 }
 
-// replicate gives the replicators what was appended since the last time.
-func (l *leader) replicate(s *server) {
+// flushed gives the replicators what was appended since the last time. It may leave before the leader's own sync (thesis 10.2.1): it
+// promises nothing about its disk.
+func (l *leader) flushed(s *server) {
 	if l.sent == s.log.last {
 		return
 	}
@@ -114,9 +130,7 @@ func (l *leader) replicate(s *server) {
 		prevIndex: l.sent, prevTerm: s.log.term(l.sent), entries: s.log.slice(l.sent+1, s.log.last), commit: s.commitIndex,
 	}
 	l.sent = s.log.last
-	for _, r := range l.replicators {
-		s.ctx.Send(r, m)
-	}
+	l.tell(s, m)
 }
 
 // timeout is the leader's heartbeat.
@@ -136,6 +150,8 @@ func (l *leader) timeout(s *server) {
 	}
 }
 
+func (l *leader) applied(s *server) { l.measure(s) }
+
 // measure notes how far the leader's own machine is behind. Before an entry of its term is committed it does not know that.
 func (l *leader) measure(s *server) {
 	if s.commitIndex >= l.firstOfTerm {
@@ -145,24 +161,17 @@ func (l *leader) measure(s *server) {
 
 // hearsMajority is check-quorum (section 6.2 of the thesis): a leader that was cut off must not go on as one.
 func (l *leader) hearsMajority(s *server, since time.Time) bool {
-	n := 1
-	for i := range l.heard {
-		if i != s.members.self && l.heard[i].After(since) {
-			n++
-		}
-	}
-	return n >= s.members.quorum()
+	l.all.of(s.id).heard = s.c.Clock.Now() // it hears itself
+	return s.configuration().Quorum().Heard(l.all.heardSince(since))
 }
 
 // beat begins a round and renews the replicators' permission to send heartbeats.
 func (l *leader) beat(s *server, now bool) {
 	l.round++
-	l.rounds[s.members.self] = l.round
+	l.all.of(s.id).round = l.round
 	until := s.c.Clock.Now().Add(s.c.Timing.Election)
 	m := &permit{round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""), until: until, now: now}
-	for _, r := range l.replicators {
-		s.ctx.Send(r, m)
-	}
+	l.tell(s, m)
 }
 
 func (l *leader) mail(s *server, m any) {
@@ -176,7 +185,7 @@ func (l *leader) mail(s *server, m any) {
 	case *connectionLost: // of a follower: its replicator finds out
 	case *connectionMade:
 		// A follower that was restarted knows no leader, and may lack entries.
-		if slices.ContainsFunc(s.members.voters, func(v Member) bool { return v.Address == m.address }) {
+		if s.peers.at(m.address) != nil {
 			l.beat(s, true)
 		}
 	}
@@ -186,24 +195,43 @@ func (l *leader) contact(s *server, m *contact) {
 	if !s.admits(m.header) || m.header.Term != s.currentTerm || !s.counts(m.header.From) {
 		return
 	}
-	if m.round > l.rounds[m.peer] {
-		l.rounds[m.peer], l.heard[m.peer] = m.round, s.c.Clock.Now()
+	p := l.all.of(m.header.From)
+	if p == nil {
+		return
+	}
+	if m.round > p.round {
+		p.round, p.heard = m.round, s.c.Clock.Now()
 		l.confirmReads(s)
 	}
-	if m.match > l.matchIndex[m.peer] && m.match <= s.log.last {
-		l.matchIndex[m.peer] = m.match
+	if m.match > p.match && m.match <= s.log.last {
+		p.match = m.match
 		l.advance(s)
+	}
+	if p.level = m.header.Level; p.level > s.charter().level {
+		l.raiseLevel(s)
+	}
+}
+
+// raiseLevel appends the group's next feature level when every member, learners included, knows it.
+func (l *leader) raiseLevel(s *server) {
+	level := s.level
+	for _, p := range l.all {
+		level = min(level, p.level)
+	}
+	if level > s.charter().level {
+		s.c.Logger.Info("the group's feature level rises", "from", s.charter().level, "to", level)
+		s.append(s.currentTerm, messages.Entry_KIND_LEVEL, encode(&messages.FeatureLevel{Level: level}))
 	}
 }
 
 // synced: the leader counts itself only with what is durable.
 func (l *leader) synced(s *server) {
-	l.matchIndex[s.members.self] = s.outbox.durable
+	l.all.of(s.id).match = s.outbox.durable
 	l.advance(s)
 }
 
 func (l *leader) advance(s *server) {
-	if n := s.committedBy(l.matchIndex); n > s.commitIndex {
+	if n := s.committedBy(l.all.match); n > s.commitIndex {
 		s.commit(n)
 		if l.pace.since.IsZero() {
 			l.measure(s)

@@ -55,7 +55,7 @@ func (l *raftLog) holds(index, term uint64) bool {
 	return index >= l.compacted && index <= l.last && l.term(index) == term
 }
 
-// lastAtMost is the last index, at most index, whose term is at most term: where two logs that differ may meet again. It skips
+// lastAtMost is the last index up to index that has a term up to term: two logs that differ may meet there. It skips
 // whole terms, so that probing takes one round for each conflicting term.
 func (l *raftLog) lastAtMost(index, term uint64) uint64 {
 	index = max(min(index, l.last), l.compacted)

@@ -29,7 +29,6 @@ type connectionMade struct{ address string }
 type (
 	// contact: a reply to this leadership, which was sent after round began; its sender's log equals ours up to match.
 	contact struct {
-		peer   int
 		header *messages.Header
 		round  uint64
 		match  uint64

@@ -6,43 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/persistence"
 )
-
-// For all sizes up to 9 and all vectors over {0..3} (C-03).
-func TestQuorumIndexIsWhatAMajorityReached(t *testing.T) {
-	for size := 1; size <= 9; size++ {
-		reached := make([]uint64, size)
-		for n := range 1 << (2 * size) {
-			for i := range reached {
-				reached[i] = uint64(n>>(2*i)) & 3
-			}
-			want := uint64(0)
-			for candidate := uint64(1); candidate <= 3; candidate++ {
-				if count(reached, candidate) > size/2 {
-					want = candidate
-				}
-			}
-			if got := quorumIndex(reached); got != want {
-				t.Fatalf("%v: %d, not %d", reached, got, want)
-			}
-		}
-	}
-}
-
-func count(reached []uint64, atLeast uint64) int {
-	n := 0
-	for _, r := range reached {
-		if r >= atLeast {
-			n++
-		}
-	}
-	return n
-}
 
 // drawLogs gives the terms of two logs that obey Log Matching: after what they have in common, one has entries of odd terms only,
 // the other of even ones.
@@ -59,8 +27,12 @@ func drawLogs(t *rapid.T, most uint64) (odd, even []uint64) {
 }
 
 func stateWith(terms []uint64, currentTerm uint64) *state {
-	s := &state{id: "n2", group: "g", members: newMembership("n2", testMembers(3)), currentTerm: currentTerm, log: newLog(persistence.Recovered{})}
-	s.peers = newPeers(&Config{Group: "g"}, s.members, nil)
+	c := &Config{ID: "n2", Group: "g", Members: testMembers(3), Level: messages.Level}
+	started, err := newState(c, &messages.Identity{StoreId: 2}, persistence.Recovered{HardState: persistence.HardState{Term: currentTerm}})
+	if err != nil {
+		panic(err)
+	}
+	s := &started
 	for i, term := range terms {
 		s.appendEncoded(term, entryAt(uint64(i)+1, term))
 	}
@@ -92,12 +64,13 @@ func entryAt(index, term uint64) messages.EncodedEntry {
 	if index > 1 {
 		return messages.EncodeEntry(term, messages.Entry_KIND_NOOP, nil)
 	}
-	f := &messages.Founding{ClusterId: 1, Voters: []*messages.Founding_Voter{{Id: "n1", StoreId: 1}, {Id: "n2", StoreId: 2}, {Id: "n3", StoreId: 3}}}
-	data, err := proto.Marshal(f)
-	if err != nil {
-		panic(err)
+	members := testMembers(3)
+	for i := range members {
+		members[i].StoreID = uint64(i) + 1
 	}
-	return messages.EncodeEntry(term, messages.Entry_KIND_FOUNDING, data)
+	return messages.EncodeEntry(term, messages.Entry_KIND_FOUNDING, encode(&messages.Founding{
+		ClusterId: 1, Configuration: newConfiguration(1, members, nil, nil).encoded(), Level: 1,
+	}))
 }
 
 // Any leader's log brings any follower's log to its own, by hints alone, in about a round per term, while old messages of the

@@ -35,7 +35,7 @@ func (l *leader) read(s *server) {
 // confirmReads hands the reads of a round to the machine when a majority has answered it.
 func (l *leader) confirmReads(s *server) {
 	r := &l.reads
-	if len(r.asked) == 0 || quorumIndex(l.rounds) < r.round {
+	if len(r.asked) == 0 || !s.configuration().Quorum().Heard(l.all.answered(r.round)) {
 		return
 	}
 	s.door.look(&lookup{readIndex: r.readIndex, queries: r.asked})

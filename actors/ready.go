@@ -95,7 +95,7 @@ type leaderless struct {
 // watchLeader notes when a leader is lost, and when one is known again.
 func (s *server) watchLeader() {
 	l := &s.leaderless
-	switch leader := s.leaderID(); {
+	switch leader := s.role.leaderID(s); {
 	case leader == "" && l.since.IsZero():
 		l.since = s.c.Clock.Now()
 	case leader != "" && !l.since.IsZero():
@@ -122,21 +122,20 @@ func (s *server) tellNoLeader() {
 // noLeader says why no leader is known. Whom nobody has heard for three election timeouts did not answer the last election.
 func (s *server) noLeader() NoLeaderError {
 	e := NoLeaderError{
-		Members: len(s.members.voters), Needed: s.electorate(),
+		Members: len(s.configuration().Voters), Needed: len(s.configuration().Voters),
 		Founded: s.log.last > 0 || s.foundedElsewhere, Empty: s.log.last == 0 && s.foundedElsewhere,
 		Stalled: s.stalled(),
 	}
 	if e.Founded {
-		e.Needed = s.members.quorum()
+		e.Needed = majority(e.Members)
 	}
 	if !s.leaderless.long || e.Stalled { // it asked nobody yet, or does not ask
 		return e
 	}
 	since := s.c.Clock.Now().Add(-3 * s.c.Timing.Election)
 	var unheard, foreign []string
-	for i, p := range s.peers.all {
+	for _, p := range s.peers.all {
 		switch {
-		case i == s.members.self:
 		case p.foreign != 0:
 			foreign = append(foreign, p.ID)
 		case !p.heard.After(since):
@@ -145,28 +144,6 @@ func (s *server) noLeader() NoLeaderError {
 	}
 	e.Unheard, e.Foreign = enumerate(unheard), enumerate(foreign)
 	return e
-}
-
-// unready is what keeps this server from serving, or nil.
-func (s *server) unready() error {
-	if f, ok := s.role.(*failed); ok {
-		return f.err
-	}
-	if by := s.peers.disowners(); by != "" {
-		return NotCountedError{by}
-	}
-	switch r := s.role.(type) {
-	case *leader:
-		if s.commitIndex < r.firstOfTerm {
-			return ErrNothingCommitted
-		}
-		return r.pace.unready()
-	case *follower:
-		if r.leader != "" {
-			return r.pace.unready()
-		}
-	}
-	return s.noLeader()
 }
 
 // pace tells whether a server keeps up with its leader, itself or another: whatever is committed is applied here soon.

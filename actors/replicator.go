@@ -11,25 +11,25 @@ import (
 // replicator is the leader's child for one follower: it owns nextIndex. It probes until it knows where the two logs meet, then
 // streams; a refusal makes it probe again. It keeps nothing durable, and may be restarted.
 //
-//	probing ──success──> streaming ──refusal──> probing
+//	probing ──success──> streaming <──fetched── loading
+//	   ↑  └──refusal──┐     │ │                    ↑
+//	   │              ↓     │ └─what the log's end─┘
+//	   └─fetched── locating <── refusal  does not have
 type replicator struct {
 	c      *Config
-	peer   int
-	to     Member
+	to     string // the follower's id
 	target *actor.PID
 	header *messages.Header
 	term   uint64
-	// store is the data directory that the follower answers from; 0: not heard yet.
-	store uint64
+	// storeID is the data directory that the follower answers from; 0: not heard yet.
+	storeID uint64
 
 	// nextIndex is the index of the next entry to send; prevTerm is the term of the entry before it.
 	nextIndex, prevTerm uint64
 	// matchIndex is the highest index known to be replicated on the follower.
 	matchIndex uint64
-	streaming  bool
-	// fetching: the server was asked for entries and has not answered.
-	fetching bool
-	inflight window
+	mode       mode
+	inflight   window
 
 	// What the server last told: the end of its log, its commitIndex, its round, and until when heartbeats may be sent.
 	last, commit, round uint64
@@ -39,6 +39,20 @@ type replicator struct {
 	refused             string // what the follower said of its failure, to log it once
 }
 
+// mode is what a replicator does.
+type mode uint8
+
+const (
+	// probing asks whether the logs meet before nextIndex.
+	probing mode = iota
+	// locating: they do not, and the server is asked where they may.
+	locating
+	// streaming sends entries as the leader appends them.
+	streaming
+	// loading streams what the server is asked for.
+	loading
+)
+
 // idle is a replicator's own wake-up, and not that of the one that was restarted in its place.
 type idle struct{ of *replicator }
 
@@ -46,6 +60,8 @@ func (r *replicator) Receive(ctx actor.Context) {
 	defer withStack()
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
+		// Upon election: send initial empty AppendEntries RPCs (heartbeat) to each server; repeat during idle periods to prevent
+		// election timeouts (section 5.2).
 		r.probe(ctx)
 		r.c.Clock.After(r.c.Timing.Heartbeat, ctx.Self(), idle{r})
 	case *permit:
@@ -75,7 +91,8 @@ func (r *replicator) renew(ctx actor.Context, m *permit) {
 // address copies a header and names the receiver: messages on their way are never changed.
 func (r *replicator) address(h *messages.Header) *messages.Header {
 	return &messages.Header{
-		ClusterId: h.ClusterId, Group: h.Group, From: h.From, To: r.to.ID, StoreId: h.StoreId, Term: h.Term, ToStoreId: r.store,
+		ClusterId: h.ClusterId, Group: h.Group, From: h.From, To: r.to, StoreId: h.StoreId, Term: h.Term, ToStoreId: r.storeID,
+		Level: h.Level,
 	}
 }
 
@@ -97,30 +114,35 @@ func (r *replicator) heartbeat(ctx actor.Context) {
 func (r *replicator) push(ctx actor.Context, m *appended) {
 	r.commit = max(r.commit, m.commit)
 	r.last = max(r.last, m.prevIndex+uint64(len(m.entries)))
-	if r.streaming && !r.fetching && m.prevIndex+1 == r.nextIndex {
+	if r.mode == streaming && m.prevIndex+1 == r.nextIndex {
 		r.stream(ctx, m.entries)
 	}
 	r.pump(ctx)
 }
 
-// pump asks for entries while the follower lacks some and the window is open.
+// pump asks for entries while the follower lacks some and the window is open: if last log index ≥ nextIndex for a follower, send
+// AppendEntries RPC with log entries starting at nextIndex (section 5.3).
 func (r *replicator) pump(ctx actor.Context) {
-	if r.streaming && !r.fetching && r.nextIndex <= r.last && r.inflight.open(r.c.Limits) {
-		r.fetch(ctx, r.nextIndex-1, maxIndex)
+	if r.mode == streaming && r.nextIndex <= r.last && r.inflight.open(r.c.Limits) {
+		r.fetch(ctx, loading, r.nextIndex-1, maxIndex)
 	}
 }
 
-func (r *replicator) fetch(ctx actor.Context, index, maxTerm uint64) {
-	r.fetching = true
+func (r *replicator) fetch(ctx actor.Context, meanwhile mode, index, maxTerm uint64) {
+	r.mode = meanwhile
 	ctx.Send(ctx.Parent(), &fetch{term: r.term, replicator: ctx.Self(), index: index, maxTerm: maxTerm})
 }
 
 // resume goes on with what the server fetched: a new place to probe, or the next entries.
 func (r *replicator) resume(ctx actor.Context, m *fetched) {
-	r.fetching = false
-	if !r.streaming {
+	switch r.mode {
+	case locating:
 		r.nextIndex, r.prevTerm = m.prevIndex+1, m.prevTerm
 		r.probe(ctx)
+		return
+	case loading:
+		r.mode = streaming
+	default: // the answer to a replicator that panicked
 		return
 	}
 	if m.prevIndex+1 != r.nextIndex {
@@ -141,7 +163,7 @@ func (r *replicator) resume(ctx actor.Context, m *fetched) {
 func (r *replicator) read(m *fetched) []messages.EncodedEntry {
 	prevTerm, entries, err := r.c.Store.Read(r.c.Number, m.prevIndex+1, m.last+1, r.c.Limits.MessageBytes)
 	if err != nil {
-		r.c.Logger.Error("entries for a follower could not be read from the store", "follower", r.to.ID, "from", m.prevIndex+1, "err", err)
+		r.c.Logger.Error("entries for a follower could not be read from the store", "follower", r.to, "from", m.prevIndex+1, "err", err)
 		return nil
 	}
 	if prevTerm > r.term || len(entries) == 0 || lastTermOf(entries) > r.term {
@@ -177,7 +199,7 @@ func (r *replicator) stream(ctx actor.Context, entries []messages.EncodedEntry) 
 
 // probe asks whether the logs meet before nextIndex.
 func (r *replicator) probe(ctx actor.Context) {
-	r.streaming = false
+	r.mode = probing
 	r.inflight.clear()
 	r.send(ctx, nil)
 }
@@ -200,10 +222,10 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 		return
 	}
 	if !r.admits(m.Header) {
-		ctx.Send(ctx.Parent(), &contact{peer: r.peer, header: m.Header}) // to be warned of; nothing of it counts here
+		ctx.Send(ctx.Parent(), &contact{header: m.Header}) // to be warned of; nothing of it counts here
 		return
 	}
-	r.store = m.Header.StoreId
+	r.storeID = m.Header.StoreId
 	switch {
 	case m.Header.Term > r.term:
 		r.permitted = time.Time{}
@@ -212,7 +234,7 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 		// Replies are of the term they answer: this is not one to us.
 	case m.Error != "":
 		if m.Error != r.refused {
-			r.c.Logger.Warn("a follower can promise nothing", "follower", r.to.ID, "because", m.Error)
+			r.c.Logger.Warn("a follower can promise nothing", "follower", r.to, "because", m.Error)
 			r.refused = m.Error
 		}
 	default:
@@ -227,13 +249,13 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 }
 
 func (r *replicator) concerns(h *messages.Header) bool {
-	return h != nil && h.Group == r.c.Group && h.From == r.to.ID && h.To == r.c.ID
+	return h != nil && h.Group == r.c.Group && h.From == r.to && h.To == r.c.ID
 }
 
 // admits: see server. What another cluster or data directory answers must not be mixed with what the follower does.
 func (r *replicator) admits(h *messages.Header) bool {
 	sameCluster := h.ClusterId == 0 || r.header.ClusterId == 0 || h.ClusterId == r.header.ClusterId
-	return sameCluster && h.StoreId != 0 && (r.store == 0 || h.StoreId == r.store) && h.Term <= maxIndex
+	return sameCluster && h.StoreId != 0 && (r.storeID == 0 || h.StoreId == r.storeID) && h.Term <= maxIndex
 }
 
 // report tells the server what is new to it.
@@ -243,23 +265,25 @@ func (r *replicator) report(ctx actor.Context, m *messages.AppendEntriesReply) {
 	}
 	r.answered = max(r.answered, m.Round)
 	r.matchIndex = max(r.matchIndex, min(m.MatchIndex, r.nextIndex-1))
-	ctx.Send(ctx.Parent(), &contact{peer: r.peer, header: m.Header, round: r.answered, match: r.matchIndex})
+	ctx.Send(ctx.Parent(), &contact{header: m.Header, round: r.answered, match: r.matchIndex})
 }
 
+// accepted: if successful, update nextIndex and matchIndex for follower (section 5.3). nextIndex ran ahead when the entries left;
+// matchIndex rose in report.
 func (r *replicator) accepted(ctx actor.Context, m *messages.AppendEntriesReply) {
 	r.inflight.acknowledge(m.MatchIndex)
-	if !r.fetching {
-		r.streaming = true
+	if r.mode == probing {
+		r.mode = streaming
 	}
 	r.pump(ctx)
 }
 
-// rejected goes back to where the logs may meet. A refusal that is older than an acknowledgement says nothing.
+// rejected: if AppendEntries fails because of log inconsistency, decrement nextIndex and retry (section 5.3), where the logs may
+// meet. A refusal that is older than an acknowledgement says nothing.
 func (r *replicator) rejected(ctx actor.Context, m *messages.AppendEntriesReply) {
-	if r.fetching || m.ConflictIndex < r.matchIndex || m.ConflictIndex >= r.nextIndex {
+	if r.mode == locating || r.mode == loading || m.ConflictIndex < r.matchIndex || m.ConflictIndex >= r.nextIndex {
 		return
 	}
-	r.streaming = false
 	r.inflight.clear()
-	r.fetch(ctx, m.ConflictIndex, m.ConflictTerm)
+	r.fetch(ctx, locating, m.ConflictIndex, m.ConflictTerm)
 }

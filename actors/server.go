@@ -37,49 +37,33 @@ type server struct {
 	spawned   int    // replicators so far: names are never used again
 	proposals []proposal
 	queries   []query
-	before    snapshot
-}
-
-// role is follower, candidate, leader or failed: what Figure 2 says about a server in that role, with the state that only that
-// role has. Changing role is one assignment, in become.
-type role interface {
-	kind() Role
-	enter(*server)
-	leave(*server)
-	// hearsLeader says whether a leader is known to be alive, so that candidates are refused (thesis 4.2.3).
-	hearsLeader(*server) bool
-	voteReply(*server, *messages.RequestVoteReply)
-	appendEntries(*server, *messages.AppendEntries)
-	// callers takes what waits at the door.
-	callers(*server, []proposal, []query)
-	// timeout is the role's deadline passing.
-	timeout(*server)
-	// synced: more of what this server staged is durable.
-	synced(*server)
-	// mail is what only the role's own children and neighbours send.
-	mail(*server, any)
+	before    before
 }
 
 func (s *server) Receive(ctx actor.Context) {
 	s.ctx = ctx
-	if f, ok := s.role.(*failed); ok {
-		f.receive(s, ctx.Message())
-		return
-	}
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		s.start()
+		s.finish()
 	case *actor.Stopping:
 		s.stop()
-		return
 	case *actor.Stopped, *actor.Terminated, *actor.DeadLetterResponse:
-		return // late replicators, and mail that found nobody
+		// late replicators, and mail that found nobody
+	default:
+		s.role.receive(s, m)
+	}
+}
+
+// handle does what a server in any role but failed does with a message.
+func (s *server) handle(m any) {
+	switch m := m.(type) {
 	case *messages.RequestVote:
-		s.requestVote(m)
+		s.receiveRequestVote(m)
 	case *messages.RequestVoteReply:
-		s.voteReply(m)
+		s.receiveVoteReply(m)
 	case *messages.AppendEntries:
-		s.appendEntries(m)
+		s.receiveAppendEntries(m)
 	case bell:
 		s.answerDoor()
 	case flush:
@@ -162,14 +146,14 @@ func (s *server) sees(term uint64) {
 	}
 }
 
-func (s *server) requestVote(m *messages.RequestVote) {
-	if !m.Intact() || !s.admits(m.Header) {
+func (s *server) receiveRequestVote(m *messages.RequestVote) {
+	if !s.intact(m) {
 		return
 	}
 	from := s.peers.of(m.Header.From).pid
 	// A server that hears a leader refuses candidates and does not adopt their term: they may have been cut off, or removed
 	// (thesis 4.2.3).
-	if s.role.hearsLeader(s) && m.Header.From != s.leaderID() {
+	if s.role.hearsLeader(s) && m.Header.From != s.role.leaderID(s) {
 		s.send(from, &messages.RequestVoteReply{Header: s.header(m.Header.From), PreVote: m.PreVote, Round: m.Round})
 		return
 	}
@@ -196,15 +180,15 @@ func (s *server) requestVote(m *messages.RequestVote) {
 // stalled says whether this server's disk stands still: it does not campaign, and promises nobody its vote.
 func (s *server) stalled() bool { return s.outbox.stalled(s.c.Clock.Now().Add(-s.c.Timing.DiskStall)) }
 
-func (s *server) voteReply(m *messages.RequestVoteReply) {
-	if m.Intact() && s.admits(m.Header) {
+func (s *server) receiveVoteReply(m *messages.RequestVoteReply) {
+	if s.intact(m) {
 		s.sees(m.Header.Term)
 		s.role.voteReply(s, m)
 	}
 }
 
-func (s *server) appendEntries(m *messages.AppendEntries) {
-	if m.Intact() && s.admits(m.Header) {
+func (s *server) receiveAppendEntries(m *messages.AppendEntries) {
+	if s.intact(m) {
 		s.sees(m.Header.Term)
 		s.role.appendEntries(s, m)
 	}
@@ -221,7 +205,11 @@ func (s *server) refuseStale(m *messages.AppendEntries) bool {
 }
 
 // rpc is a message to another server.
-type rpc interface{ Seal() }
+type rpc interface {
+	GetHeader() *messages.Header
+	Seal()
+	Intact() bool
+}
 
 // send seals a message and sends it; to is nil when nobody waits for it.
 func (s *server) send(to *actor.PID, m rpc) {
@@ -242,10 +230,7 @@ func (s *server) flush() {
 	if !s.outbox.ready() {
 		return
 	}
-	if l, ok := s.role.(*leader); ok {
-		// The leader's AppendEntries may leave before its own sync (thesis 10.2.1): they promise nothing about its disk.
-		l.replicate(s)
-	}
+	s.role.flushed(s)
 	s.ctx.Send(s.c.Journal, &write{s.seal(s.c.Clock.Now()), s.ctx.Self()})
 }
 
@@ -259,44 +244,22 @@ func (s *server) synced(b *batch) {
 func (s *server) fail(err error) {
 	s.c.Logger.Error("the group's server failed on this node", "err", err)
 	s.dropWaiters(0, fmt.Errorf("%w (%w)", ErrOutcomeUnknown, err))
-	if l, ok := s.role.(*leader); ok {
-		l.reads.refuse(s.door, err)
-	}
-	s.become(&failed{err})
-}
-
-func (s *server) leaderID() string {
-	switch r := s.role.(type) {
-	case *leader:
-		return s.id
-	case *follower:
-		return r.leader
-	}
-	return ""
-}
-
-// notLeader is what callers learn from a server that does not lead.
-func (s *server) notLeader() error {
-	if f, ok := s.role.(*follower); ok && f.leader != "" {
-		return &NotLeaderError{LeaderID: f.leader, ClientAddress: f.clientAddress}
-	}
-	return &NotLeaderError{Reason: s.noLeader()}
+	s.role.refuse(s, err)
+	s.become(&failed{err: err})
 }
 
 // publish shows the state at the door.
 func (s *server) publish() {
 	now := Status{
-		Role: s.role.kind(), Term: s.currentTerm, LeaderID: s.leaderID(), CommitIndex: s.commitIndex, AppliedIndex: s.lastApplied,
-		LastIndex: s.log.last, DurableIndex: s.outbox.durable, ClusterID: s.clusterID, Unready: s.unready(),
+		Role: s.role.kind(), Term: s.currentTerm, LeaderID: s.role.leaderID(s), CommitIndex: s.commitIndex, AppliedIndex: s.lastApplied,
+		LastIndex: s.log.last, DurableIndex: s.outbox.durable, ClusterID: s.clusterID, Configuration: s.configuration(),
 	}
-	switch r := s.role.(type) {
-	case *leader:
-		now.ClientAddress = s.c.ClientAddress
-		now.Ready = s.commitIndex >= r.firstOfTerm
-	case *follower:
-		now.ClientAddress = r.clientAddress
-	case *failed:
-		now.Err = r.err
+	s.role.describe(s, &now)
+	if by := s.peers.disowners(); by != "" && now.Err == nil {
+		now.Unready = NotCountedError{by}
+	}
+	if reconfigured := s.c.Reconfigured; reconfigured != nil && now.Configuration != s.door.board.configuration() {
+		reconfigured(now.Configuration)
 	}
 	s.door.board.show(now)
 }

@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 
 	"github.com/asynkron/protoactor-go/actor"
-
-	"github.com/troupe-raft/troupe/messages"
 )
 
 const machineName = "machine"
@@ -26,17 +24,22 @@ func Start(root *actor.RootContext, c Config) (*Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", c.Group, err)
 	}
-	s := &server{state: newState(&c, c.Store.Identity(), recovered), c: &c, door: &Door{root: root, limits: c.Limits}}
-	s.rng = rand.New(rand.NewPCG(c.Seed, hash(c.ID+"/"+c.Group)))
-	if err := s.recoverFounding(); err != nil {
+	state, err := newState(&c, c.Store.Identity(), recovered)
+	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", c.Group, err)
 	}
+	s := &server{state: state, c: &c, door: &Door{root: root, limits: c.Limits}}
+	s.rng = rand.New(rand.NewPCG(c.Seed, hash(c.ID+"/"+c.Group)))
 	return s.door, s.spawn(root)
 }
 
 func (s *server) spawn(root *actor.RootContext) error {
+	if s.c.Reconfigured != nil {
+		s.c.Reconfigured(s.configuration())
+	}
 	s.door.board.show(Status{
-		Term: s.currentTerm, CommitIndex: s.commitIndex, LastIndex: s.log.last, DurableIndex: s.outbox.durable, Unready: s.noLeader(),
+		Term: s.currentTerm, CommitIndex: s.commitIndex, LastIndex: s.log.last, DurableIndex: s.outbox.durable,
+		Configuration: s.configuration(), Unready: s.noLeader(),
 	})
 	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(p *panicked) {
 		s.c.Logger.Error("the group's server panicked and is stopped", "reason", p.reason, "stack", p.stack)
@@ -53,27 +56,6 @@ func (s *server) spawn(root *actor.RootContext) error {
 	if _, err := root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return s }, options...), name); err != nil {
 		return fmt.Errorf("group %s runs on this node already", s.group)
 	}
-	return nil
-}
-
-// recoverFounding reads the log's first entry: who founded the group, and its cluster id, which the hard state may not have yet.
-func (s *server) recoverFounding() error {
-	if s.log.last == 0 || s.log.compacted > 0 {
-		return nil
-	}
-	_, entries, err := s.c.Store.Read(s.c.Number, 1, 2, 1)
-	if err != nil {
-		return err
-	}
-	if err := s.foundedByOthers(entries[0]); err != nil {
-		return err
-	}
-	first, err := messages.DecodeEntry(entries[0])
-	if err != nil {
-		return err
-	}
-	s.adoptFounding(first)
-	s.commit(s.commitIndex)
 	return nil
 }
 

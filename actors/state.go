@@ -10,14 +10,16 @@ type state struct {
 	id      string
 	group   string
 	storeID uint64
-	members membership
-	// clusterID is the random id in the group's first entry, 0 until that is committed; founding is it before.
-	clusterID, founding uint64
+	// level is the newest feature level that this server knows.
+	level uint32
+	// clusterID is the random id in the group's first entry, 0 until that is committed.
+	clusterID uint64
 
 	// Persistent state on all servers. In memory it may run ahead of the disk; promises may not: see outbox.
 	currentTerm uint64
 	votedFor    string
 	log         raftLog
+	charters    charters // of what is in the log
 
 	// Volatile state on all servers.
 	commitIndex uint64
@@ -31,21 +33,42 @@ type state struct {
 
 // Volatile state on leaders is in leader (matchIndex) and replicator (nextIndex).
 
-func newState(c *Config, identity *messages.Identity, r persistence.Recovered) state {
-	members := newMembership(c.ID, c.Members)
-	return state{
-		id: c.ID, group: c.Group, storeID: identity.StoreId, members: members, peers: newPeers(c, members, r.PeerStores), clusterID: r.HardState.ClusterID,
-		currentTerm: r.HardState.Term, votedFor: r.HardState.Vote, log: newLog(r),
+func newState(c *Config, identity *messages.Identity, r persistence.Recovered) (state, error) {
+	founders := newConfiguration(0, c.Members, nil, nil)
+	s := state{
+		id: c.ID, group: c.Group, storeID: identity.StoreId, level: c.Level, clusterID: r.HardState.ClusterID,
+		currentTerm: r.HardState.Term, votedFor: r.HardState.Vote, log: newLog(r), charters: charters{{configuration: founders}},
 		commitIndex: max(r.HardState.Commit, r.Compacted), lastApplied: r.Compacted,
-		outbox: outbox{group: c.Number, durable: r.Last},
+		outbox: outbox{group: c.Number, durable: r.Last}, peers: peers{group: c.Group, pins: r.PeerStores},
 	}
+	s.meet(founders)
+	for _, a := range r.Amendments {
+		if err := s.recoverAmendment(a); err != nil {
+			return s, err
+		}
+	}
+	s.commit(s.commitIndex)
+	return s, nil
+}
+
+func (s *state) recoverAmendment(a persistence.IndexedEntry) error {
+	e, err := messages.DecodeEntry(a.Entry)
+	if err == nil {
+		err = s.amend(a.Index, e)
+	}
+	if err == nil && a.Index == 1 {
+		err = s.foundedByOthers(s.configuration())
+	}
+	return err
 }
 
 // header of a message to the node to.
 func (s *state) header(to string) *messages.Header {
-	h := &messages.Header{ClusterId: s.clusterID, Group: s.group, From: s.id, To: to, StoreId: s.storeID, Term: s.currentTerm}
+	h := &messages.Header{
+		ClusterId: s.clusterID, Group: s.group, From: s.id, To: to, StoreId: s.storeID, Term: s.currentTerm, Level: s.level,
+	}
 	if p := s.peers.of(to); p != nil {
-		h.ToStoreId = p.store
+		h.ToStoreId = p.storeID
 	}
 	return h
 }
@@ -65,6 +88,12 @@ func (s *state) vote(candidate string) {
 // append adds an entry of the term to the log.
 func (s *state) append(term uint64, kind messages.Entry_Kind, data []byte) {
 	s.appendEncoded(term, messages.EncodeEntry(term, kind, data))
+	if kind == messages.Entry_KIND_COMMAND || kind == messages.Entry_KIND_NOOP {
+		return
+	}
+	if err := s.amend(s.log.last, messages.EntryView{Term: term, Kind: kind, Data: data}); err != nil {
+		panic(err)
+	}
 }
 
 // Small entries share arrays. Each of them keeps its array in memory.
@@ -111,6 +140,10 @@ func (s *state) appendEncoded(term uint64, entry messages.EncodedEntry) {
 func (s *state) truncate(from uint64) {
 	s.log.truncate(from)
 	s.outbox.truncated(from)
+	if s.charter().index >= from {
+		s.charters.truncate(from)
+		s.peers.follow(s.configuration(), s.id)
+	}
 	s.changed(from)
 }
 
@@ -118,7 +151,7 @@ func (s *state) truncate(from uint64) {
 func (s *state) commit(index uint64) {
 	s.commitIndex = max(s.commitIndex, index)
 	if s.clusterID == 0 && s.commitIndex > 0 {
-		s.clusterID = s.founding
+		s.clusterID = s.charter().clusterID
 	}
 }
 

@@ -48,6 +48,8 @@ type Status struct {
 	DurableIndex uint64
 	// ClusterID is the random id of the group's founding, 0 until it is committed.
 	ClusterID uint64
+	// Configuration is the one in force: the newest in the log, committed or not.
+	Configuration *Configuration
 	// Ready: this server leads, and has committed an entry of its term.
 	Ready bool
 	// Unready is why this server cannot serve now, nil when it can: a [NoLeaderError], a [BehindError], a [NotCountedError],
@@ -86,7 +88,10 @@ func (b *board) show(s Status) {
 	}
 }
 
-// change is closed when the status changes, but for its indexes.
+// configuration is the one that is shown.
+func (b *board) configuration() *Configuration { return b.rest.Load().Configuration }
+
+// change is closed at the next change of the status. Changes of its indexes do not count.
 func (b *board) change() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()

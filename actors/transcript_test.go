@@ -22,7 +22,9 @@ import (
 // TestTranscripts plays testdata: messages to one server (n1), what it says in return, and its state where that changed. The
 // scripts stand for its peers; time and the disk move only when a script says so.
 //
-//	server of=3 [term=2 vote=n2 log=1@1,2@2 commit=1]   a fresh server, with this on its disk; [stall=1s]: its DiskStall
+//	server of=3 [term=2 vote=n2 log=1@1,2@2 commit=1]   a fresh server, with this on its disk; [stall=1s]: its DiskStall;
+//	    [level=2]: the newest feature level that it knows, and with which a peer sends a message
+//	    entries: 3@2:level=2 raises the feature level, 3@2:kind=9 is of an unknown kind
 //	append from=n2 term=2 prev=1@1 [entries=2@2] [commit=1] [round=1] [store=..] [cluster=..] [to=..] [group=..]
 //	    store: the data directory that it comes from; known: the one that its sender knows n1 by
 //	vote from=n2 term=2 last=2@2 [pre] [round=7]        a RequestVote
@@ -105,7 +107,7 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 	}
 	s.door, err = Start(s.system.Root, Config{
 		Group: "g", ID: "n1", Members: testMembers(of), ClientAddress: "n1:client", Machine: &register{}, Store: store, Number: number,
-		Journal: journal, Clock: s.clock, Seed: 1, Timing: Timing{DiskStall: stall}, Logger: slog.New(slog.NewTextHandler(complaints{s}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Journal: journal, Clock: s.clock, Seed: 1, Level: uint32(script{t, d, of}.number("level", 0)), Timing: Timing{DiskStall: stall}, Logger: slog.New(slog.NewTextHandler(complaints{s}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Props: []actor.PropsOption{same, actor.WithOnInit(func(ctx actor.Context) {
 			if server, ok := ctx.Actor().(*server); ok {
 				s.server = server
@@ -211,7 +213,13 @@ func describeEntries(m *messages.AppendEntries) string {
 		if err != nil {
 			return err.Error()
 		}
-		all = append(all, fmt.Sprintf("%d@%d", m.PrevLogIndex+1+uint64(i), e.Term))
+		text := fmt.Sprintf("%d@%d", m.PrevLogIndex+1+uint64(i), e.Term)
+		if e.Kind == messages.Entry_KIND_LEVEL {
+			var l messages.FeatureLevel
+			_ = proto.Unmarshal(e.Data, &l)
+			text += fmt.Sprintf(":level=%d", l.Level)
+		}
+		all = append(all, text)
 	}
 	return choose(len(all) > 0, " entries="+strings.Join(all, ","), "")
 }
@@ -286,8 +294,7 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 		}))
 	case "contact":
 		header := c.header(s.server.currentTerm)
-		place := slices.IndexFunc(s.server.members.voters, func(m Member) bool { return m.ID == header.From })
-		root.Send(server, &contact{peer: place, header: header, round: c.number("round", s.appendRound), match: c.number("match", 0)})
+		root.Send(server, &contact{header: header, round: c.number("round", s.appendRound), match: c.number("match", 0)})
 	case "propose":
 		for _, arg := range d.CmdArgs {
 			s.door.Propose([]byte(arg.Key), witness{s, "propose " + arg.Key})
@@ -374,6 +381,7 @@ func (c script) entries(key string) (first uint64, entries []messages.EncodedEnt
 		return 0, nil
 	}
 	for i, pair := range strings.Split(text, ",") {
+		pair, special, _ := strings.Cut(pair, ":")
 		before, after, _ := strings.Cut(pair, "@")
 		index := c.parse(before)
 		if i == 0 {
@@ -383,6 +391,12 @@ func (c script) entries(key string) (first uint64, entries []messages.EncodedEnt
 		if index == 1 {
 			kind, data = messages.Entry_KIND_FOUNDING, foundingOf77(c.t, c.of)
 		}
+		switch what, n, _ := strings.Cut(special, "="); what {
+		case "level":
+			kind, data = messages.Entry_KIND_LEVEL, encode(&messages.FeatureLevel{Level: uint32(c.parse(n))})
+		case "kind":
+			kind = messages.Entry_Kind(c.parse(n))
+		}
 		entries = append(entries, messages.EncodeEntry(c.parse(after), kind, data))
 	}
 	return first, entries
@@ -390,15 +404,12 @@ func (c script) entries(key string) (first uint64, entries []messages.EncodedEnt
 
 // foundingOf77 founds cluster 77, in which the data directory of n2 is 12, and so on.
 func foundingOf77(t *testing.T, of int) []byte {
-	f := &messages.Founding{ClusterId: 77}
-	for i := range uint64(of) {
-		f.Voters = append(f.Voters, &messages.Founding_Voter{Id: fmt.Sprintf("n%d", i+1), StoreId: 11 + i})
+	t.Helper()
+	members := testMembers(of)
+	for i := range members {
+		members[i].StoreID = uint64(11 + i)
 	}
-	data, err := proto.Marshal(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return encode(&messages.Founding{ClusterId: 77, Configuration: newConfiguration(1, members, nil, nil).encoded(), Level: 1})
 }
 
 func (c script) disk(group persistence.GroupID) *persistence.Batch {
@@ -416,6 +427,7 @@ func (c script) header(term uint64) *messages.Header {
 	return &messages.Header{
 		ClusterId: c.number("cluster", 0), Group: c.text("group", "g"), From: from, To: c.text("to", "n1"),
 		StoreId: c.number("store", 10+c.parse(strings.TrimLeft(from, "nx"))), Term: c.number("term", term), ToStoreId: c.number("known", 0),
+		Level: uint32(c.number("level", messages.Level)),
 	}
 }
 

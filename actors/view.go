@@ -17,22 +17,28 @@ func (v View) Entry(index uint64) messages.EncodedEntry { return v.s.log.slice(i
 // Vote is whom the server voted for in its term; empty: nobody.
 func (v View) Vote() string { return v.s.votedFor }
 
-// Members is how many voters the server's group has; their places are from 0 on, in the order of ids.
-func (v View) Members() int { return len(v.s.members.voters) }
+// Configuration is the one in force.
+func (v View) Configuration() *Configuration { return v.s.configuration() }
 
-// Counted is the data directory from which the member at a place counts; 0: none, or this server itself.
-func (v View) Counted(place int) uint64 {
-	if p := v.s.peers.all[place]; p.pinned {
-		return p.store
+// Electorate says which votes make a leader now.
+func (v View) Electorate() Quorum { return v.s.electorate() }
+
+// Level is the feature level of the group, as of the server's log.
+func (v View) Level() uint32 { return v.s.charter().level }
+
+// Counted is the data directory from which a member counts; 0: none, or this server itself.
+func (v View) Counted(id string) uint64 {
+	if p := v.s.peers.of(id); p != nil && p.pinned {
+		return p.storeID
 	}
 	return 0
 }
 
-// Follower is what a leader counts of the member at a place: the last index that matches, and the last round that it answered. It
-// is 0 of servers that do not lead.
-func (v View) Follower(place int) (match, round uint64) {
-	if l, ok := v.s.role.(*leader); ok {
-		return l.matchIndex[place], l.rounds[place]
+// Progress is what a leader counts of a member: the last index that matches, and the last round that it answered. It is 0 of servers
+// that do not lead.
+func (v View) Progress(id string) (match, round uint64) {
+	if p := v.s.role.members().of(id); p != nil {
+		return p.match, p.round
 	}
 	return 0, 0
 }

@@ -3,7 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"slices"
+	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -12,10 +12,11 @@ import (
 
 // Group is this node's part of one replicated group. It is safe for concurrent use.
 type Group struct {
-	name    string
-	node    *Node
-	members []actors.Member
-	door    *actors.Door
+	name string
+	node *Node
+	door *actors.Door
+	// configuration is the one in force, as the server said last; nil before it runs.
+	configuration atomic.Pointer[actors.Configuration]
 	// facade is the group's actor in the application's actor system, nil without one.
 	facade *actor.PID
 }
@@ -31,8 +32,13 @@ type Result struct {
 // Name is the group's name.
 func (g *Group) Name() string { return g.name }
 
-// Members are the group's voters, in the order in which they were founded.
-func (g *Group) Members() []actors.Member { return slices.Clone(g.members) }
+// Members are those of the configuration in force, in the order of ids.
+func (g *Group) Members() []actors.Member {
+	if c := g.configuration.Load(); c != nil {
+		return c.Members()
+	}
+	return nil
+}
 
 // Status is what this node's server says of itself. It costs nothing.
 func (g *Group) Status() actors.Status { return g.door.Status() }

@@ -89,7 +89,7 @@ func (n *Node) peerAddresses() []string {
 	all := map[string]bool{}
 	for _, groups := range []map[string]*Group{n.groups, n.starting} {
 		for _, g := range groups {
-			for _, m := range g.members {
+			for _, m := range g.Members() {
 				all[m.Address] = true
 			}
 		}

@@ -112,13 +112,8 @@ func (n *Node) checkRecord(name string, given, stored []actors.Member) error {
 }
 
 func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.StateMachine) (err error) {
-	n.mu.Lock()
-	g.members = fromRecord(record.GetMembers())
-	n.mu.Unlock()
-	n.setPeers() // before the server's first message
-
 	g.door, err = actors.Start(n.system.Root, actors.Config{
-		Group: g.name, ID: n.config.ID, Members: g.members, ClientAddress: n.ClientAddr(), Machine: machine,
+		Group: g.name, ID: n.config.ID, Members: fromRecord(record.GetMembers()), Reconfigured: n.reconfigured(g), ClientAddress: n.ClientAddr(), Machine: machine,
 		Store: n.store, Number: persistence.GroupID(record.GetNumber()), Journal: n.journal,
 		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Logger: n.config.Logger,
 		Timing: n.config.Timing, Limits: n.config.Limits, Props: n.props(),
@@ -141,6 +136,17 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.Sta
 		g.door.StorageFailed(err)
 	}
 	return nil
+}
+
+// reconfigured follows the configurations of a group's server. The peers are known before its first message.
+func (n *Node) reconfigured(g *Group) func(*actors.Configuration) {
+	return func(c *actors.Configuration) {
+		if first := g.configuration.Swap(c) == nil; first {
+			n.setPeers()
+		} else {
+			n.workers.Schedule(n.setPeers) // a mailbox must not wait for connections
+		}
+	}
 }
 
 // stopActor stops an actor and waits until it has stopped, or for ten seconds.

@@ -54,7 +54,7 @@ func (p *prober) answer(c actor.Context, m *messages.NodeStatusRequest) {
 	if !found {
 		return
 	}
-	for _, member := range g.members {
+	for _, member := range g.Members() {
 		if member.ID == m.GetFrom() {
 			c.Send(actor.NewPID(member.Address, proberName), &messages.NodeStatusReply{
 				From: p.node.ID(), Round: m.GetRound(), Status: g.memberStatus(),
@@ -76,10 +76,11 @@ func (p *prober) take(m *messages.NodeStatusReply) {
 func (p *prober) ask(ctx context.Context, g *Group) map[string]*messages.MemberStatus {
 	ctx, cancel := inTime(ctx)
 	defer cancel()
-	round, answers, forget := p.open(2 * len(g.members))
+	members := g.Members()
+	round, answers, forget := p.open(2 * len(members))
 	defer forget()
 	missing := map[string]actors.Member{}
-	for _, m := range g.members {
+	for _, m := range members {
 		if m.ID != p.node.ID() {
 			missing[m.ID] = m
 		}
@@ -197,7 +198,7 @@ func (g *Group) clusterStatus(ctx context.Context, local bool) *messages.StatusR
 	}
 	response := &messages.StatusResponse{Group: g.name}
 	leaderTerm := uint64(0)
-	for _, member := range g.members {
+	for _, member := range g.Members() {
 		if local && member.ID != self.Id {
 			continue
 		}

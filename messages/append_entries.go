@@ -130,6 +130,10 @@ func (h *Header) merge(b []byte) error {
 			h.Term, n = protowire.ConsumeVarint(b)
 		case field == 7 && wire == protowire.Fixed64Type:
 			h.ToStoreId, n = protowire.ConsumeFixed64(b)
+		case field == 8 && wire == protowire.VarintType:
+			var level uint64
+			level, n = protowire.ConsumeVarint(b)
+			h.Level = uint32(level)
 		default:
 			if n = protowire.ConsumeFieldValue(field, wire, b); n >= 0 {
 				h.unknownFields = append(h.unknownFields, rest[:len(rest)-len(b)+n]...)

@@ -49,7 +49,7 @@ func (f fields) header(h *Header) fields {
 	start := len(f)
 	f = append(f, 0) // its length, if that is short
 	f = f.fixed(1, h.ClusterId).text(2, h.Group).text(3, h.From).text(4, h.To).fixed(5, h.StoreId).number(6, h.Term)
-	f = append(f.fixed(7, h.ToStoreId), h.unknownFields...)
+	f = append(f.fixed(7, h.ToStoreId).number(8, uint64(h.Level)), h.unknownFields...)
 	length := len(f) - start - 1
 	if more := protowire.SizeVarint(uint64(length)) - 1; more > 0 {
 		f = slices.Insert(f, start+1, make([]byte, more)...)

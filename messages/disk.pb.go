@@ -31,6 +31,8 @@ const (
 	Entry_KIND_NOOP Entry_Kind = 1
 	// The first entry of a log: a no-op whose data is a Founding.
 	Entry_KIND_FOUNDING Entry_Kind = 2
+	// The group's feature level is higher from this entry on; its data is a FeatureLevel.
+	Entry_KIND_LEVEL Entry_Kind = 3
 )
 
 // Enum value maps for Entry_Kind.
@@ -39,11 +41,13 @@ var (
 		0: "KIND_COMMAND",
 		1: "KIND_NOOP",
 		2: "KIND_FOUNDING",
+		3: "KIND_LEVEL",
 	}
 	Entry_Kind_value = map[string]int32{
 		"KIND_COMMAND":  0,
 		"KIND_NOOP":     1,
 		"KIND_FOUNDING": 2,
+		"KIND_LEVEL":    3,
 	}
 )
 
@@ -139,8 +143,11 @@ func (x *Entry) GetData() []byte {
 type Founding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Random; it tells the group from all others of the same name.
-	ClusterId     uint64            `protobuf:"fixed64,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	Voters        []*Founding_Voter `protobuf:"bytes,2,rep,name=voters,proto3" json:"voters,omitempty"`
+	ClusterId uint64 `protobuf:"fixed64,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// The first configuration.
+	Configuration *Configuration `protobuf:"bytes,3,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	// The feature level that all members knew.
+	Level         uint32 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -182,9 +189,133 @@ func (x *Founding) GetClusterId() uint64 {
 	return 0
 }
 
-func (x *Founding) GetVoters() []*Founding_Voter {
+func (x *Founding) GetConfiguration() *Configuration {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+func (x *Founding) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+// FeatureLevel: all members know the level, so that what came with it may be used.
+type FeatureLevel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeatureLevel) Reset() {
+	*x = FeatureLevel{}
+	mi := &file_disk_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeatureLevel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeatureLevel) ProtoMessage() {}
+
+func (x *FeatureLevel) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeatureLevel.ProtoReflect.Descriptor instead.
+func (*FeatureLevel) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *FeatureLevel) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+// Configuration says who is in a group. Each list is in the order of ids.
+type Configuration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The index of the entry that holds it.
+	Index  uint64    `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Voters []*Member `protobuf:"bytes,2,rep,name=voters,proto3" json:"voters,omitempty"`
+	// The voters of the configuration before, while both must agree (paper, section 6).
+	Outgoing []*Member `protobuf:"bytes,3,rep,name=outgoing,proto3" json:"outgoing,omitempty"`
+	// Learners have the log and no vote.
+	Learners      []*Member `protobuf:"bytes,4,rep,name=learners,proto3" json:"learners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Configuration) Reset() {
+	*x = Configuration{}
+	mi := &file_disk_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Configuration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Configuration) ProtoMessage() {}
+
+func (x *Configuration) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
+func (*Configuration) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Configuration) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Configuration) GetVoters() []*Member {
 	if x != nil {
 		return x.Voters
+	}
+	return nil
+}
+
+func (x *Configuration) GetOutgoing() []*Member {
+	if x != nil {
+		return x.Outgoing
+	}
+	return nil
+}
+
+func (x *Configuration) GetLearners() []*Member {
+	if x != nil {
+		return x.Learners
 	}
 	return nil
 }
@@ -205,7 +336,7 @@ type HardState struct {
 
 func (x *HardState) Reset() {
 	*x = HardState{}
-	mi := &file_disk_proto_msgTypes[2]
+	mi := &file_disk_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -217,7 +348,7 @@ func (x *HardState) String() string {
 func (*HardState) ProtoMessage() {}
 
 func (x *HardState) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[2]
+	mi := &file_disk_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -230,7 +361,7 @@ func (x *HardState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HardState.ProtoReflect.Descriptor instead.
 func (*HardState) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{2}
+	return file_disk_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *HardState) GetTerm() uint64 {
@@ -265,14 +396,16 @@ type Member struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Where the member's peers reach it, host:port.
-	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// The id of the member's data directory: from another one it does not count. 0: not known yet.
+	StoreId       uint64 `protobuf:"fixed64,3,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_disk_proto_msgTypes[3]
+	mi := &file_disk_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -284,7 +417,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[3]
+	mi := &file_disk_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -297,7 +430,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{3}
+	return file_disk_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Member) GetId() string {
@@ -314,6 +447,13 @@ func (x *Member) GetAddress() string {
 	return ""
 }
 
+func (x *Member) GetStoreId() uint64 {
+	if x != nil {
+		return x.StoreId
+	}
+	return 0
+}
+
 // GroupRecord is written once, when a group is founded on a node.
 type GroupRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -326,7 +466,7 @@ type GroupRecord struct {
 
 func (x *GroupRecord) Reset() {
 	*x = GroupRecord{}
-	mi := &file_disk_proto_msgTypes[4]
+	mi := &file_disk_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +478,7 @@ func (x *GroupRecord) String() string {
 func (*GroupRecord) ProtoMessage() {}
 
 func (x *GroupRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[4]
+	mi := &file_disk_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +491,7 @@ func (x *GroupRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRecord.ProtoReflect.Descriptor instead.
 func (*GroupRecord) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{4}
+	return file_disk_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GroupRecord) GetName() string {
@@ -377,10 +517,11 @@ func (x *GroupRecord) GetMembers() []*Member {
 
 // Identity says whose directory this is.
 type Identity struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Format  uint32                 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
-	NodeId  string                 `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	StoreId uint64                 `protobuf:"fixed64,3,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The format of the directory.
+	Format  uint32 `protobuf:"varint,5,opt,name=format,proto3" json:"format,omitempty"`
+	NodeId  string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	StoreId uint64 `protobuf:"fixed64,3,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
 	// The operator's name for the cluster.
 	Cluster       string `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -389,7 +530,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_disk_proto_msgTypes[5]
+	mi := &file_disk_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +542,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[5]
+	mi := &file_disk_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +555,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{5}
+	return file_disk_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Identity) GetFormat() uint32 {
@@ -456,7 +597,7 @@ type Compacted struct {
 
 func (x *Compacted) Reset() {
 	*x = Compacted{}
-	mi := &file_disk_proto_msgTypes[6]
+	mi := &file_disk_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +609,7 @@ func (x *Compacted) String() string {
 func (*Compacted) ProtoMessage() {}
 
 func (x *Compacted) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[6]
+	mi := &file_disk_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +622,7 @@ func (x *Compacted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compacted.ProtoReflect.Descriptor instead.
 func (*Compacted) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{6}
+	return file_disk_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Compacted) GetIndex() uint64 {
@@ -498,98 +639,53 @@ func (x *Compacted) GetTerm() uint64 {
 	return 0
 }
 
-type Founding_Voter struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The id of the voter's data directory: from another one it does not count.
-	StoreId       uint64 `protobuf:"fixed64,2,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Founding_Voter) Reset() {
-	*x = Founding_Voter{}
-	mi := &file_disk_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Founding_Voter) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Founding_Voter) ProtoMessage() {}
-
-func (x *Founding_Voter) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Founding_Voter.ProtoReflect.Descriptor instead.
-func (*Founding_Voter) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{1, 0}
-}
-
-func (x *Founding_Voter) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Founding_Voter) GetStoreId() uint64 {
-	if x != nil {
-		return x.StoreId
-	}
-	return 0
-}
-
 var File_disk_proto protoreflect.FileDescriptor
 
 const file_disk_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"disk.proto\x12\x0etroupe.disk.v1\"\x9b\x01\n" +
+	"disk.proto\x12\x0etroupe.disk.v1\"\xab\x01\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.troupe.disk.v1.Entry.KindR\x04kind\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\":\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\"J\n" +
 	"\x04Kind\x12\x10\n" +
 	"\fKIND_COMMAND\x10\x00\x12\r\n" +
 	"\tKIND_NOOP\x10\x01\x12\x11\n" +
-	"\rKIND_FOUNDING\x10\x02\"\x95\x01\n" +
+	"\rKIND_FOUNDING\x10\x02\x12\x0e\n" +
+	"\n" +
+	"KIND_LEVEL\x10\x03\"\x8a\x01\n" +
 	"\bFounding\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x01 \x01(\x06R\tclusterId\x126\n" +
-	"\x06voters\x18\x02 \x03(\v2\x1e.troupe.disk.v1.Founding.VoterR\x06voters\x1a2\n" +
-	"\x05Voter\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
-	"\bstore_id\x18\x02 \x01(\x06R\astoreId\"j\n" +
+	"cluster_id\x18\x01 \x01(\x06R\tclusterId\x12C\n" +
+	"\rconfiguration\x18\x03 \x01(\v2\x1d.troupe.disk.v1.ConfigurationR\rconfiguration\x12\x14\n" +
+	"\x05level\x18\x04 \x01(\rR\x05levelJ\x04\b\x02\x10\x03\"$\n" +
+	"\fFeatureLevel\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\"\xbd\x01\n" +
+	"\rConfiguration\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12.\n" +
+	"\x06voters\x18\x02 \x03(\v2\x16.troupe.disk.v1.MemberR\x06voters\x122\n" +
+	"\boutgoing\x18\x03 \x03(\v2\x16.troupe.disk.v1.MemberR\boutgoing\x122\n" +
+	"\blearners\x18\x04 \x03(\v2\x16.troupe.disk.v1.MemberR\blearners\"j\n" +
 	"\tHardState\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x12\n" +
 	"\x04vote\x18\x02 \x01(\tR\x04vote\x12\x16\n" +
 	"\x06commit\x18\x03 \x01(\x04R\x06commit\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x04 \x01(\x06R\tclusterId\"2\n" +
+	"cluster_id\x18\x04 \x01(\x06R\tclusterId\"M\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddress\"k\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x19\n" +
+	"\bstore_id\x18\x03 \x01(\x06R\astoreId\"k\n" +
 	"\vGroupRecord\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x120\n" +
-	"\amembers\x18\x03 \x03(\v2\x16.troupe.disk.v1.MemberR\amembers\"p\n" +
+	"\amembers\x18\x03 \x03(\v2\x16.troupe.disk.v1.MemberR\amembers\"v\n" +
 	"\bIdentity\x12\x16\n" +
-	"\x06format\x18\x01 \x01(\rR\x06format\x12\x17\n" +
+	"\x06format\x18\x05 \x01(\rR\x06format\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x19\n" +
 	"\bstore_id\x18\x03 \x01(\x06R\astoreId\x12\x18\n" +
-	"\acluster\x18\x04 \x01(\tR\acluster\"5\n" +
+	"\acluster\x18\x04 \x01(\tR\aclusterJ\x04\b\x01\x10\x02\"5\n" +
 	"\tCompacted\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04termB(Z&github.com/troupe-raft/troupe/messagesb\x06proto3"
@@ -607,27 +703,31 @@ func file_disk_proto_rawDescGZIP() []byte {
 }
 
 var file_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_disk_proto_goTypes = []any{
-	(Entry_Kind)(0),        // 0: troupe.disk.v1.Entry.Kind
-	(*Entry)(nil),          // 1: troupe.disk.v1.Entry
-	(*Founding)(nil),       // 2: troupe.disk.v1.Founding
-	(*HardState)(nil),      // 3: troupe.disk.v1.HardState
-	(*Member)(nil),         // 4: troupe.disk.v1.Member
-	(*GroupRecord)(nil),    // 5: troupe.disk.v1.GroupRecord
-	(*Identity)(nil),       // 6: troupe.disk.v1.Identity
-	(*Compacted)(nil),      // 7: troupe.disk.v1.Compacted
-	(*Founding_Voter)(nil), // 8: troupe.disk.v1.Founding.Voter
+	(Entry_Kind)(0),       // 0: troupe.disk.v1.Entry.Kind
+	(*Entry)(nil),         // 1: troupe.disk.v1.Entry
+	(*Founding)(nil),      // 2: troupe.disk.v1.Founding
+	(*FeatureLevel)(nil),  // 3: troupe.disk.v1.FeatureLevel
+	(*Configuration)(nil), // 4: troupe.disk.v1.Configuration
+	(*HardState)(nil),     // 5: troupe.disk.v1.HardState
+	(*Member)(nil),        // 6: troupe.disk.v1.Member
+	(*GroupRecord)(nil),   // 7: troupe.disk.v1.GroupRecord
+	(*Identity)(nil),      // 8: troupe.disk.v1.Identity
+	(*Compacted)(nil),     // 9: troupe.disk.v1.Compacted
 }
 var file_disk_proto_depIdxs = []int32{
 	0, // 0: troupe.disk.v1.Entry.kind:type_name -> troupe.disk.v1.Entry.Kind
-	8, // 1: troupe.disk.v1.Founding.voters:type_name -> troupe.disk.v1.Founding.Voter
-	4, // 2: troupe.disk.v1.GroupRecord.members:type_name -> troupe.disk.v1.Member
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 1: troupe.disk.v1.Founding.configuration:type_name -> troupe.disk.v1.Configuration
+	6, // 2: troupe.disk.v1.Configuration.voters:type_name -> troupe.disk.v1.Member
+	6, // 3: troupe.disk.v1.Configuration.outgoing:type_name -> troupe.disk.v1.Member
+	6, // 4: troupe.disk.v1.Configuration.learners:type_name -> troupe.disk.v1.Member
+	6, // 5: troupe.disk.v1.GroupRecord.members:type_name -> troupe.disk.v1.Member
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_disk_proto_init() }
@@ -641,7 +741,7 @@ func file_disk_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_disk_proto_rawDesc), len(file_disk_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

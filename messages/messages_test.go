@@ -123,8 +123,8 @@ func TestUnknownFieldsAreCovered(t *testing.T) {
 			if err := proto.Unmarshal(wire, got); err != nil || !got.Intact() {
 				t.Errorf("%T is not intact: %v", m, err)
 			}
-			if m, ok := got.(*AppendEntries); ok {
-				if m, err = UnmarshalAppendEntries(wire); err != nil || !m.Intact() {
+			if _, ok := got.(*AppendEntries); ok {
+				if m, err := UnmarshalAppendEntries(wire); err != nil || !m.Intact() {
 					t.Errorf("%T, decoded: %v", m, err)
 				}
 			}

@@ -40,7 +40,9 @@ type Header struct {
 	Term uint64 `protobuf:"varint,6,opt,name=term,proto3" json:"term,omitempty"`
 	// The id of the data directory that the sender knows the receiver by; 0: it never heard it. A receiver with another one learns
 	// here that what it says does not count.
-	ToStoreId     uint64 `protobuf:"fixed64,7,opt,name=to_store_id,json=toStoreId,proto3" json:"to_store_id,omitempty"`
+	ToStoreId uint64 `protobuf:"fixed64,7,opt,name=to_store_id,json=toStoreId,proto3" json:"to_store_id,omitempty"`
+	// The newest feature level that the sender knows. Builds before the first release have none.
+	Level         uint32 `protobuf:"varint,8,opt,name=level,proto3" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -120,6 +122,13 @@ func (x *Header) GetTerm() uint64 {
 func (x *Header) GetToStoreId() uint64 {
 	if x != nil {
 		return x.ToStoreId
+	}
+	return 0
+}
+
+func (x *Header) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
 	}
 	return 0
 }
@@ -497,7 +506,7 @@ var File_raft_proto protoreflect.FileDescriptor
 const file_raft_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"raft.proto\x12\x0etroupe.raft.v1\"\xb0\x01\n" +
+	"raft.proto\x12\x0etroupe.raft.v1\"\xc6\x01\n" +
 	"\x06Header\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\x06R\tclusterId\x12\x14\n" +
@@ -506,7 +515,8 @@ const file_raft_proto_rawDesc = "" +
 	"\x02to\x18\x04 \x01(\tR\x02to\x12\x19\n" +
 	"\bstore_id\x18\x05 \x01(\x06R\astoreId\x12\x12\n" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1e\n" +
-	"\vto_store_id\x18\a \x01(\x06R\ttoStoreId\"\xd4\x01\n" +
+	"\vto_store_id\x18\a \x01(\x06R\ttoStoreId\x12\x14\n" +
+	"\x05level\x18\b \x01(\rR\x05level\"\xd4\x01\n" +
 	"\vRequestVote\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x19\n" +
 	"\bpre_vote\x18\x02 \x01(\bR\apreVote\x12$\n" +

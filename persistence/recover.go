@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -11,6 +12,12 @@ import (
 // TermSpan is a run of entries of one term: from First up to the next span's First, or to the end of the log.
 type TermSpan struct{ First, Term uint64 }
 
+// IndexedEntry is an entry and its place.
+type IndexedEntry struct {
+	Index uint64
+	Entry messages.EncodedEntry
+}
+
 // Recovered is what a group's range held, checked.
 type Recovered struct {
 	HardState HardState
@@ -20,6 +27,8 @@ type Recovered struct {
 	Last uint64
 	// Spans are the runs of terms of (Compacted, Last], in order.
 	Spans []TermSpan
+	// Amendments are the entries that are no commands and no no-ops, in the order of the log: they change the group itself.
+	Amendments []IndexedEntry
 	// PeerStores maps peers to their pinned store ids.
 	PeerStores map[string]uint64
 }
@@ -98,6 +107,10 @@ func (c *checker) record(key, value []byte) error {
 	case kind == kindPeer && len(key) > prefixLen:
 		return c.peer(key, value)
 	}
+	if _, err := openRecord(key, value); err == nil {
+		return say(ErrNewer, "the log of group %d in %s has a record %q of a newer format than %d, which is the newest that this troupe knows: start a newer troupe",
+			c.group, c.dir, key, identityFormat)
+	}
 	return c.damaged("the record under %q is none of troupe's", key)
 }
 
@@ -152,6 +165,9 @@ func (c *checker) block(key, value []byte) error {
 		}
 		if err := c.entry(i, view.Term); err != nil {
 			return err
+		}
+		if view.Kind != messages.Entry_KIND_COMMAND && view.Kind != messages.Entry_KIND_NOOP && i > c.found.Compacted {
+			c.found.Amendments = append(c.found.Amendments, IndexedEntry{i, bytes.Clone(entry)})
 		}
 		framed = rest
 	}

@@ -46,25 +46,22 @@ func newTruth(groups int) []truth {
 	return all
 }
 
-var noop = contents(messages.Entry_KIND_NOOP, nil)
-
 // lastCommand is the index of the last command that is committed; 0: none.
 func (t *truth) lastCommand() uint64 {
 	last := len(t.committed)
-	for last > 1 && t.committed[last-1].hash == noop {
+	for last > 0 && t.committed[last-1].kind != messages.Entry_KIND_COMMAND {
 		last--
-	}
-	if last <= 1 {
-		return 0
 	}
 	return uint64(last)
 }
 
 // seen is what a server showed after its last message, and what it heard in this incarnation.
 type seen struct {
-	status  actors.Status
-	entries []entryID
-	peers   [mostNodes]peerSeen
+	status actors.Status
+	begun  bool
+	log    logged
+	level  uint32 // of the group
+	peers  [mostNodes]peerSeen
 	// prevotes are the nodes that promised their vote, by round.
 	prevotes map[uint64]nodeSet
 }
@@ -78,26 +75,27 @@ func (w *world) observe(n *node, g int, v actors.View) {
 	if notCounted(now) && !n.wiped && !n.disk.double {
 		w.fail("only a wiped server is told that it does not count", "%s: %+v", n.id, now)
 	}
-	if before.entries == nil {
-		before.entries = append([]entryID{}, n.disk.groups[g].entries...)
+	if !before.begun {
+		before.begun, before.log = true, n.disk.groups[g].log.clone()
 		w.checkStart(n, g, v)
 	}
 	w.matchLogs(n, g, v)
+	w.checkLevel(n, g, v)
 	w.checkCounted(n, g, v)
 	if now.Role == actors.Leader {
 		w.checkLeader(n, g, v)
 	}
 	durable := now.DurableIndex
-	if durable > 0 && durable != before.status.DurableIndex && !n.disk.groups[g].has(durable, before.entries[durable-1]) {
+	if durable > before.log.before && durable != before.status.DurableIndex && !n.disk.groups[g].log.has(durable, before.log.at(durable)) {
 		w.fail("what a server calls durable is on its disk", "%s: index %d", n.id, durable)
 	}
 	if led := before.status.Role == actors.Leader && before.status.Term == now.Term; led && now.Role == actors.Leader &&
-		now.CommitIndex > before.status.CommitIndex && before.entries[now.CommitIndex-1].term != now.Term {
+		now.CommitIndex > before.status.CommitIndex && before.log.at(now.CommitIndex).term != now.Term {
 		w.fail("a leader commits only entries of its own term by counting (section 5.4.2)",
 			"%s in term %d commits %d", n.id, now.Term, now.CommitIndex)
 	}
-	for i := before.status.CommitIndex + 1; i <= now.CommitIndex; i++ {
-		w.commit(n, g, now.Term, i, before.entries[i-1])
+	for i := max(before.status.CommitIndex, before.log.before) + 1; i <= now.CommitIndex; i++ {
+		w.commit(n, g, v, i)
 	}
 	before.status = now
 }
@@ -105,13 +103,13 @@ func (w *world) observe(n *node, g int, v actors.View) {
 // checkStart: a server begins with what is on its disk.
 func (w *world) checkStart(n *node, g int, v actors.View) {
 	now, disk := v.Status(), &n.disk.groups[g]
-	same := now.Term == disk.hard.Term && v.Vote() == disk.hard.Vote && now.LastIndex == uint64(len(disk.entries))
-	for i := range v.Members() {
-		same = same && v.Counted(i) == disk.pins[w.members[i].ID]
+	same := now.Term == disk.hard.Term && v.Vote() == disk.hard.Vote && now.LastIndex == disk.log.last()
+	for _, m := range w.members {
+		same = same && v.Counted(m.ID) == disk.pins[m.ID]
 	}
 	if !same {
-		w.fail("a server starts with what it promised", "%s starts with %+v and a vote for %q; its disk has %+v, %d entries and the pins %v",
-			n.id, now, v.Vote(), disk.hard, len(disk.entries), disk.pins)
+		w.fail("a server starts with what it promised", "%s starts with %+v and a vote for %q; its disk has %+v, the entries up to %d and the pins %v",
+			n.id, now, v.Vote(), disk.hard, disk.log.last(), disk.pins)
 	}
 }
 
@@ -122,14 +120,14 @@ func (w *world) matchLogs(n *node, g int, v actors.View) {
 		return
 	}
 	t, mine := &w.truth[g], &n.seen[g]
-	mine.entries = mine.entries[:from-1]
+	mine.log.truncate(from)
 	for i := from; i <= last; i++ {
 		id := identify(v.Entry(i))
 		prev := uint64(0)
-		if i > 1 {
-			prev = mine.entries[i-2].term
+		if i > mine.log.before+1 {
+			prev = mine.log.at(i - 1).term
 		}
-		mine.entries = append(mine.entries, id)
+		mine.log.append(id)
 		here := place{i, id.term}
 		is := content{id.hash, prev}
 		if was, known := t.entries[here]; known && was != is {
@@ -151,8 +149,8 @@ func (w *world) founded(g int) {
 }
 
 // commit takes note of one committed entry. The first to say so must have a majority of disks behind it.
-func (w *world) commit(n *node, g int, term, index uint64, id entryID) {
-	t := &w.truth[g]
+func (w *world) commit(n *node, g int, v actors.View, index uint64) {
+	t, term, id := &w.truth[g], v.Status().Term, n.seen[g].log.at(index)
 	if index <= uint64(len(t.committed)) {
 		if t.committed[index-1] != id {
 			w.fail("a committed entry never changes (State Machine Safety)",
@@ -166,14 +164,11 @@ func (w *world) commit(n *node, g int, term, index uint64, id entryID) {
 	if index == 1 {
 		w.founded(g)
 	}
-	have := 0
-	for _, other := range w.nodes {
-		if other.wiped || other.disk.groups[g].has(index, id) {
-			have++ // a wiped disk may have had it, and been counted
-		}
+	has := func(member string) bool {
+		other := w.nodes[w.placeOf(member)]
+		return other.wiped || other.disk.groups[g].log.has(index, id) // a wiped disk may have had it, and been counted
 	}
-	if have <= len(w.nodes)/2 {
-		w.fail("what is committed is synced on a majority",
-			"%s commits %d@%d, which %d of %d disks have%s", n.id, index, id.term, have, len(w.nodes), w.describe())
+	if !v.Configuration().Quorum().Heard(has) {
+		w.fail("what is committed is synced on a majority", "%s commits %d@%d%s", n.id, index, id.term, w.describe())
 	}
 }

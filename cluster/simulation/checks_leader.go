@@ -17,16 +17,16 @@ type peerSeen struct {
 // checkCounted: a member counts from one data directory, the one that is pinned on the disk, and that the group was founded with.
 func (w *world) checkCounted(n *node, g int, v actors.View) {
 	founders := w.truth[g].founders
-	for i := range v.Members() {
-		p, counted := &n.seen[g].peers[i], v.Counted(i)
-		if counted != 0 && len(founders) > 0 && len(n.seen[g].entries) > 0 && founders[i] != counted {
-			w.fail("only the data directory that a member founded the group with counts", "%s counts %s from %x", n.id, w.members[i].ID, counted)
+	for i, m := range w.members {
+		p, counted := &n.seen[g].peers[i], v.Counted(m.ID)
+		if counted != 0 && len(founders) > 0 && n.seen[g].log.last() > 0 && founders[i] != counted {
+			w.fail("only the data directory that a member founded the group with counts", "%s counts %s from %x", n.id, m.ID, counted)
 		}
 		if counted == p.counted {
 			continue
 		}
-		if p.counted = counted; counted != 0 && n.disk.groups[g].pins[w.members[i].ID] != counted {
-			w.fail("a data directory is pinned on the disk before it counts", "%s counts %s from %x", n.id, w.members[i].ID, counted)
+		if p.counted = counted; counted != 0 && n.disk.groups[g].pins[m.ID] != counted {
+			w.fail("a data directory is pinned on the disk before it counts", "%s counts %s from %x", n.id, m.ID, counted)
 		}
 	}
 }
@@ -40,9 +40,9 @@ func (w *world) checkLeader(n *node, g int, v actors.View) {
 	if before.status.Role != actors.Leader || before.status.Term != now.Term {
 		w.checkNewLeader(n, g, v)
 	}
-	for i := range v.Members() {
-		if i != n.place {
-			w.checkFollower(n, g, i, v)
+	for _, other := range w.nodes {
+		if other != n {
+			w.checkFollower(n, g, other, v)
 		}
 	}
 	w.checkHeard(n, g, v)
@@ -55,23 +55,19 @@ func (w *world) checkNewLeader(n *node, g int, v actors.View) {
 	for i := range mine.peers {
 		mine.peers[i] = peerSeen{counted: mine.peers[i].counted, heard: w.now}
 	}
-	if mine.lastTerm() != now.Term {
+	if mine.log.lastTerm() != now.Term {
 		w.fail("the log of a new leader ends with an entry of its term (section 8)",
-			"%s in term %d ends with one of term %d", n.id, now.Term, mine.lastTerm())
+			"%s in term %d ends with one of term %d", n.id, now.Term, mine.log.lastTerm())
 	}
-	needed := v.Members()/2 + 1
-	if len(mine.entries) == 1 {
-		needed = v.Members() // it founds the group
-	}
-	if got := 1 + w.voters(n, g, now.Term); got < needed {
+	if votes := w.votes(n, g, now.Term); !v.Configuration().Quorum().Won(votes) || mine.log.last() == 1 && len(votes) < len(w.nodes) {
 		w.fail("a leader has the votes of a majority of data directories that count, a founder those of all",
-			"%s in term %d has %d of %d", n.id, now.Term, got, needed)
+			"%s in term %d has %v", n.id, now.Term, votes)
 	}
 	for i, id := range t.committed {
 		if t.terms[i] >= now.Term {
 			break // committed under a later leader, while this one had its votes in the mail
 		}
-		if i >= len(mine.entries) || mine.entries[i] != id {
+		if index := uint64(i) + 1; index > mine.log.before && !mine.log.has(index, id) {
 			w.fail("what is committed is in the logs of all later leaders (Leader Completeness)",
 				"%s in term %d lacks %d@%d", n.id, now.Term, i+1, id.term)
 			return
@@ -81,16 +77,16 @@ func (w *world) checkNewLeader(n *node, g int, v actors.View) {
 }
 
 // checkFollower: what a leader counts of a follower is so.
-func (w *world) checkFollower(n *node, g, place int, v actors.View) {
-	mine, other, term := &n.seen[g], w.nodes[place], v.Status().Term
-	p := &mine.peers[place]
-	match, round := v.Follower(place)
-	if match != p.match && match > 0 && !other.wiped && !other.disk.groups[g].hadIn(term, match, mine.entries[match-1]) {
+func (w *world) checkFollower(n *node, g int, other *node, v actors.View) {
+	mine, term := &n.seen[g], v.Status().Term
+	p := &mine.peers[other.place]
+	match, round := v.Progress(other.id)
+	if match != p.match && match > mine.log.before && !other.wiped && !other.disk.groups[g].hadIn(term, match, mine.log.at(match)) {
 		w.fail("a leader counts a match only of what is on that follower's disk in that term",
 			"%s in term %d counts %s up to %d%s", n.id, term, other.id, match, w.describe())
 	}
 	if round != p.round {
-		if answered := w.truth[g].rounds[answers{place, n.place, term}]; round > answered {
+		if answered := w.truth[g].rounds[answers{other.place, n.place, term}]; round > answered {
 			w.fail("a leader counts a round only of whom answered it",
 				"%s in term %d counts round %d of %s, which answered %d", n.id, term, round, other.id, answered)
 		}
@@ -106,13 +102,11 @@ func (w *world) checkHeard(n *node, g int, v actors.View) {
 	if max(n.resumed, n.servers[g].starvedTo) > w.now-4*timing.Heartbeat {
 		return
 	}
-	heard := 1
-	for i := range v.Members() {
-		if i != n.place && n.seen[g].peers[i].heard >= since {
-			heard++
-		}
+	heard := func(member string) bool {
+		place := w.placeOf(member)
+		return place == n.place || n.seen[g].peers[place].heard >= since
 	}
-	if heard <= v.Members()/2 {
+	if !v.Configuration().Quorum().Heard(heard) {
 		w.fail("a leader that hears no majority for an election timeout steps down",
 			"%s leads in term %d%s", n.id, v.Status().Term, w.describe())
 	}

@@ -130,19 +130,17 @@ func (w *world) vote(n *node, g, from int, h *messages.Header) {
 	}
 }
 
-// voters is how many others gave n their vote, from data directories that count there.
-func (w *world) voters(n *node, g int, term uint64) int {
-	e := w.truth[g].elected[election{n.place, term}]
-	if e == nil {
-		return 0
-	}
-	count := 0
-	for i, p := range n.seen[g].peers {
-		if e[i] != 0 && e[i] == p.counted {
-			count++
+// votes are those that n has in a term: its own, and those of others from data directories that count there.
+func (w *world) votes(n *node, g int, term uint64) map[string]bool {
+	votes := map[string]bool{n.id: true}
+	if e := w.truth[g].elected[election{n.place, term}]; e != nil {
+		for i, p := range n.seen[g].peers {
+			if e[i] != 0 && e[i] == p.counted {
+				votes[w.nodes[i].id] = true
+			}
 		}
 	}
-	return count
+	return votes
 }
 
 func (w *world) placeOf(id string) int {

@@ -103,7 +103,7 @@ func TestL07MessagesNearTheSizeLimitHoldContiguousEntries(t *testing.T) {
 			m, bytes := p.original.(*messages.AppendEntries), 0
 			for i, e := range m.Entries {
 				bytes += len(e)
-				if identify(e) != a.seen[0].entries[int(m.PrevLogIndex)+i] {
+				if identify(e) != a.seen[0].log.at(m.PrevLogIndex+uint64(i)+1) {
 					t.Errorf("the message after %d has another entry %d than the leader", m.PrevLogIndex, int(m.PrevLogIndex)+i+1)
 				}
 			}

@@ -19,7 +19,7 @@ func (s *scenario) ask(candidate, voter *node, term uint64) {
 }
 
 func lastOnDisk(n *node) (index, term uint64) {
-	entries := n.disk.groups[0].entries
+	entries := n.disk.groups[0].log.ids
 	return uint64(len(entries)), entries[len(entries)-1].term
 }
 

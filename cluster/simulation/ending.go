@@ -76,6 +76,8 @@ func (w *world) lagging(committed []int) string {
 			case !n.up:
 			case n.wiped && !notCounted(s):
 				return fmt.Sprintf("%s does not say that it does not count: %+v", n.id, s)
+			case !n.wiped && n.seen[g].level < w.lowestLevel():
+				return fmt.Sprintf("%s is in a group of level %d, although all know %d", n.id, n.seen[g].level, w.lowestLevel())
 			case !n.wiped && (s.AppliedIndex < uint64(committed[g]) || s.Unready != nil):
 				return fmt.Sprintf("%s applied %d of %d: %+v", n.id, s.AppliedIndex, committed[g], s)
 			}
@@ -146,18 +148,11 @@ func (w *world) describe() string {
 		for g, d := range n.doors {
 			s := d.Status()
 			all = append(all, fmt.Sprintf("%s/%s up=%v wiped=%v %v term=%d leader=%q last=%d@%d durable=%d disk=%d commit=%d applied=%d err=%v",
-				n.id, groupName(g), n.up, n.wiped, s.Role, s.Term, s.LeaderID, s.LastIndex, n.seen[g].lastTerm(), s.DurableIndex, len(n.disk.groups[g].entries), s.CommitIndex, s.AppliedIndex, s.Err))
+				n.id, groupName(g), n.up, n.wiped, s.Role, s.Term, s.LeaderID, s.LastIndex, n.seen[g].log.lastTerm(), s.DurableIndex, n.disk.groups[g].log.last(), s.CommitIndex, s.AppliedIndex, s.Err))
 		}
 		if n.broken != "" {
 			all = append(all, n.id+" is down: "+n.broken)
 		}
 	}
 	return "\n" + strings.Join(all, "\n")
-}
-
-func (s seen) lastTerm() uint64 {
-	if len(s.entries) == 0 {
-		return 0
-	}
-	return s.entries[len(s.entries)-1].term
 }

@@ -30,6 +30,7 @@ type node struct {
 	stopping    bool
 	panics      moment // when the next of its actors that has a message panics
 	incarnation int
+	level       uint32 // the newest feature level that its version of troupe knows
 	broken      string // why it stays down for good
 	wiped       bool   // it runs from an empty disk, and does not count any more
 	drift       float64
@@ -119,7 +120,7 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 	door, err := actors.Start(n.system.Root, actors.Config{
 		Group: groupName(g), ID: n.id, Members: n.w.members, ClientAddress: n.id,
 		Machine: machine,
-		Store:   n.store, Number: number, Journal: n.journal, Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Props: props,
+		Store:   n.store, Number: number, Journal: n.journal, Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Level: n.level, Props: props,
 		Timing: n.w.options.Timing, Limits: n.w.limits, Logger: n.logger(),
 		Observe: func(v actors.View) {
 			if n.incarnation == incarnation {
@@ -187,6 +188,7 @@ func (n *node) restart() {
 	if n.up || n.broken != "" {
 		return
 	}
+	n.w.versions.upgrade(n)
 	n.w.note("%s starts", n.id)
 	n.start()
 }

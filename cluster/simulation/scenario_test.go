@@ -134,14 +134,14 @@ func (s *scenario) leader() *node {
 
 // log is a node's log as "1@1 2@1 3@2", as its server has it in memory; on its disk when it is down.
 func (s *scenario) log(n *node) string {
-	if !n.up || n.seen[0].entries == nil {
+	if !n.up || !n.seen[0].begun {
 		return s.disk(n)
 	}
-	return places(n.seen[0].entries)
+	return places(n.seen[0].log.ids)
 }
 
 // disk is the log that is synced to a node's disk.
-func (s *scenario) disk(n *node) string { return places(n.disk.groups[0].entries) }
+func (s *scenario) disk(n *node) string { return places(n.disk.groups[0].log.ids) }
 
 func places(entries []entryID) string {
 	var all []string

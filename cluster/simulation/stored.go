@@ -11,9 +11,9 @@ import (
 
 // stored is what a group has on a disk: the model that "durable" is held against.
 type stored struct {
-	hard    persistence.HardState
-	entries []entryID         // from index 1 on
-	pins    map[string]uint64 // the data directories of peers
+	hard persistence.HardState
+	log  logged
+	pins map[string]uint64 // the data directories of peers
 	// truncated says in which term an entry that was there was last taken away.
 	truncated map[place]uint64
 	// later was written without a sync, since it promises nothing: a crash keeps any number of the first.
@@ -39,26 +39,22 @@ func (s *stored) synced() {
 func (s *stored) take(b *persistence.Batch) {
 	s.hard = b.HardState
 	maps.Copy(s.pins, b.PinnedPeers)
+	s.log.cut(b.CutTo)
 	if len(b.Entries) == 0 {
 		return
 	}
-	for i, e := range s.entries[b.First-1:] {
-		s.truncated[place{b.First + uint64(i), e.term}] = b.HardState.Term
+	for i := b.First; i <= s.log.last(); i++ {
+		s.truncated[place{i, s.log.at(i).term}] = b.HardState.Term
 	}
-	s.entries = s.entries[:b.First-1]
+	s.log.truncate(b.First)
 	for _, e := range b.Entries {
-		s.entries = append(s.entries, identify(e))
+		s.log.append(identify(e))
 	}
-}
-
-// has says whether the entry at index is there.
-func (s *stored) has(index uint64, id entryID) bool {
-	return index <= uint64(len(s.entries)) && s.entries[index-1] == id
 }
 
 // hadIn says whether the entry at index was there at the end of the term, or is there now.
 func (s *stored) hadIn(term, index uint64, id entryID) bool {
-	return s.has(index, id) || s.truncated[place{index, id.term}] > term
+	return s.log.has(index, id) || s.truncated[place{index, id.term}] > term
 }
 
 // compare holds what a store recovered against the model, and takes note of what the crash kept.
@@ -74,17 +70,17 @@ func (s *stored) compare(got persistence.Recovered) error {
 }
 
 func (s *stored) differs(got persistence.Recovered) error {
-	if got.HardState != s.hard || got.Last != uint64(len(s.entries)) || !maps.Equal(got.PeerStores, s.pins) {
-		return fmt.Errorf("it has %+v, %d entries and the pins %v, but %+v, %d and %v were synced",
-			got.HardState, got.Last, got.PeerStores, s.hard, len(s.entries), s.pins)
+	if got.HardState != s.hard || got.Compacted != s.log.before || got.Last != s.log.last() || !maps.Equal(got.PeerStores, s.pins) {
+		return fmt.Errorf("it has %+v, the entries (%d, %d] and the pins %v, but %+v, (%d, %d] and %v were synced",
+			got.HardState, got.Compacted, got.Last, got.PeerStores, s.hard, s.log.before, s.log.last(), s.pins)
 	}
 	span := -1
-	for i, e := range s.entries {
-		for span+1 < len(got.Spans) && got.Spans[span+1].First == uint64(i)+1 {
+	for i := s.log.before + 1; i <= s.log.last(); i++ {
+		for span+1 < len(got.Spans) && got.Spans[span+1].First == i {
 			span++
 		}
-		if got.Spans[span].Term != e.term {
-			return fmt.Errorf("it has term %d at %d, but %d was synced", got.Spans[span].Term, i+1, e.term)
+		if term := s.log.at(i).term; got.Spans[span].Term != term {
+			return fmt.Errorf("it has term %d at %d, but %d was synced", got.Spans[span].Term, i, term)
 		}
 	}
 	return nil
@@ -118,14 +114,17 @@ func (r recorder) Write(batches []*persistence.Batch) error {
 }
 
 // entryID is what makes an entry the same as another: term and contents.
-type entryID struct{ term, hash uint64 }
+type entryID struct {
+	term, hash uint64
+	kind       messages.Entry_Kind
+}
 
 func identify(encoded messages.EncodedEntry) entryID {
 	e, err := messages.DecodeEntry(encoded)
 	if err != nil {
 		panic(err)
 	}
-	return entryID{e.Term, contents(e.Kind, e.Data)}
+	return entryID{e.Term, contents(e.Kind, e.Data), e.Kind}
 }
 
 func contents(kind messages.Entry_Kind, data []byte) uint64 {

@@ -121,6 +121,7 @@ type world struct {
 	failure     *Failure
 	truth       []truth // by group
 	history     history
+	versions    versions
 }
 
 type link struct{ from, to int }
@@ -147,6 +148,7 @@ func newWorld(m Machine, o Options) *world {
 		w.members = append(w.members, actors.Member{ID: id, Address: id + ":1"})
 		w.nodes = append(w.nodes, &node{w: w, place: i, id: id, address: id + ":1", drift: 1, disk: newDisk(o.Groups)})
 	}
+	w.versions.draw(w.nodes, o.Seed)
 	if o.Faults[Drift] > 0 {
 		for _, n := range w.nodes {
 			n.drift = 1 + 0.1*(w.rng.Float64()-0.5)

@@ -12,12 +12,16 @@ import (
 type peer struct {
 	Member
 	pid *actor.PID
-	// store is the id of the peer's data directory, pinned when it was first heard; 0: never heard. What a node says from
+	// storeID is the id of the peer's data directory, pinned when it was first heard; 0: never heard. What a node says from
 	// another directory does not count: a wiped disk forgot what its node promised.
-	store uint64
+	storeID uint64
 	// pinned: the pin is durable, and what the peer promises may be counted.
 	pinned bool
-	warned map[string]bool // what the log was told of the peer
+	// level is the newest feature level that the peer last said to know.
+	level uint32
+	// unlevelled counts messages in a row that had no level.
+	unlevelled int
+	warned     map[string]bool // what the log was told of the peer
 
 	// foreign is the data directory that the peer answered from last, if that one does not count; otherwise 0.
 	foreign uint64
@@ -27,21 +31,32 @@ type peer struct {
 	heard time.Time
 }
 
-// peers are in the order of the membership; this server's own place is unused.
-type peers struct{ all []*peer }
-
-func newPeers(c *Config, m membership, stores map[string]uint64) peers {
-	var p peers
-	for _, member := range m.voters {
-		p.all = append(p.all, &peer{
-			Member: member, pid: actor.NewPID(member.Address, actorName(c.Group)), store: stores[member.ID], pinned: stores[member.ID] != 0,
-			warned: map[string]bool{},
-		})
-	}
-	return p
+// peers are all members but this server, in the order of ids.
+type peers struct {
+	group string
+	pins  map[string]uint64 // as recovered
+	all   []*peer
 }
 
-func (p peers) of(id string) *peer {
+// follow makes the members of a configuration the peers of the server self. Who stays is known as before.
+func (p *peers) follow(c *Configuration, self string) {
+	var all []*peer
+	for _, m := range c.members {
+		if m.ID == self {
+			continue
+		}
+		known := p.of(m.ID)
+		if known == nil {
+			known = &peer{storeID: p.pins[m.ID], pinned: p.pins[m.ID] != 0, warned: map[string]bool{}}
+		}
+		known.Member, known.pid = m, actor.NewPID(m.Address, actorName(p.group))
+		all = append(all, known)
+	}
+	p.all = all
+}
+
+// of is nil for who is no peer.
+func (p *peers) of(id string) *peer {
 	for _, peer := range p.all {
 		if peer.ID == id {
 			return peer
@@ -50,8 +65,18 @@ func (p peers) of(id string) *peer {
 	return nil
 }
 
+// at is nil when no peer has the address.
+func (p *peers) at(address string) *peer {
+	for _, peer := range p.all {
+		if peer.Address == address {
+			return peer
+		}
+	}
+	return nil
+}
+
 // disowners names the peers that do not count what this server says.
-func (p peers) disowners() string {
+func (p *peers) disowners() string {
 	var names []string
 	for _, peer := range p.all {
 		if peer.disowns {
@@ -59,6 +84,27 @@ func (p peers) disowners() string {
 		}
 	}
 	return enumerate(names)
+}
+
+// intact says whether an RPC is as it was sent, and for this server. What is not is dropped.
+func (s *server) intact(m rpc) bool {
+	h := m.GetHeader()
+	if h.GetLevel() == 0 {
+		s.hearOld(h)
+		return false
+	}
+	return m.Intact() && s.admits(h)
+}
+
+// hearOld takes note of a message from before feature levels; its checksum is another one, too. One or two may have been damaged.
+func (s *server) hearOld(h *messages.Header) {
+	p := s.peers.of(h.GetFrom())
+	if p == nil || h.GetGroup() != s.group {
+		return
+	}
+	if p.unlevelled++; p.unlevelled > 2 {
+		s.warn(p, "a member runs an old build of troupe, from before the first release, and is ignored: start a newer one there")
+	}
 }
 
 // admits checks both ends of an RPC. What does not match is dropped: mail of another group or cluster, to another node, or from
@@ -75,9 +121,9 @@ func (s *server) admits(h *messages.Header) bool {
 	case h.ClusterId != 0 && s.clusterID != 0 && h.ClusterId != s.clusterID:
 		s.warn(p, "a node of another cluster answers under a member's name: check its --initial-cluster and its data directory")
 		return false
-	case p.store == 0:
+	case p.storeID == 0:
 		s.pin(p, h.StoreId)
-	case p.store != h.StoreId:
+	case p.storeID != h.StoreId:
 		p.foreign = h.StoreId
 		s.warn(p, "a member answers from another data directory than before, and is ignored: it was wiped or copied, and needs its own directory back")
 		return false
@@ -88,7 +134,7 @@ func (s *server) admits(h *messages.Header) bool {
 
 // hear takes note of what a header says besides who sent it: whether the peer counts this server, and that the group is founded.
 func (s *server) hear(p *peer, h *messages.Header) {
-	p.foreign = 0
+	p.foreign, p.level, p.unlevelled = 0, h.Level, 0
 	p.disowns = h.ToStoreId != 0 && h.ToStoreId != s.storeID
 	if p.disowns {
 		s.warn(p, "a member knows this node by another data directory, and does not count what it says: this one was wiped, replaced or copied, and the node needs its own back")
@@ -102,10 +148,10 @@ func (s *server) hear(p *peer, h *messages.Header) {
 }
 
 // pin remembers the peer's data directory for good; it counts when that is durable.
-func (s *state) pin(p *peer, store uint64) {
-	p.store, p.pinned = store, false
-	s.outbox.pin(p.ID, store)
-	s.outbox.hold(func() { p.pinned = p.pinned || p.store == store })
+func (s *state) pin(p *peer, storeID uint64) {
+	p.storeID, p.pinned = storeID, false
+	s.outbox.pin(p.ID, storeID)
+	s.outbox.hold(func() { p.pinned = p.pinned || p.storeID == storeID })
 }
 
 func (s *server) warn(p *peer, message string) {
@@ -116,4 +162,7 @@ func (s *server) warn(p *peer, message string) {
 }
 
 // counts says whether what the node promises may be counted.
-func (s *server) counts(id string) bool { return s.peers.of(id).pinned }
+func (s *server) counts(id string) bool {
+	p := s.peers.of(id)
+	return p != nil && p.pinned
+}

@@ -1,0 +1,107 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// charter is what a log says of its own group: who is in it, its cluster id, its feature level.
+type charter struct {
+	index         uint64 // of the entry that says so; 0: the group is not founded
+	clusterID     uint64
+	level         uint32
+	configuration *Configuration
+}
+
+// charters of a log are in its order. The last is in force, whether it is committed or not (section 6).
+type charters []charter
+
+func (c charters) inForce() charter { return c[len(c)-1] }
+
+// truncate forgets what stood in entries from an index on.
+func (c *charters) truncate(from uint64) {
+	for len(*c) > 1 && c.inForce().index >= from {
+		*c = (*c)[:len(*c)-1]
+	}
+}
+
+// TooOldError is a server whose group uses what this version of troupe does not know.
+type TooOldError struct {
+	// What it is, as the beginning of a sentence.
+	What string
+	// Level is the newest feature level that this server knows.
+	Level uint32
+}
+
+func (e TooOldError) Error() string {
+	return fmt.Sprintf("%s, and this node's troupe knows feature levels up to %d: start a newer troupe on this node", e.What, e.Level)
+}
+
+var errFounding = errors.New("a log begins with the founding of its group, and has no other")
+
+// amended is the charter from an entry on. known is the newest feature level that this server knows.
+func (c charter) amended(index uint64, e messages.EntryView, known uint32) (charter, error) {
+	if (index == 1) != (e.Kind == messages.Entry_KIND_FOUNDING) {
+		return c, errFounding
+	}
+	switch e.Kind {
+	case messages.Entry_KIND_COMMAND, messages.Entry_KIND_NOOP:
+		return c, nil
+	case messages.Entry_KIND_FOUNDING:
+		var f messages.Founding
+		if err := proto.Unmarshal(e.Data, &f); err != nil {
+			return c, fmt.Errorf("the founding of the group cannot be decoded: %w", err)
+		}
+		c = charter{index, f.ClusterId, f.Level, decodeConfiguration(f.Configuration)}
+	case messages.Entry_KIND_LEVEL:
+		var l messages.FeatureLevel
+		if err := proto.Unmarshal(e.Data, &l); err != nil {
+			return c, fmt.Errorf("the feature level in entry %d cannot be decoded: %w", index, err)
+		}
+		c.index, c.level = index, l.Level
+	default:
+		return c, TooOldError{fmt.Sprintf("entry %d is of the unknown kind %d", index, e.Kind), known}
+	}
+	if c.level > known {
+		return c, TooOldError{fmt.Sprintf("the group has feature level %d since entry %d", c.level, index), known}
+	}
+	return c, nil
+}
+
+func (s *state) charter() charter { return s.charters.inForce() }
+
+// configuration is the one in force.
+func (s *state) configuration() *Configuration { return s.charter().configuration }
+
+// amend lets an entry that was appended have its effect on the charter. The entry was checked.
+func (s *state) amend(index uint64, e messages.EntryView) error {
+	now, err := s.charter().amended(index, e, s.level)
+	if err == nil && now.index == index {
+		s.charters = append(s.charters, now)
+		s.meet(now.configuration)
+	}
+	return err
+}
+
+// meet takes up the members of a configuration, and the data directories that it names.
+func (s *state) meet(c *Configuration) {
+	s.peers.follow(c, s.id)
+	for _, p := range s.peers.all {
+		if m, _ := c.Member(p.ID); m.StoreID != 0 && p.storeID != m.StoreID {
+			s.pin(p, m.StoreID) // also when the peer was heard from another one before: that one is not in the group
+		}
+	}
+}
+
+// encode makes the data of an entry.
+func encode(m proto.Message) []byte {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}

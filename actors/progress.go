@@ -1,0 +1,60 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// progress is what a leader knows of one member, itself included (matchIndex[] of Figure 2). nextIndex is the replicator's.
+type progress struct {
+	id string
+	// match is the highest index known to be replicated on the member, and durable there.
+	match uint64
+	// round is the last one that the member answered, heard is when.
+	round uint64
+	heard time.Time
+	// level is the newest feature level that the member has said to know under this leadership.
+	level uint32
+	// replicator is nil for the leader itself.
+	replicator *actor.PID
+
+	matched uint64 // match after the message before, see invariants
+}
+
+// progresses are in the order of ids.
+type progresses []*progress
+
+// of is nil for who is no member.
+func (all progresses) of(id string) *progress {
+	for _, p := range all {
+		if p.id == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// match is 0 for who is no member.
+func (all progresses) match(id string) uint64 {
+	if p := all.of(id); p != nil {
+		return p.match
+	}
+	return 0
+}
+
+// answered says who has answered a round.
+func (all progresses) answered(round uint64) func(id string) bool {
+	return func(id string) bool {
+		p := all.of(id)
+		return p != nil && p.round >= round
+	}
+}
+
+// heardSince says who was heard after a moment.
+func (all progresses) heardSince(then time.Time) func(id string) bool {
+	return func(id string) bool {
+		p := all.of(id)
+		return p != nil && p.heard.After(then)
+	}
+}

@@ -1,0 +1,43 @@
+package simulation
+
+import "slices"
+
+// logged is what the entries of a log are. The log may begin above index 1.
+type logged struct {
+	before uint64 // the index before the first
+	ids    []entryID
+}
+
+func (l *logged) last() uint64 { return l.before + uint64(len(l.ids)) }
+
+// at is the entry at an index that the log has.
+func (l *logged) at(index uint64) entryID { return l.ids[index-l.before-1] }
+
+// has says whether the entry at index is that one.
+func (l *logged) has(index uint64, id entryID) bool {
+	return index > l.before && index <= l.last() && l.at(index) == id
+}
+
+// lastTerm is 0 when there is no entry.
+func (l *logged) lastTerm() uint64 {
+	if len(l.ids) == 0 {
+		return 0
+	}
+	return l.ids[len(l.ids)-1].term
+}
+
+func (l *logged) append(id entryID) { l.ids = append(l.ids, id) }
+
+// truncate removes the entry at from and all that follow.
+func (l *logged) truncate(from uint64) { l.ids = l.ids[:from-l.before-1] }
+
+// cut removes the entries up to an index, which may be beyond the last.
+func (l *logged) cut(to uint64) {
+	if to <= l.before {
+		return
+	}
+	l.ids = slices.Clone(l.ids[min(to-l.before, uint64(len(l.ids))):])
+	l.before = to
+}
+
+func (l *logged) clone() logged { return logged{l.before, slices.Clone(l.ids)} }
