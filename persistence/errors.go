@@ -23,6 +23,8 @@ var (
 	ErrLocked = errors.New("the directory is in use")
 	// ErrForeign: the directory belongs to another node, cluster or program.
 	ErrForeign = errors.New("the directory is not this node's")
+	// ErrOlder: the directory was written by a build of troupe from before the first release.
+	ErrOlder = errors.New("the directory has an older format")
 	// ErrNewer: the directory was written by a newer troupe.
 	ErrNewer = errors.New("the directory has a newer format")
 )

@@ -75,8 +75,8 @@ type Store struct {
 const identityFormat = 1
 
 // Open opens the directory, and founds a store there when it is new. It refuses, and changes no record, when the directory
-// is in use (ErrLocked), belongs to somebody else (ErrForeign), was written by a newer troupe (ErrNewer), or has lost
-// what was acknowledged (ErrDamaged). The caller closes the Store.
+// is in use (ErrLocked), belongs to somebody else (ErrForeign), was written by a newer troupe (ErrNewer) or by one before the first
+// release (ErrOlder), or has lost what was acknowledged (ErrDamaged). The caller closes the Store.
 func Open(dir string, o Options) (*Store, error) {
 	if o.NodeID == "" {
 		return nil, errors.New("persistence.Open needs a node id")
@@ -201,7 +201,42 @@ func (s *Store) load() error {
 	if s.side, err = openSequence(s.fence, s.dir, id.StoreId, found.slot); err != nil {
 		return err
 	}
+	if err := s.refuseStrangeKeys(); err != nil {
+		return err
+	}
 	return s.loadGroups()
+}
+
+// refuseStrangeKeys looks for keys outside of what this version knows. Kinds of records within a group are recovery's.
+func (s *Store) refuseStrangeKeys() error {
+	known := [][2][]byte{
+		{key(0, kindGroup), key(0, kindGroup+1)}, {key(0, kindIdentity), key(0, kindIdentity+1)}, {key(0, kindSequence), key(0, kindSequence+1)},
+		{key(1, 0), {regionRecords + 1}}, {{regionLogs}, {regionLogs + 1}},
+	}
+	iter, err := s.iter(nil, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = iter.Close() }()
+	valid := iter.First()
+	for _, span := range known {
+		if valid && string(iter.Key()) < string(span[0]) {
+			break
+		}
+		valid = iter.SeekGE(span[1])
+	}
+	if err := iter.Error(); err != nil {
+		return s.cannotRead(err)
+	}
+	if valid {
+		return s.strange(iter.Key())
+	}
+	return nil
+}
+
+// strange is the refusal of a key that this version does not know.
+func (s *Store) strange(key []byte) error {
+	return say(ErrNewer, "the key %q in %s is of a newer format than %d, which is the newest that this troupe knows: start a newer troupe", key, s.dir, identityFormat)
 }
 
 func (s *Store) foundStore(found side) (*messages.Identity, error) {
@@ -239,6 +274,10 @@ func (s *Store) check(id *messages.Identity, found side) error {
 	o := s.options
 	if id.Format > identityFormat {
 		return say(ErrNewer, "the directory %s has format %d, and this troupe knows formats up to %d: start a newer troupe", s.dir, id.Format, identityFormat)
+	}
+	if id.Format == 0 && len(id.ProtoReflect().GetUnknown()) > 0 {
+		return say(ErrOlder, "the directory %s was written by a build of troupe from before the first release, and this troupe knows formats from 1 to %d: start the build that wrote it, or give the node another --data-dir",
+			s.dir, identityFormat)
 	}
 	if id.Format == 0 || id.NodeId == "" || id.StoreId == 0 {
 		return say(ErrDamaged, "the identity stored in %s is incomplete; %s", s.dir, wipeAdvice)

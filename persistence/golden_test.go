@@ -1,0 +1,124 @@
+package persistence
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+var writeGolden = flag.Bool("write-golden", false, "write the golden directory of the present store format, if there is none")
+
+const goldenDir = "testdata/golden/format-%d"
+
+// A directory that any format's version wrote is read by every later one. A directory is written once, with -write-golden, and never
+// changed; beside it is what is in it.
+func TestGoldenDirectoriesAreRead(t *testing.T) {
+	present := fmt.Sprintf(goldenDir, identityFormat)
+	if *writeGolden {
+		writeGoldenDir(t, present)
+	}
+	dirs, err := filepath.Glob("testdata/golden/format-*.txt")
+	if err != nil || len(dirs) != identityFormat {
+		t.Fatalf("%d directories for %d formats (%v): make the new one with -write-golden", len(dirs), identityFormat, err)
+	}
+	for _, text := range dirs {
+		want, err := os.ReadFile(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(text[:len(text)-len(".txt")])); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(dir, goldenOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := dump(t, s); got != string(want) {
+			t.Errorf("%s is read as\n%s\nnot as\n%s", text, got, want)
+		}
+		mustCommit(t, s, write(1, 9, 41, 3))
+		mustClose(t, s)
+	}
+}
+
+func goldenOptions() Options {
+	return Options{FS: private{vfs.Default}, NodeID: "n1", Cluster: "golden", StoreID: 11, MemTableSize: 64 << 10, SequenceInterval: -1}
+}
+
+// writeGoldenDir has all kinds of records and entries, in tables and in the log.
+func writeGoldenDir(t *testing.T, dir string) {
+	if _, err := os.Stat(dir); err == nil {
+		return
+	}
+	s, err := Open(dir, goldenOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"first", "second"} {
+		if _, err := s.Group(name, []*messages.Member{{Id: "n1", Address: "n1:1"}, {Id: "n2", Address: "n2:1"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var kinds []messages.EncodedEntry
+	for n := range int32(len(messages.Entry_Kind_name)) {
+		kinds = append(kinds, messages.EncodeEntry(1, messages.Entry_Kind(n), fmt.Appendf(nil, "kind %d", n)))
+	}
+	mustCommit(t, s, &Batch{
+		Group: 1, First: 1, Entries: kinds, HardState: HardState{Term: 1, Vote: "n2", ClusterID: 77},
+		PinnedPeers: map[string]uint64{"n2": 12}, Sync: true,
+	})
+	mustCommit(t, s, write(1, 2, 5, 26))
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, s, write(1, 3, 21, 20)) // over some of what is in the table
+	mustCommit(t, s, write(2, 1, 1, 9))
+	mustCommit(t, s, &Batch{Group: 2, CutTo: 4, CutTerm: 1, HardState: HardState{Term: 3, Commit: 5}, Sync: true})
+	mustCommit(t, s, &Batch{Group: 1, HardState: HardState{Term: 4, Vote: "n2", Commit: 7, ClusterID: 77}, Sync: true})
+	content := dump(t, s)
+	mustClose(t, s)
+	if err := os.WriteFile(dir+".txt", []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dump is all that is in a store, in readable form.
+func dump(t *testing.T, s *Store) string {
+	t.Helper()
+	records, err := s.Groups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := s.Identity()
+	text := fmt.Sprintf("format %d, node %s, store %d, cluster %s\n", id.Format, id.NodeId, id.StoreId, id.Cluster)
+	for _, r := range records {
+		text += fmt.Sprintf("group %d %s:", r.Number, r.Name)
+		for _, m := range r.Members {
+			text += fmt.Sprintf(" %s=%s", m.Id, m.Address)
+		}
+		found := mustRecover(t, s, GroupID(r.Number))
+		text += fmt.Sprintf("\n  %+v, cut at %d@%d, last %d, spans %v, pins %v\n", found.HardState, found.Compacted, found.CompactedTerm, found.Last, found.Spans, found.PeerStores)
+		for _, a := range found.Amendments {
+			text += fmt.Sprintf("  amended at %d\n", a.Index)
+		}
+		_, entries, err := s.Read(GroupID(r.Number), found.Compacted+1, found.Last+1, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, encoded := range entries {
+			e, err := messages.DecodeEntry(encoded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += fmt.Sprintf("  %d@%d kind %d %q\n", found.Compacted+1+uint64(i), e.Term, e.Kind, e.Data)
+		}
+	}
+	return text
+}
