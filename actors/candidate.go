@@ -4,7 +4,7 @@ import "github.com/troupe-raft/troupe/messages"
 
 // candidate asks first whether it could win an election in the next term (pre-vote, thesis 9.6), and then for votes.
 type candidate struct {
-	// campaign: currentTerm was raised, and votes are asked for. Otherwise pre-votes are.
+	// campaign: currentTerm was raised, and votes are asked for. Otherwise it asks for pre-votes.
 	campaign bool
 	round    uint64
 	votes    map[string]bool // false: denied

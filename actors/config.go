@@ -75,7 +75,7 @@ type Limits struct {
 	InflightMessages int
 	InflightBytes    int
 	// AdmittedCommands and AdmittedBytes bound what is admitted and not yet answered; default 4096 and 64 MiB. What is
-	// admitted waits for all that was admitted before it, and callers that wait are goroutines that heartbeats run among.
+	// admitted waits for all that was admitted before it. Callers that wait are goroutines, and heartbeats have to run among them.
 	AdmittedCommands int
 	AdmittedBytes    int
 	// TailBytes and TailEntries bound what is kept in memory of the log's durable end, for followers; default 16 MiB and 32768.
@@ -144,7 +144,7 @@ func (t *Timing) Validate() error {
 	return nil
 }
 
-// mostAdmittedBytes is half of what one commit takes: all that is admitted may wait for one, with what each entry has around it.
+// mostAdmittedBytes is half of what one write takes: all that is admitted may wait for one, with what each entry has around it.
 const mostAdmittedBytes = 512 << 20
 
 // Validate sets defaults and says what is wrong.

@@ -121,7 +121,7 @@ func (d *Door) look(l *lookup) {
 	}
 }
 
-// opened hands the machine, which runs from now on, the reads that came before.
+// opened says that the machine runs, and hands it the reads that came before.
 func (d *Door) opened() {
 	var early []any
 	d.mu.Lock()
@@ -159,10 +159,10 @@ func (d *Door) refuseLookups() {
 // StorageFailed tells the server that the node's disk failed: it answers all its callers and promises nothing any more.
 func (d *Door) StorageFailed(err error) { d.root.Send(d.pid, &storageFailed{err}) }
 
-// LeaderLost hints that the connection to the node with this address broke. A follower of it starts its pre-vote early.
+// LeaderLost hints that the connection to the node with this address broke. Its followers start their pre-vote early.
 func (d *Door) LeaderLost(address string) { d.root.Send(d.pid, &connectionLost{address}) }
 
-// PeerConnected hints that the node with this address can be reached again. A leader of it need not wait for the next heartbeat.
+// PeerConnected hints that the node with this address can be reached again. Its leader need not wait for the next heartbeat.
 func (d *Door) PeerConnected(address string) { d.root.Send(d.pid, &connectionMade{address}) }
 
 func (d *Door) admit(bytes int) bool {
@@ -177,7 +177,7 @@ func (d *Door) admit(bytes int) bool {
 	return true
 }
 
-// release gives back what admit took; whoever answers the callers does.
+// release gives back what admit took. Whoever answers the callers calls it.
 func (d *Door) release(commands, bytes int) {
 	d.admittedCommands.Add(-int64(commands))
 	d.admittedBytes.Add(-int64(bytes))

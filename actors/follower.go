@@ -28,7 +28,7 @@ type acknowledgement struct {
 	leader string
 	// verified is the last index known to equal the leader's log, claimed the last one that the leader was told is durable.
 	verified, claimed uint64
-	// round is the leader's last, answered the last one that it had an answer to.
+	// round is the leader's last one, answered is the last one that the leader had an answer to.
 	round, answered uint64
 }
 
@@ -75,7 +75,7 @@ func (f *follower) hear(s *server, m *messages.AppendEntries) {
 	s.resetElectionTimer()
 }
 
-// drop tells the log why a message is not taken. What only a newer version can take, the leader is told of.
+// drop tells the log why a message is not taken. It tells the leader, too, when only a newer version can take it.
 func (f *follower) drop(s *server, m *messages.AppendEntries, err error) {
 	what, tooOld := "a damaged message is dropped", TooOldError{}
 	if errors.As(err, &tooOld) {

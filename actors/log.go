@@ -9,7 +9,7 @@ import (
 )
 
 // raftLog is what a server keeps of its log in memory: the term of every entry, as runs, and the entries of the tail. The tail
-// holds at least everything that is not durable yet; the rest is read from the store, by others than the server.
+// holds at least everything that is not durable yet; others than the server read the rest from the store.
 type raftLog struct {
 	compacted, compactedTerm uint64
 	last                     uint64

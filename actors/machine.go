@@ -10,8 +10,8 @@ import (
 	"github.com/troupe-raft/troupe/persistence"
 )
 
-// machine is the actor around the StateMachine: it keeps mail, order and callers. From apply on, it is the machine that answers a
-// caller.
+// machine is the actor around the StateMachine: it keeps mail, order and callers. After apply, the machine answers
+// the caller.
 type machine struct {
 	interpreter
 	door   *Door

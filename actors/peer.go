@@ -38,7 +38,7 @@ type peers struct {
 	all   []*peer
 }
 
-// follow makes the members of a configuration the peers of the server self. Who stays is known as before.
+// follow makes the members of a configuration the peers of the server self. A member that stays is known as before.
 func (p *peers) follow(c *Configuration, self string) {
 	var all []*peer
 	for _, m := range c.members {
@@ -55,7 +55,7 @@ func (p *peers) follow(c *Configuration, self string) {
 	p.all = all
 }
 
-// of is nil for who is no peer.
+// of is nil when no peer has the id.
 func (p *peers) of(id string) *peer {
 	for _, peer := range p.all {
 		if peer.ID == id {
@@ -86,7 +86,7 @@ func (p *peers) disowners() string {
 	return enumerate(names)
 }
 
-// intact says whether an RPC is as it was sent, and for this server. What is not is dropped.
+// intact says whether an RPC is as it was sent, and is meant for this server. The caller drops any other.
 func (s *server) intact(m rpc) bool {
 	h := m.GetHeader()
 	if h.GetLevel() == 0 {

@@ -25,7 +25,7 @@ type progress struct {
 // progresses are in the order of ids.
 type progresses []*progress
 
-// of is nil for who is no member.
+// of is nil when no member has the id.
 func (all progresses) of(id string) *progress {
 	for _, p := range all {
 		if p.id == id {
@@ -35,7 +35,7 @@ func (all progresses) of(id string) *progress {
 	return nil
 }
 
-// match is 0 for who is no member.
+// match is 0 when no member has the id.
 func (all progresses) match(id string) uint64 {
 	if p := all.of(id); p != nil {
 		return p.match

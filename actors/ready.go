@@ -119,7 +119,7 @@ func (s *server) tellNoLeader() {
 	}
 }
 
-// noLeader says why no leader is known. Whom nobody has heard for three election timeouts did not answer the last election.
+// noLeader says why no leader is known. A member that was not heard for three election timeouts did not answer the last election.
 func (s *server) noLeader() NoLeaderError {
 	e := NoLeaderError{
 		Members: len(s.configuration().Voters), Needed: len(s.configuration().Voters),
@@ -155,7 +155,7 @@ type pace struct {
 }
 
 // measure takes note of what the leader has committed and what is applied here. A server that just met its leader is behind
-// until it has applied what was committed then; later it is when it needs more than two election timeouts for it.
+// until it has applied what was committed then. Later it is behind when it needs more than two election timeouts for that.
 func (p *pace) measure(commit, applied uint64, now time.Time, election time.Duration) {
 	p.commit = max(p.commit, commit)
 	if p.since.IsZero() {

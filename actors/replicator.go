@@ -53,7 +53,7 @@ const (
 	loading
 )
 
-// idle is a replicator's own wake-up, and not that of the one that was restarted in its place.
+// idle wakes a replicator, and names it: another one may have been started in its place.
 type idle struct{ of *replicator }
 
 func (r *replicator) Receive(ctx actor.Context) {
@@ -231,7 +231,7 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 		r.permitted = time.Time{}
 		ctx.Send(ctx.Parent(), &higherTerm{m.Header.Term})
 	case m.Header.Term < r.term:
-		// Replies are of the term they answer: this is not one to us.
+		// A reply has the term of its question: this one answers somebody else.
 	case m.Error != "":
 		if m.Error != r.refused {
 			r.c.Logger.Warn("a follower can promise nothing", "follower", r.to, "because", m.Error)

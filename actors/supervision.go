@@ -27,7 +27,7 @@ func (p *panicked) Error() string { return fmt.Sprint(p.reason) }
 // Stack is that of the goroutine that panicked.
 func (p *panicked) Stack() string { return p.stack }
 
-// stacked adds the stack to what is recovered from a panic. It is of use while the goroutine still unwinds.
+// stacked adds the stack to what is recovered from a panic. Call it while the goroutine still unwinds.
 func stacked(reason any) *panicked {
 	if p, ok := reason.(*panicked); ok {
 		return p
@@ -35,7 +35,7 @@ func stacked(reason any) *panicked {
 	return &panicked{reason, string(debug.Stack())}
 }
 
-// withStack is deferred where somebody else's code may panic: supervisors hear of it when its stack is gone.
+// withStack is deferred where somebody else's code may panic. A supervisor hears of a panic when its stack is gone.
 func withStack() {
 	if reason := recover(); reason != nil {
 		panic(stacked(reason))
