@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,10 +33,32 @@ const (
 	unreadOnConnection = 4<<20 - 1
 )
 
+// servedNode is what the port asks of the node that it belongs to, from any goroutine.
+type servedNode interface {
+	// Groups are the names of the groups that were started, in that order.
+	Groups() []string
+	// Status is a group as this node and, unless local, its peers see it; nil when there is none of that name.
+	Status(ctx context.Context, group string, local bool) *messages.StatusResponse
+	// Broken says why the node needs a restart, or nil.
+	Broken() error
+	// Unready says what keeps the node from serving, or nil.
+	Unready() error
+}
+
+// clientPortConfig is what a client port is opened with.
+type clientPortConfig struct {
+	// Listen is the host:port to bind.
+	Listen string
+	// Public is the host:port at which clients reach it. Port 0 stands for the one that was bound.
+	Public string
+	Limits ClientLimits
+	Logger *slog.Logger
+}
+
 // clientPort is the node's HTTP server: Connect, gRPC, gRPC-Web and JSON handlers, and the health checks, over HTTP/1.1 and
 // unencrypted HTTP/2. A node without a client address has none, and a nil clientPort does nothing.
 type clientPort struct {
-	node     *Node
+	node     servedNode
 	listener net.Listener
 	public   string
 	server   *http.Server
@@ -44,21 +67,18 @@ type clientPort struct {
 	log      *slog.Logger
 }
 
-func listenForClients(n *Node) (*clientPort, error) {
-	if n.config.ClientAddr == "" {
-		return nil, nil
-	}
-	listener, err := net.Listen("tcp", n.config.ClientListen)
+func listenForClients(c clientPortConfig, node servedNode) (*clientPort, error) {
+	listener, err := net.Listen("tcp", c.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("the client port %s is taken: stop what listens there, or choose another (%w)", n.config.ClientListen, err)
+		return nil, fmt.Errorf("the client port %s is taken: stop what listens there, or choose another (%w)", c.Listen, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the client port %s cannot be opened: choose an address of this machine (%w)", n.config.ClientListen, err)
+		return nil, fmt.Errorf("the client port %s cannot be opened: choose an address of this machine (%w)", c.Listen, err)
 	}
-	p := &clientPort{node: n, listener: listener, mux: http.NewServeMux(), log: n.log, public: publicAddress(n.config.ClientAddr, listener)}
-	p.limiter = newLimiter(n.config.Clients)
-	p.server = newServer(p.limiter, p.mux, slog.NewLogLogger(n.log.Handler(), slog.LevelDebug))
-	p.mux.Handle(messagesconnect.NewClusterHandler(statusService{n}, HandlerOptions()...))
+	p := &clientPort{node: node, listener: listener, mux: http.NewServeMux(), log: c.Logger, public: publicAddress(c.Public, listener)}
+	p.limiter = newLimiter(c.Limits)
+	p.server = newServer(p.limiter, p.mux, slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug))
+	p.mux.Handle(messagesconnect.NewClusterHandler(statusService{node}, HandlerOptions()...))
 	p.mux.HandleFunc("GET /healthz", p.healthz)
 	p.mux.HandleFunc("GET /readyz", p.readyz)
 	return p, nil
@@ -151,7 +171,7 @@ func (p *clientPort) close() {
 }
 
 // statusService answers Cluster.Status.
-type statusService struct{ node *Node }
+type statusService struct{ node servedNode }
 
 var _ messagesconnect.ClusterHandler = statusService{}
 
@@ -160,10 +180,9 @@ func (s statusService) Status(ctx context.Context, r *messages.StatusRequest) (*
 	if len(groups) == 0 {
 		return nil, connect.NewError(connect.CodeUnavailable, errors.New("no group is started on this node yet: try again"))
 	}
-	for _, g := range groups {
-		if r.GetGroup() == "" || r.GetGroup() == g.name {
-			return g.clusterStatus(ctx, r.GetLocal()), nil
-		}
+	status := s.node.Status(ctx, cmp.Or(r.GetGroup(), groups[0]), r.GetLocal())
+	if status == nil {
+		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no group %q on this node: its first group is %q", r.GetGroup(), groups[0]))
 	}
-	return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no group %q on this node: its first group is %q", r.GetGroup(), groups[0].name))
+	return status, nil
 }

@@ -93,7 +93,7 @@ func (n *Node) start() (err error) {
 		}
 	}()
 
-	if n.port, err = listenForClients(n); err != nil {
+	if n.port, err = n.openClientPort(); err != nil {
 		return err
 	}
 	undo = append(undo, n.port.close)

@@ -1,0 +1,69 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// openClientPort opens the port that the configuration asks for, or none.
+func (n *Node) openClientPort() (*clientPort, error) {
+	if n.config.ClientAddr == "" {
+		return nil, nil
+	}
+	return listenForClients(clientPortConfig{
+		Listen: n.config.ClientListen, Public: n.config.ClientAddr, Limits: n.config.Clients, Logger: n.log,
+	}, clientNode{n})
+}
+
+// clientNode is a node as its client port sees it.
+type clientNode struct{ node *Node }
+
+var _ servedNode = clientNode{}
+
+func (c clientNode) Groups() []string {
+	var names []string
+	for _, g := range c.node.Groups() {
+		names = append(names, g.name)
+	}
+	return names
+}
+
+func (c clientNode) Status(ctx context.Context, group string, local bool) *messages.StatusResponse {
+	g, found := c.node.Group(group)
+	if !found {
+		return nil
+	}
+	return g.clusterStatus(ctx, local)
+}
+
+func (c clientNode) Broken() error {
+	if err := c.node.Failed(); err != nil {
+		return err
+	}
+	for _, g := range c.node.Groups() {
+		if s := g.Status(); s.Role == actors.Failed {
+			return fmt.Errorf("group %s: %w", g.name, g.failed(s))
+		}
+	}
+	return nil
+}
+
+func (c clientNode) Unready() error {
+	if err := c.node.Failed(); err != nil {
+		return err
+	}
+	groups := c.node.Groups()
+	if len(groups) == 0 {
+		return errors.New("no group is started on this node yet")
+	}
+	for _, g := range groups {
+		if err := g.unready(g.Status()); err != nil {
+			return fmt.Errorf("group %s: %w", g.name, err)
+		}
+	}
+	return nil
+}
