@@ -6,23 +6,24 @@ import (
 	"fmt"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/internal/clientport"
 	"github.com/troupe-raft/troupe/messages"
 )
 
 // openClientPort opens the port that the configuration asks for, or none.
-func (n *Node) openClientPort() (*clientPort, error) {
+func (n *Node) openClientPort() (*clientport.Port, error) {
 	if n.config.ClientAddr == "" {
 		return nil, nil
 	}
-	return listenForClients(clientPortConfig{
-		Listen: n.config.ClientListen, Public: n.config.ClientAddr, Limits: n.config.Clients, Logger: n.log,
+	return clientport.Listen(clientport.Config{
+		Listen: n.config.ClientListen, Public: n.config.ClientAddr, Limits: clientport.Limits(n.config.Clients), Logger: n.log,
 	}, clientNode{n})
 }
 
 // clientNode is a node as its client port sees it.
 type clientNode struct{ node *Node }
 
-var _ servedNode = clientNode{}
+var _ clientport.Node = clientNode{}
 
 func (c clientNode) Groups() []string {
 	var names []string

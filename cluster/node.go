@@ -17,6 +17,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/internal/clientport"
 	"github.com/troupe-raft/troupe/cluster/internal/transport"
 	"github.com/troupe-raft/troupe/persistence"
 )
@@ -32,7 +33,7 @@ type Node struct {
 	transport *transport.Transport
 	store     *persistence.Store
 	journal   *actor.PID
-	port      *clientPort
+	port      *clientport.Port
 	prober    *prober
 	expiry    *expiry
 	workers   workers
@@ -96,7 +97,7 @@ func (n *Node) start() (err error) {
 	if n.port, err = n.openClientPort(); err != nil {
 		return err
 	}
-	undo = append(undo, n.port.close)
+	undo = append(undo, n.port.Close)
 
 	// No directory is founded with bad certificates or an address that cannot be bound.
 	tls, err := n.config.TLS.load()
@@ -133,7 +134,7 @@ func (n *Node) start() (err error) {
 		return err
 	}
 	n.expiry = newExpiry()
-	n.port.serve()
+	n.port.Serve()
 	go n.tend(n.store.SyncSequence) // when the node has become idle; under load, commits do
 	go n.tend(n.store.PrepareLog)   // takes seconds
 	return nil
@@ -173,10 +174,10 @@ func (n *Node) ID() string { return n.config.ID }
 func (n *Node) PeerAddr() string { return n.config.PeerAddr }
 
 // ClientAddr is where clients reach this node, empty without a client port.
-func (n *Node) ClientAddr() string { return n.port.address() }
+func (n *Node) ClientAddr() string { return n.port.Address() }
 
 // Handle mounts a handler on the client port, with the patterns of [http.ServeMux]. Without a client port it does nothing.
-func (n *Node) Handle(pattern string, h http.Handler) error { return n.port.handle(pattern, h) }
+func (n *Node) Handle(pattern string, h http.Handler) error { return n.port.Handle(pattern, h) }
 
 // Group finds a group that was started on this node.
 func (n *Node) Group(name string) (*Group, bool) {

@@ -116,6 +116,7 @@ func TestStartErrorsAreSentences(t *testing.T) {
 		"client port taken":    {func(c *cluster.Config) { c.ClientAddr = taken.Addr().String() }, "is taken"},
 		"timing":               {func(c *cluster.Config) { c.Timing.Heartbeat = time.Hour }, "at least twice the heartbeat"},
 		"limits":               {func(c *cluster.Config) { c.Limits.AdmittedBytes = 1 }, "admitted bytes"},
+		"limits of clients":    {func(c *cluster.Config) { c.Clients.Requests = -1 }, "-1 requests under way"},
 		"foreign peer host":    {func(c *cluster.Config) { c.PeerAddr = "192.0.2.1:7001" }, "of this machine"},
 		"foreign client host":  {func(c *cluster.Config) { c.ClientAddr = "192.0.2.1:1" }, "address of this machine"},
 		"one port for both":    {func(c *cluster.Config) { c.ClientAddr = c.PeerAddr }, "cannot share"},

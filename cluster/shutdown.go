@@ -43,10 +43,10 @@ func (n *Node) stop() {
 	n.closing = true
 	n.mu.Unlock()
 	n.within("starting groups", partTime, n.starts.Wait)
-	drained := n.port.drain(drainTime)
+	drained := n.port.Drain(drainTime)
 	n.stopGroups()
 	n.within("the client port", drainTime, func() { <-drained })
-	n.port.close()
+	n.port.Close()
 	n.expiry.stop()
 	n.within("the journal", partTime, func() { stopActor(n.system.Root, n.journal) })
 	n.within("the node's actor", partTime, func() { stopActor(n.system.Root, n.prober.pid) })

@@ -1,4 +1,4 @@
-package cluster
+package clientport
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 	"connectrpc.com/connect"
 )
 
-// limiter keeps what clients hold of a node within [ClientLimits].
+// limiter keeps what clients hold of a node within [Limits].
 type limiter struct {
-	limits ClientLimits
+	limits Limits
 	write  *connect.ErrorWriter
 
 	connections, requests, bodies, answers *room
@@ -25,7 +25,7 @@ type limiter struct {
 // healthChecks is how many may be under way.
 const healthChecks = 64
 
-func newLimiter(limits ClientLimits) *limiter {
+func newLimiter(limits Limits) *limiter {
 	few := func(size int) *room { return newRoom(int64(size), int64(size), limits.Still) }
 	bytes := func(size int64) *room { return newRoom(size, size/connectionShare, limits.Still) }
 	l := &limiter{

@@ -1,4 +1,4 @@
-package cluster
+package clientport
 
 import (
 	"bytes"
@@ -45,7 +45,7 @@ func together(t *testing.T, address string, n int, body []byte) map[string]int {
 
 // An answer is a little longer than what its handler asked for, and many fill a connection's share exactly.
 func TestManyLargeAnswersOnOneConnectionArrive(t *testing.T) {
-	_, address := limited(t, ClientLimits{}, func(w http.ResponseWriter, r *http.Request) {
+	_, address := limited(t, Limits{}, func(w http.ResponseWriter, r *http.Request) {
 		if MakeRoom(r.Context(), 1<<20) == nil {
 			_, _ = w.Write(make([]byte, 1<<20+100))
 		}
@@ -57,7 +57,7 @@ func TestManyLargeAnswersOnOneConnectionArrive(t *testing.T) {
 
 // Who sends more than its share at a time waits, or is told so. It is not taken for a client that keeps others waiting.
 func TestManyLargeBodiesOnOneConnectionMove(t *testing.T) {
-	_, address := limited(t, ClientLimits{}, readAll)
+	_, address := limited(t, Limits{}, readAll)
 	said := together(t, address, 64, make([]byte, 1<<20))
 	for what := range said {
 		if strings.Contains(what, errOverloaded.Error()) || !strings.HasPrefix(what, "200 ") && !strings.HasPrefix(what, "429 ") {

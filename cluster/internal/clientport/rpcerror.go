@@ -1,4 +1,4 @@
-package cluster
+package clientport
 
 import (
 	"context"
@@ -11,15 +11,7 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// RPCError is err as Connect and gRPC clients see it, for handlers that call a [Group]. A write that fails with any other
-// code than aborted, deadline_exceeded, canceled, unknown or internal did not and will not take effect.
-//
-//	not the leader       failed_precondition, with a messages.NotLeader detail
-//	outcome unknown      aborted, with a messages.OutcomeUnknown detail
-//	overloaded           resource_exhausted
-//	too large, rejected  invalid_argument
-//	failed, stopped      unavailable
-//	time is up           deadline_exceeded, canceled
+// RPCError is an error of package actors as Connect and gRPC clients see it: cluster.RPCError has the table.
 func RPCError(err error) error {
 	var coded *connect.Error
 	if err == nil || errors.As(err, &coded) {

@@ -1,4 +1,4 @@
-package cluster
+package clientport
 
 import (
 	"bufio"
@@ -19,9 +19,9 @@ import (
 )
 
 // limited serves a handler within limits, as the client port does.
-func limited(t *testing.T, limits ClientLimits, h http.HandlerFunc) (*limiter, string) {
+func limited(t *testing.T, limits Limits, h http.HandlerFunc) (*limiter, string) {
 	t.Helper()
-	limits.setDefaults()
+	limits.SetDefaults()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -82,8 +82,8 @@ func readAll(w http.ResponseWriter, r *http.Request) {
 }
 
 // soon are limits that tests reach.
-func soon() ClientLimits {
-	return ClientLimits{Still: 20 * time.Millisecond, Patience: 5 * time.Second, Slow: time.Minute}
+func soon() Limits {
+	return Limits{Still: 20 * time.Millisecond, Patience: 5 * time.Second, Slow: time.Minute}
 }
 
 func TestABodyMustArriveInTimeAndAnAnswerMayTakeLonger(t *testing.T) {

@@ -1,4 +1,4 @@
-package cluster
+package clientport
 
 import (
 	"cmp"
@@ -18,7 +18,7 @@ import (
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
 
-// Bounds on one connection. What all of them hold together is bounded by [ClientLimits].
+// Bounds on one connection. What all of them hold together is bounded by [Limits].
 const (
 	headerTime  = 5 * time.Second
 	idleTime    = 2 * time.Minute
@@ -33,8 +33,8 @@ const (
 	unreadOnConnection = 4<<20 - 1
 )
 
-// servedNode is what the port asks of the node that it belongs to, from any goroutine.
-type servedNode interface {
+// Node is what the port asks of the node that it belongs to, from any goroutine.
+type Node interface {
 	// Groups are the names of the groups that were started, in that order.
 	Groups() []string
 	// Status is a group as this node and, unless local, its peers see it; nil when there is none of that name.
@@ -45,20 +45,20 @@ type servedNode interface {
 	Unready() error
 }
 
-// clientPortConfig is what a client port is opened with.
-type clientPortConfig struct {
+// Config is what a client port is opened with.
+type Config struct {
 	// Listen is the host:port to bind.
 	Listen string
 	// Public is the host:port at which clients reach it. Port 0 stands for the one that was bound.
 	Public string
-	Limits ClientLimits
+	Limits Limits
 	Logger *slog.Logger
 }
 
-// clientPort is the node's HTTP server: Connect, gRPC, gRPC-Web and JSON handlers, and the health checks, over HTTP/1.1 and
-// unencrypted HTTP/2. A node without a client address has none, and a nil clientPort does nothing.
-type clientPort struct {
-	node     servedNode
+// Port is the node's HTTP server: Connect, gRPC, gRPC-Web and JSON handlers, and the health checks, over HTTP/1.1 and
+// unencrypted HTTP/2. A node without a client address has none, and a nil Port does nothing. It is safe for concurrent use.
+type Port struct {
+	node     Node
 	listener net.Listener
 	public   string
 	server   *http.Server
@@ -67,7 +67,8 @@ type clientPort struct {
 	log      *slog.Logger
 }
 
-func listenForClients(c clientPortConfig, node servedNode) (*clientPort, error) {
+// Listen opens a port, which serves nobody before [Port.Serve]. Its owner ends it with [Port.Close].
+func Listen(c Config, node Node) (*Port, error) {
 	listener, err := net.Listen("tcp", c.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("the client port %s is taken: stop what listens there, or choose another (%w)", c.Listen, err)
@@ -75,7 +76,7 @@ func listenForClients(c clientPortConfig, node servedNode) (*clientPort, error) 
 	if err != nil {
 		return nil, fmt.Errorf("the client port %s cannot be opened: choose an address of this machine (%w)", c.Listen, err)
 	}
-	p := &clientPort{node: node, listener: listener, mux: http.NewServeMux(), log: c.Logger, public: publicAddress(c.Public, listener)}
+	p := &Port{node: node, listener: listener, mux: http.NewServeMux(), log: c.Logger, public: publicAddress(c.Public, listener)}
 	p.limiter = newLimiter(c.Limits)
 	p.server = newServer(p.limiter, p.mux, slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug))
 	p.mux.Handle(messagesconnect.NewClusterHandler(statusService{node}, HandlerOptions()...))
@@ -113,15 +114,16 @@ func publicAddress(configured string, listener net.Listener) string {
 	return net.JoinHostPort(host, port)
 }
 
-func (p *clientPort) address() string {
+// Address is where clients reach the port, empty without one.
+func (p *Port) Address() string {
 	if p == nil {
 		return ""
 	}
 	return p.public
 }
 
-// handle turns the mux's panics over bad and repeated patterns into errors.
-func (p *clientPort) handle(pattern string, h http.Handler) (err error) {
+// Handle mounts a handler. It turns the mux's panics over bad and repeated patterns into errors.
+func (p *Port) Handle(pattern string, h http.Handler) (err error) {
 	if p == nil {
 		return nil
 	}
@@ -134,7 +136,8 @@ func (p *clientPort) handle(pattern string, h http.Handler) (err error) {
 	return nil
 }
 
-func (p *clientPort) serve() {
+// Serve begins to serve clients, until the port is closed.
+func (p *Port) Serve() {
 	if p == nil {
 		return
 	}
@@ -145,8 +148,8 @@ func (p *clientPort) serve() {
 	}()
 }
 
-// drain accepts no more connections and lets requests under way finish; the channel is closed when all have, or after limit.
-func (p *clientPort) drain(limit time.Duration) <-chan struct{} {
+// Drain accepts no more connections and lets requests under way finish; the channel is closed when all have, or after limit.
+func (p *Port) Drain(limit time.Duration) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -160,8 +163,8 @@ func (p *clientPort) drain(limit time.Duration) <-chan struct{} {
 	return done
 }
 
-// close cuts every connection.
-func (p *clientPort) close() {
+// Close cuts every connection.
+func (p *Port) Close() {
 	if p == nil {
 		return
 	}
@@ -171,7 +174,7 @@ func (p *clientPort) close() {
 }
 
 // statusService answers Cluster.Status.
-type statusService struct{ node servedNode }
+type statusService struct{ node Node }
 
 var _ messagesconnect.ClusterHandler = statusService{}
 

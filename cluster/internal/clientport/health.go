@@ -1,4 +1,4 @@
-package cluster
+package clientport
 
 import (
 	"fmt"
@@ -6,12 +6,12 @@ import (
 )
 
 // healthz answers 200 as long as the process can do its work, and 503 when only a restart can help.
-func (p *clientPort) healthz(w http.ResponseWriter, _ *http.Request) {
+func (p *Port) healthz(w http.ResponseWriter, _ *http.Request) {
 	reportHealth(w, p.node.Broken())
 }
 
 // readyz answers 200 when every group on this node is part of a working cluster, as far as the node can tell.
-func (p *clientPort) readyz(w http.ResponseWriter, _ *http.Request) {
+func (p *Port) readyz(w http.ResponseWriter, _ *http.Request) {
 	reportHealth(w, p.node.Unready())
 }
 

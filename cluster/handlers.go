@@ -1,0 +1,29 @@
+package cluster
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	"github.com/troupe-raft/troupe/cluster/internal/clientport"
+)
+
+// HandlerOptions are what handlers on the client port should have: a bound on what requests unpack to (the port itself bounds what
+// they have before), and JSON in which an unknown field is an error instead of a silent typing mistake.
+func HandlerOptions() []connect.HandlerOption { return clientport.HandlerOptions() }
+
+// MakeRoom is for handlers on the client port whose answers may be large: they call it with the context of their request before they
+// make an answer of so many bytes. It waits a moment for room, and fails with resource_exhausted when there is none. Elsewhere it does
+// nothing.
+func MakeRoom(ctx context.Context, bytes int) error { return clientport.MakeRoom(ctx, bytes) }
+
+// RPCError is err as Connect and gRPC clients see it, for handlers that call a [Group]. A write that fails with any other
+// code than aborted, deadline_exceeded, canceled, unknown or internal did not and will not take effect.
+//
+//	not the leader       failed_precondition, with a messages.NotLeader detail
+//	outcome unknown      aborted, with a messages.OutcomeUnknown detail
+//	overloaded           resource_exhausted
+//	too large, rejected  invalid_argument
+//	failed, stopped      unavailable
+//	time is up           deadline_exceeded, canceled
+func RPCError(err error) error { return clientport.RPCError(err) }
