@@ -10,6 +10,9 @@ import (
 	"connectrpc.com/connect"
 )
 
+// maxRequestBytes bounds a request's body, compressed and not: two values of a map in base64, with room.
+const maxRequestBytes = 4 << 20
+
 // stepBytes is what a body must have got on by to count as moving: one byte now and then is not enough.
 const stepBytes = 4 << 10
 

@@ -39,7 +39,7 @@ func newLimiter(limits Limits) *limiter {
 }
 
 func (l *limiter) listener(inner net.Listener) net.Listener {
-	return &clientListener{Listener: inner, limiter: l}
+	return &listener{Listener: inner, limiter: l}
 }
 
 func (l *limiter) stop() { close(l.stopped) }
@@ -69,18 +69,18 @@ func (l *limiter) slow() error {
 // handler lets requests in that there is room for.
 func (l *limiter) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn := r.Context().Value(connKey{}).(*clientConn)
+		c := r.Context().Value(connKey{}).(*conn)
 		if r.Context().Err() != nil { // taken back already
-			conn.takenBack()
+			c.takenBack()
 			return
 		}
-		v := newVisit(l, conn, w, r)
+		v := newVisit(l, c, w, r)
 		room := l.requests
 		if isHealthCheck(r) {
-			room, v.place.owner = l.health, &conn.health
+			room, v.place.owner = l.health, &c.health
 		}
 		switch {
-		case conn.inLobby != nil && room != l.health:
+		case c.inLobby != nil && room != l.health:
 			l.refuse(v, errConnections)
 		case !room.enter(&v.place):
 			l.refuse(v, errRequests)

@@ -32,9 +32,11 @@ func (l Limits) Validate() error {
 	const least, most = connectionShare * maxRequestBytes, 1 << 40
 	switch {
 	case l.Connections < 1 || l.Connections > 1<<20 || l.Requests < 1 || l.Requests > 1<<20:
-		return fmt.Errorf("%d connections of clients and %d requests under way are not possible: give 1 to %d of each", l.Connections, l.Requests, 1<<20)
+		return fmt.Errorf("%d connections of clients and %d requests under way are not possible: give 1 to %d of each",
+			l.Connections, l.Requests, 1<<20)
 	case l.RequestBytes < least || l.AnswerBytes < least || l.RequestBytes > most || l.AnswerBytes > most:
-		return fmt.Errorf("%d bytes for requests and %d for answers are not possible: give %d to %d for each", l.RequestBytes, l.AnswerBytes, least, most)
+		return fmt.Errorf("%d bytes for requests and %d for answers are not possible: give %d to %d for each",
+			l.RequestBytes, l.AnswerBytes, least, most)
 	case l.Slow <= 0 || l.Still <= 0 || l.Patience <= 0:
 		return fmt.Errorf("the times %v, %v and %v of clients must be more than 0", l.Slow, l.Still, l.Patience)
 	}

@@ -1,11 +1,9 @@
 package clientport
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,36 +12,8 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
-
-// Bounds on one connection. What all of them hold together is bounded by [Limits].
-const (
-	headerTime  = 5 * time.Second
-	idleTime    = 2 * time.Minute
-	pingTime    = 30 * time.Second
-	headerBytes = 16 << 10
-	streams     = 1024     // requests at a time on one HTTP/2 connection
-	frameBytes  = 64 << 10 // read at a time
-	// What a client may send ahead of the handler that reads it. Bodies that wait for room must not keep those that have room from
-	// arriving, so a connection may bring much more than a stream; that must not be less than HTTP/2's 64 KiB, which a client may send
-	// before it knows.
-	unreadOnStream     = 64 << 10
-	unreadOnConnection = 4<<20 - 1
-)
-
-// Node is what the port asks of the node that it belongs to, from any goroutine.
-type Node interface {
-	// Groups are the names of the groups that were started, in that order.
-	Groups() []string
-	// Status is a group as this node and, unless local, its peers see it; nil when there is none of that name.
-	Status(ctx context.Context, group string, local bool) *messages.StatusResponse
-	// Broken says why the node needs a restart, or nil.
-	Broken() error
-	// Unready says what keeps the node from serving, or nil.
-	Unready() error
-}
 
 // Config is what a client port is opened with.
 type Config struct {
@@ -85,25 +55,6 @@ func Listen(c Config, node Node) (*Port, error) {
 	return p, nil
 }
 
-func newServer(l *limiter, h http.Handler, errors *log.Logger) *http.Server {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
-		Handler:     l.handler(h),
-		ConnContext: withConn,
-		Protocols:   protocols,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: streams, MaxReadFrameSize: frameBytes, SendPingTimeout: pingTime,
-			MaxReceiveBufferPerConnection: unreadOnConnection, MaxReceiveBufferPerStream: unreadOnStream,
-		},
-		ReadHeaderTimeout: headerTime,
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    headerBytes,
-		ErrorLog:          errors,
-	}
-}
-
 // publicAddress is the configured one, with the port that was taken when it left the choice open.
 func publicAddress(configured string, listener net.Listener) string {
 	host, port, err := net.SplitHostPort(configured)
@@ -136,6 +87,15 @@ func (p *Port) Handle(pattern string, h http.Handler) (err error) {
 	return nil
 }
 
+// HandlerOptions are for handlers on the port: cluster.HandlerOptions says what they do.
+func HandlerOptions() []connect.HandlerOption {
+	return []connect.HandlerOption{
+		connect.WithCompression("gzip", func() connect.Decompressor { return new(unpacker) }, newPacker),
+		connect.WithCodec(strictJSON("json")),
+		connect.WithCodec(strictJSON("json; charset=utf-8")),
+	}
+}
+
 // Serve begins to serve clients, until the port is closed.
 func (p *Port) Serve() {
 	if p == nil {
@@ -163,7 +123,7 @@ func (p *Port) Drain(limit time.Duration) <-chan struct{} {
 	return done
 }
 
-// Close cuts every connection.
+// Close cuts every connection. It is called once.
 func (p *Port) Close() {
 	if p == nil {
 		return
@@ -171,21 +131,4 @@ func (p *Port) Close() {
 	_ = p.server.Close()
 	_ = p.listener.Close() // when it was never served
 	p.limiter.stop()
-}
-
-// statusService answers Cluster.Status.
-type statusService struct{ node Node }
-
-var _ messagesconnect.ClusterHandler = statusService{}
-
-func (s statusService) Status(ctx context.Context, r *messages.StatusRequest) (*messages.StatusResponse, error) {
-	groups := s.node.Groups()
-	if len(groups) == 0 {
-		return nil, connect.NewError(connect.CodeUnavailable, errors.New("no group is started on this node yet: try again"))
-	}
-	status := s.node.Status(ctx, cmp.Or(r.GetGroup(), groups[0]), r.GetLocal())
-	if status == nil {
-		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no group %q on this node: its first group is %q", r.GetGroup(), groups[0]))
-	}
-	return status, nil
 }

@@ -3,12 +3,8 @@ package clientport
 import (
 	"container/list"
 	"context"
-	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"connectrpc.com/connect"
 )
 
 // room is an amount that all clients share: connections, requests under way, bytes. When it is short, a part whose client has not
@@ -25,46 +21,8 @@ type room struct {
 	searched time.Time // when nobody was found
 }
 
-// searchPause is between two searches that find nobody, since they look at every hold.
-const searchPause = 10 * time.Millisecond
-
 func newRoom(size, share int64, still time.Duration) *room {
 	return &room{size: size, share: share, still: still, free: size}
-}
-
-// owner is who holds one or several parts of a room, whose mutex guards it.
-type owner struct {
-	held     int64
-	searched time.Time // as in room
-}
-
-// hold is a part of a room. The zero value holds nothing.
-type hold struct {
-	owner *owner
-	pace  *pace
-	// yield asks whoever has the hold to give it back soon, and says why. It is false when that was not the time to ask. It is called
-	// from any goroutine, and returns soon.
-	yield func(reason error) bool
-
-	amount  int64
-	place   *list.Element
-	yielded bool
-}
-
-// pace says how a client gets on with what it holds room for. It is safe for concurrent use.
-type pace struct {
-	moved atomic.Int64 // when, in nanoseconds since 1970
-	due   atomic.Int64 // when the client is to be done; 0: no matter when
-	busy  atomic.Int32 // more than 0: it is not the client that is waited for
-}
-
-func (p *pace) still(now time.Time, d time.Duration) bool {
-	return p.busy.Load() <= 0 && now.UnixNano()-p.moved.Load() >= int64(d)
-}
-
-func (p *pace) late(now time.Time) bool {
-	due := p.due.Load()
-	return p.busy.Load() <= 0 && due != 0 && now.UnixNano() >= due
 }
 
 // queued waits for its turn.
@@ -149,74 +107,6 @@ func (r *room) leave(q *queued, place *list.Element) (granted bool) {
 	}
 }
 
-// press asks those that are still to yield what q waits for. Who holds its share already has only itself to ask.
-func (r *room) press(q *queued) {
-	r.mu.Lock()
-	var asked []*hold
-	select {
-	case <-q.granted:
-	default:
-		if q.hold.owner.held+q.amount > r.share {
-			asked = r.searchOwn(q.amount, q.hold.owner)
-		} else {
-			asked = r.search(q.amount)
-		}
-	}
-	r.mu.Unlock()
-	r.ask(asked)
-}
-
-// search finds holds that are still, until they have the amount together.
-func (r *room) search(amount int64) []*hold {
-	return r.find(amount, &r.searched, func(h *hold, now time.Time) bool { return h.pace.still(now, r.still) })
-}
-
-// ownPatience is how much longer an owner's parts may stand still when it is the owner itself that wants more: they take turns on one
-// connection.
-const ownPatience = 4
-
-// searchOwn is search among one owner's.
-func (r *room) searchOwn(amount int64, of *owner) []*hold {
-	return r.find(amount, &of.searched, func(h *hold, now time.Time) bool { return h.owner == of && h.pace.still(now, ownPatience*r.still) })
-}
-
-func (r *room) find(amount int64, searched *time.Time, wanted func(*hold, time.Time) bool) (found []*hold) {
-	now := time.Now()
-	if now.Sub(*searched) < searchPause {
-		return nil
-	}
-	for range r.holds.Len() {
-		place := r.holds.Front()
-		r.holds.MoveToBack(place)
-		h := place.Value.(*hold)
-		if h.yielded || !wanted(h, now) {
-			continue
-		}
-		h.yielded = true
-		found = append(found, h)
-		if amount -= h.amount; amount <= 0 {
-			return found
-		}
-	}
-	if len(found) == 0 {
-		*searched = now
-	}
-	return found
-}
-
-var errOverloaded = errors.New("the node is overloaded, and this client kept others waiting: try again")
-
-// ask asks holds to yield. Whoever could not be asked now may be found again.
-func (r *room) ask(holds []*hold) {
-	for _, h := range holds {
-		if !h.yield(connect.NewError(connect.CodeResourceExhausted, errOverloaded)) {
-			r.mu.Lock()
-			h.yielded = false
-			r.mu.Unlock()
-		}
-	}
-}
-
 // keep gives back all but an amount.
 func (r *room) keep(h *hold, amount int64) {
 	r.mu.Lock()
@@ -263,16 +153,4 @@ func (r *room) serve() {
 			return
 		}
 	}
-}
-
-// late are the holds whose clients should be done by now.
-func (r *room) late(now time.Time) (found []*hold) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for place := r.holds.Front(); place != nil; place = place.Next() {
-		if h := place.Value.(*hold); h.pace.late(now) {
-			found = append(found, h)
-		}
-	}
-	return found
 }

@@ -18,7 +18,10 @@ func TestErrorsAsClientsSeeThem(t *testing.T) {
 		code   connect.Code
 		detail any
 	}{
-		{&actors.NotLeaderError{LeaderID: "n2", ClientAddress: "h:1"}, connect.CodeFailedPrecondition, &messages.NotLeader{LeaderId: "n2", ClientAddress: "h:1"}},
+		{
+			&actors.NotLeaderError{LeaderID: "n2", ClientAddress: "h:1"}, connect.CodeFailedPrecondition,
+			&messages.NotLeader{LeaderId: "n2", ClientAddress: "h:1"},
+		},
 		{&actors.NotLeaderError{}, connect.CodeFailedPrecondition, &messages.NotLeader{}},
 		{actors.ErrNotLeader, connect.CodeFailedPrecondition, &messages.NotLeader{}},
 		{actors.ErrOutcomeUnknown, connect.CodeAborted, &messages.OutcomeUnknown{}},

@@ -15,7 +15,7 @@ const smallBytes = 16 << 10
 // visit is one request under way, and what it holds.
 type visit struct {
 	limiter *limiter
-	conn    *clientConn
+	conn    *conn
 	w       http.ResponseWriter
 	r       *http.Request
 	in      inbound
@@ -39,13 +39,13 @@ const (
 	gone
 )
 
-func newVisit(l *limiter, conn *clientConn, w http.ResponseWriter, r *http.Request) *visit {
-	v := &visit{limiter: l, conn: conn, w: w, r: r}
-	v.place = hold{owner: &conn.requests, pace: &v.pace, yield: v.interrupt}
-	v.body = hold{owner: &conn.bodies, pace: &v.pace, yield: v.interrupt}
-	v.answer = hold{owner: &conn.answers, pace: &v.pace, yield: v.interrupt}
+func newVisit(l *limiter, c *conn, w http.ResponseWriter, r *http.Request) *visit {
+	v := &visit{limiter: l, conn: c, w: w, r: r}
+	v.place = hold{owner: &c.requests, pace: &v.pace, yield: v.interrupt}
+	v.body = hold{owner: &c.bodies, pace: &v.pace, yield: v.interrupt}
+	v.answer = hold{owner: &c.answers, pace: &v.pace, yield: v.interrupt}
 	v.pace.busy.Store(1)
-	conn.pace.busy.Add(1)
+	c.pace.busy.Add(1)
 	v.in = inbound{ReadCloser: r.Body, visit: v, end: v.move() + int64(l.limits.Slow)}
 	v.out = outbound{ResponseWriter: w, visit: v}
 	return v

@@ -2,51 +2,14 @@ package clientport
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
-
-// maxRequestBytes bounds a request's body, compressed and not: two values of a map in base64, with room.
-const maxRequestBytes = 4 << 20
-
-// HandlerOptions are what handlers on the client port should have: a bound on what requests unpack to (the port itself bounds what
-// they have before), and JSON in which an unknown field is an error instead of a silent typing mistake.
-func HandlerOptions() []connect.HandlerOption {
-	return []connect.HandlerOption{
-		connect.WithCompression("gzip", func() connect.Decompressor { return new(unpacker) }, newPacker),
-		connect.WithCodec(strictJSON("json")),
-		connect.WithCodec(strictJSON("json; charset=utf-8")),
-	}
-}
-
-func newPacker() connect.Compressor { return gzip.NewWriter(io.Discard) }
-
-// unpacker ends when a request unpacks to too much. Connect's own bound would unpack all of it, to say its size.
-type unpacker struct {
-	gzip.Reader
-	left int
-}
-
-func (u *unpacker) Reset(r io.Reader) error {
-	u.left = maxRequestBytes
-	return u.Reader.Reset(r)
-}
-
-func (u *unpacker) Read(p []byte) (int, error) {
-	n, err := u.Reader.Read(p)
-	if u.left -= n; u.left < 0 {
-		return 0, connect.NewError(connect.CodeInvalidArgument, errTooLarge)
-	}
-	return n, err
-}
 
 // strictJSON is Connect's JSON, but for unknown fields and the wording of errors. Its value is the name of the codec.
 type strictJSON string

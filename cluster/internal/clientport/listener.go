@@ -1,0 +1,27 @@
+package clientport
+
+import (
+	"net"
+	"time"
+)
+
+// listener accepts connections of clients within the limits.
+type listener struct {
+	net.Listener
+	limiter *limiter
+	lobby   lobby
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	accepted, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: accepted, listener: l}
+	c.pace.moved.Store(time.Now().UnixNano())
+	c.place = hold{owner: new(owner), pace: &c.pace, yield: func(error) bool { return c.Close() == nil }}
+	if !l.limiter.connections.enter(&c.place) {
+		l.lobby.enter(c)
+	}
+	return c, nil
+}
