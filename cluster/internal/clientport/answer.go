@@ -1,39 +1,67 @@
 package clientport
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"time"
+
+	"connectrpc.com/connect"
 )
 
 // pieceBytes is how much of an answer is sent at a time, so that it shows whether the client reads.
 const pieceBytes = 64 << 10
 
-// outbound is the answer of a visit. It has room before it is sent, and the client's attention while it is sent.
-type outbound struct {
+// answer is the answer of a visit. It has room before it is sent, and the client's attention while it is sent.
+type answer struct {
 	http.ResponseWriter
 	visit  *visit
+	hold   hold
 	wrote  bool
 	failed bool
 }
 
-// Unwrap is for [http.ResponseController].
-func (o *outbound) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+// MakeRoom takes room for an answer of so many bytes, for a handler that has not made it yet: cluster.MakeRoom says how to use it.
+func MakeRoom(ctx context.Context, bytes int) error {
+	v, ok := ctx.Value(visitKey{}).(*visit)
+	if !ok {
+		return nil
+	}
+	return v.answer.makeRoom(ctx, int64(bytes))
+}
 
-func (o *outbound) Write(p []byte) (n int, err error) {
-	v := o.visit
-	if o.failed || v.makeRoom(v.r.Context(), int64(len(p))) != nil {
-		o.failed = true
+func (a *answer) makeRoom(ctx context.Context, bytes int64) error {
+	limiter, more := a.visit.limiter, bytes-a.hold.amount
+	switch {
+	case bytes <= smallBytes || more <= 0:
+		return nil
+	case more <= a.hold.amount:
+		// An answer is a little longer than what its handler asked for. Who waits for that with room in hand keeps all others waiting.
+		limiter.answers.extend(&a.hold, more)
+		return nil
+	case !limiter.answers.take(ctx, &a.hold, more, limiter.limits.Patience):
+		return connect.NewError(connect.CodeResourceExhausted, errNoRoom)
+	}
+	return nil
+}
+
+// Unwrap is for [http.ResponseController].
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *answer) Write(p []byte) (n int, err error) {
+	v := a.visit
+	if a.failed || a.makeRoom(v.r.Context(), int64(len(p))) != nil {
+		a.failed = true
 		return 0, errNoRoom
 	}
-	o.wrote = true
+	a.wrote = true
 	v.enter(answering)
 	defer v.enter(working)
 	for {
 		v.move()
-		v.pace.due.Store(o.due())
+		v.pace.due.Store(a.due())
 		piece := p[n:min(n+pieceBytes, len(p))]
-		written, err := o.ResponseWriter.Write(piece)
+		written, err := a.ResponseWriter.Write(piece)
 		if n += written; err != nil || n == len(p) {
 			return n, err
 		}
@@ -41,18 +69,18 @@ func (o *outbound) Write(p []byte) (n int, err error) {
 }
 
 // Flush is for handlers that send an answer in parts.
-func (o *outbound) Flush() {
-	v := o.visit
+func (a *answer) Flush() {
+	v := a.visit
 	v.enter(answering)
 	defer v.enter(working)
-	v.pace.due.Store(o.due())
-	_ = http.NewResponseController(o.ResponseWriter).Flush()
+	v.pace.due.Store(a.due())
+	_ = http.NewResponseController(a.ResponseWriter).Flush()
 }
 
 // due is when the client must have taken something. Who was interrupted already has little time to read why.
-func (o *outbound) due() int64 {
-	limits := o.visit.limiter.limits
-	if o.visit.in.err != nil && o.visit.in.err != io.EOF {
+func (a *answer) due() int64 {
+	limits := a.visit.limiter.limits
+	if a.visit.body.err != nil && a.visit.body.err != io.EOF {
 		return time.Now().Add(limits.Still).UnixNano()
 	}
 	return time.Now().Add(limits.Slow).UnixNano()

@@ -13,6 +13,9 @@ import (
 // maxRequestBytes bounds a request's body, compressed and not: two values of a map in base64, with room.
 const maxRequestBytes = 4 << 20
 
+// smallBytes is what a request's body, and its answer, may have without room being taken for it: its place is enough.
+const smallBytes = 16 << 10
+
 // stepBytes is what a body must have got on by to count as moving: one byte now and then is not enough.
 const stepBytes = 4 << 10
 
@@ -25,10 +28,11 @@ const (
 
 var errTooLarge = fmt.Errorf("the request is too large: send at most %d bytes", maxRequestBytes)
 
-// inbound is the body of a visit. It takes room for what is read of it, before it is read.
-type inbound struct {
+// body is the body of a visit. It takes room for what is read of it, before it is read.
+type body struct {
 	io.ReadCloser
 	visit *visit
+	hold  hold
 	end   int64 // when it must have arrived, in nanoseconds since 1970
 
 	factor  int64 // what it may unpack to
@@ -42,7 +46,7 @@ type inbound struct {
 // plan says how much a body may have: as much as is announced, or within the limit what it likes. It is false when a compressed body,
 // or a message that is in the query of its request, finds no room. A compressed body that waited for it in its handler would have a
 // buffer of Connect's in hand, into which another one was unpacked before.
-func (b *inbound) plan() bool {
+func (b *body) plan() bool {
 	r := b.visit.r
 	b.factor, b.size = 1, maxRequestBytes+1
 	if isPacked(r) {
@@ -75,14 +79,14 @@ func isPacked(r *http.Request) bool {
 }
 
 // weight is the room for n bytes of the body.
-func (b *inbound) weight(n int64) int64 {
+func (b *body) weight(n int64) int64 {
 	if b.factor == 1 {
 		return min(n, maxRequestBytes)
 	}
 	return min(packedCopies*min(n*b.factor, maxRequestBytes), b.visit.limiter.bodies.share)
 }
 
-func (b *inbound) Read(p []byte) (int, error) {
+func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
@@ -116,17 +120,17 @@ func (b *inbound) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (b *inbound) take(bytes int64) bool {
+func (b *body) take(bytes int64) bool {
 	v := b.visit
-	return v.limiter.bodies.take(v.r.Context(), &v.body, bytes, v.limiter.limits.Patience)
+	return v.limiter.bodies.take(v.r.Context(), &b.hold, bytes, v.limiter.limits.Patience)
 }
 
 // ended is called when there is nothing more to read.
-func (b *inbound) ended(err error) error {
+func (b *body) ended(err error) error {
 	v := b.visit
 	v.enter(working)
 	if err == io.EOF {
-		v.limiter.bodies.keep(&v.body, b.weight(b.read))
+		v.limiter.bodies.keep(&b.hold, b.weight(b.read))
 		return err
 	}
 	if v.reason == nil {
@@ -142,7 +146,7 @@ const (
 	lingerTime  = 5 * time.Second
 )
 
-func (b *inbound) linger() {
+func (b *body) linger() {
 	v := b.visit
 	asked := v.r.Header.Get("Expect") != "" && b.read == 0 // a client that waits for a sign has not sent it
 	if v.r.ProtoMajor > 1 || asked || v.r.ContentLength > lingerBytes {

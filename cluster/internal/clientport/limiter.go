@@ -91,10 +91,6 @@ func (l *limiter) handler(next http.Handler) http.Handler {
 	})
 }
 
-func isHealthCheck(r *http.Request) bool {
-	return r.ContentLength == 0 && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
-}
-
 var (
 	errConnections = errors.New("the node is overloaded: too many clients are connected; try again")
 	errRequests    = errors.New("the node is overloaded: too many requests are under way; try again")

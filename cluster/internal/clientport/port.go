@@ -28,7 +28,6 @@ type Config struct {
 // Port is the node's HTTP server: Connect, gRPC, gRPC-Web and JSON handlers, and the health checks, over HTTP/1.1 and
 // unencrypted HTTP/2. A node without a client address has none, and a nil Port does nothing. It is safe for concurrent use.
 type Port struct {
-	node     Node
 	listener net.Listener
 	public   string
 	server   *http.Server
@@ -46,12 +45,12 @@ func Listen(c Config, node Node) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the client port %s cannot be opened: choose an address of this machine (%w)", c.Listen, err)
 	}
-	p := &Port{node: node, listener: listener, mux: http.NewServeMux(), log: c.Logger, public: publicAddress(c.Public, listener)}
+	p := &Port{listener: listener, mux: http.NewServeMux(), log: c.Logger, public: publicAddress(c.Public, listener)}
 	p.limiter = newLimiter(c.Limits)
 	p.server = newServer(p.limiter, p.mux, slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug))
 	p.mux.Handle(messagesconnect.NewClusterHandler(statusService{node}, HandlerOptions()...))
-	p.mux.HandleFunc("GET /healthz", p.healthz)
-	p.mux.HandleFunc("GET /readyz", p.readyz)
+	p.mux.Handle("GET "+healthPath, healthPage(node.Broken))
+	p.mux.Handle("GET "+readyPath, healthPage(node.Unready))
 	return p, nil
 }
 
