@@ -2,11 +2,8 @@ package cluster_test
 
 import (
 	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -167,7 +164,7 @@ func largeWrites(_ *testing.T, address string, end time.Time) string {
 
 // compressedBodies: 4 connections send small bodies that unpack to much, 1000 each.
 func compressedBodies(t *testing.T, address string, end time.Time) string {
-	bomb := gzipped(4<<20 - 100)
+	bomb := attacker.Gzipped(4<<20 - 100)
 	return connections(t, 4, address, 1<<16, func(a *attacker.Conn, _ int) {
 		for i := 0; i < 1000 && time.Now().Before(end); i++ {
 			stream, err := a.Begin(keyValue+"Put", len(bomb), "content-encoding", "gzip")
@@ -187,15 +184,6 @@ func mustDial(t testing.TB, address string, window uint32) *attacker.Conn {
 	}
 	t.Cleanup(func() { _ = a.Close() })
 	return a
-}
-
-// gzipped is a body of so many zero bytes, packed.
-func gzipped(size int64) []byte {
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	_, _ = io.Copy(w, io.LimitReader(zeros{}, size))
-	_ = w.Close()
-	return packed.Bytes()
 }
 
 // connections runs an attack on many connections, and sums up what the server answered.

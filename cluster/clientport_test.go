@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -25,10 +22,10 @@ import (
 
 	"github.com/troupe-raft/troupe/cluster"
 	"github.com/troupe-raft/troupe/cluster/client"
+	"github.com/troupe-raft/troupe/cluster/internal/attacker"
 	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 	"github.com/troupe-raft/troupe/cluster/kv"
 	"github.com/troupe-raft/troupe/messages"
-	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
 
 // servedMap is a node that leads and serves the map on its client port.
@@ -97,7 +94,8 @@ func TestJSONOverHTTP(t *testing.T) {
 			t.Errorf("%s %s: %d %s; want %s", c.path, c.body, code, answer, c.answer)
 		}
 	}
-	if code, answer := curl(t, node, keyValue+"Get", `{"key":"n"}`, "Content-Type", "application/json; charset=utf-8"); code != 200 || !strings.Contains(answer, "eA==") {
+	code, answer := curl(t, node, keyValue+"Get", `{"key":"n"}`, "Content-Type", "application/json; charset=utf-8")
+	if code != 200 || !strings.Contains(answer, "eA==") {
 		t.Error(code, answer)
 	}
 	query := url.Values{"encoding": {"json"}, "connect": {"v1"}, "message": {`{"key":"n"}`}}
@@ -116,33 +114,34 @@ func TestBadInputGetsAClearError(t *testing.T) {
 	}
 	node := servedMap(t)
 	bigValue := base64.StdEncoding.EncodeToString(make([]byte, kv.MaxValueBytes+1))
+	asProto := []string{"Content-Type", "application/proto"}
 	for name, c := range map[string]struct {
 		path, body string
 		headers    []string
 		code       int
-		says       []string
+		says       string // words
 	}{
-		"empty key":         {path: "Put", body: `{"value":"eA=="}`, code: 400, says: []string{"invalid_argument", "thekeyisempty"}},
-		"empty key to get":  {path: "Get", body: `{}`, code: 400, says: []string{"invalid_argument", "thekeyisempty"}},
-		"empty key delete":  {path: "Delete", body: `{"key":""}`, code: 400, says: []string{"invalid_argument", "thekeyisempty"}},
-		"empty key to swap": {path: "CompareAndSwap", body: `{}`, code: 400, says: []string{"invalid_argument", "thekeyisempty"}},
-		"long key":          {path: "Put", body: `{"key":"` + strings.Repeat("k", 4097) + `"}`, code: 400, says: []string{"4097bytes", "atmost4096"}},
-		"large value":       {path: "Put", body: `{"key":"k","value":"` + bigValue + `"}`, code: 400, says: []string{"invalid_argument", "1048577bytes"}},
-		"large old value":   {path: "CompareAndSwap", body: `{"key":"k","oldValue":"` + bigValue + `"}`, code: 400, says: []string{"oldvalue"}},
-		"unknown field":     {path: "Put", body: `{"key":"k","valeu":"eA=="}`, code: 400, says: []string{"invalid_argument", "unknownfield", "valeu"}},
-		"number for text":   {path: "Put", body: `{"key":7}`, code: 400, says: []string{"invalid_argument", "7"}},
-		"not base64":        {path: "Put", body: `{"key":"k","value":"*"}`, code: 400, says: []string{"invalid_argument", "value"}},
-		"number for bytes":  {path: "Put", body: `{"key":"k","value":1}`, code: 400, says: []string{"invalid_argument"}},
-		"array":             {path: "Put", body: `[]`, code: 400, says: []string{"invalid_argument", "PutRequest"}},
-		"cut JSON":          {path: "Put", body: `{"key":"k"`, code: 400, says: []string{"invalid_argument"}},
-		"empty body":        {path: "Put", body: ``, code: 400, says: []string{"invalid_argument", "bodyisempty"}},
-		"key twice":         {path: "Put", body: `{"key":"a","key":"b"}`, code: 400, says: []string{"duplicate"}},
-		"garbage":           {path: "Put", body: "\x00\xff\xfe", code: 400, says: []string{"invalid_argument"}},
-		"garbage protobuf":  {path: "Put", body: "\xff\xff\xff", headers: []string{"Content-Type", "application/proto"}, code: 400, says: []string{"invalid_argument"}},
-		"key not UTF-8":     {path: "Put", body: "\x0a\x01\xff", headers: []string{"Content-Type", "application/proto"}, code: 400, says: []string{"UTF-8"}},
-		"bad gzip":          {path: "Put", body: "garbage", headers: []string{"Content-Encoding", "gzip"}, code: 400, says: []string{"decompressor"}},
-		"unknown encoding":  {path: "Put", body: "{}", headers: []string{"Content-Encoding", "lzw"}, code: 501, says: []string{"lzw"}},
-		"bad timeout":       {path: "Get", body: `{"key":"k"}`, headers: []string{"Connect-Timeout-Ms", "soon"}, code: 400, says: []string{"timeout"}},
+		"empty key":         {path: "Put", body: `{"value":"eA=="}`, code: 400, says: "invalid_argument thekeyisempty"},
+		"empty key to get":  {path: "Get", body: `{}`, code: 400, says: "invalid_argument thekeyisempty"},
+		"empty key delete":  {path: "Delete", body: `{"key":""}`, code: 400, says: "invalid_argument thekeyisempty"},
+		"empty key to swap": {path: "CompareAndSwap", body: `{}`, code: 400, says: "invalid_argument thekeyisempty"},
+		"long key":          {path: "Put", body: `{"key":"` + strings.Repeat("k", 4097) + `"}`, code: 400, says: "4097bytes atmost4096"},
+		"large value":       {path: "Put", body: `{"key":"k","value":"` + bigValue + `"}`, code: 400, says: "invalid_argument 1048577bytes"},
+		"large old value":   {path: "CompareAndSwap", body: `{"key":"k","oldValue":"` + bigValue + `"}`, code: 400, says: "oldvalue"},
+		"unknown field":     {path: "Put", body: `{"key":"k","valeu":"eA=="}`, code: 400, says: "invalid_argument unknownfield valeu"},
+		"number for text":   {path: "Put", body: `{"key":7}`, code: 400, says: "invalid_argument 7"},
+		"not base64":        {path: "Put", body: `{"key":"k","value":"*"}`, code: 400, says: "invalid_argument value"},
+		"number for bytes":  {path: "Put", body: `{"key":"k","value":1}`, code: 400, says: "invalid_argument"},
+		"array":             {path: "Put", body: `[]`, code: 400, says: "invalid_argument PutRequest"},
+		"cut JSON":          {path: "Put", body: `{"key":"k"`, code: 400, says: "invalid_argument"},
+		"empty body":        {path: "Put", body: ``, code: 400, says: "invalid_argument bodyisempty"},
+		"key twice":         {path: "Put", body: `{"key":"a","key":"b"}`, code: 400, says: "duplicate"},
+		"garbage":           {path: "Put", body: "\x00\xff\xfe", code: 400, says: "invalid_argument"},
+		"garbage protobuf":  {path: "Put", body: "\xff\xff\xff", headers: asProto, code: 400, says: "invalid_argument"},
+		"key not UTF-8":     {path: "Put", body: "\x0a\x01\xff", headers: asProto, code: 400, says: "UTF-8"},
+		"bad gzip":          {path: "Put", body: "garbage", headers: []string{"Content-Encoding", "gzip"}, code: 400, says: "decompressor"},
+		"unknown encoding":  {path: "Put", body: "{}", headers: []string{"Content-Encoding", "lzw"}, code: 501, says: "lzw"},
+		"bad timeout":       {path: "Get", body: `{"key":"k"}`, headers: []string{"Connect-Timeout-Ms", "soon"}, code: 400, says: "timeout"},
 		"unknown method":    {path: "Increment", body: `{}`, code: 404},
 		"plain text":        {path: "Put", body: `{}`, headers: []string{"Content-Type", "text/plain"}, code: 415},
 	} {
@@ -150,13 +149,14 @@ func TestBadInputGetsAClearError(t *testing.T) {
 		if code != c.code {
 			t.Errorf("%s: %d %.300s; want %d", name, code, answer, c.code)
 		}
-		for _, says := range c.says {
+		for _, says := range strings.Fields(c.says) {
 			if !strings.Contains(strings.ReplaceAll(answer, "\\u00a0", ""), says) {
 				t.Errorf("%s: %.300s does not say %q", name, answer, says)
 			}
 		}
 	}
-	if code, answer := curl(t, node, "/troupe.client.v1.Cluster/Status", `{"group":"none"}`); code != 404 || !strings.Contains(answer, "not_found") {
+	code, answer := curl(t, node, "/troupe.client.v1.Cluster/Status", `{"group":"none"}`)
+	if code != 404 || !strings.Contains(answer, "not_found") {
 		t.Error(code, answer)
 	}
 	if code, answer := curl(t, node, keyValue+"Get", `{"key":"k"}`, "Connect-Timeout-Ms", "0"); code != 504 && code != 408 {
@@ -179,11 +179,19 @@ func TestGRPCClient(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	put, get := &messages.PutResponse{}, &messages.GetResponse{}
-	if err := conn.Invoke(t.Context(), keyValue+"Put", &messages.PutRequest{Key: "k", Value: []byte("v")}, put); err != nil || put.Version != 1 {
+	err = conn.Invoke(t.Context(), keyValue+"Put", &messages.PutRequest{Key: "k", Value: []byte("v")}, put)
+	if err != nil || put.Version != 1 {
 		t.Fatal(put, err)
 	}
 	if err := conn.Invoke(t.Context(), keyValue+"Get", &messages.GetRequest{Key: "k"}, get); err != nil || string(get.Value) != "v" {
 		t.Fatal(get, err)
+	}
+	largest, swap := make([]byte, kv.MaxValueBytes), &messages.CompareAndSwapResponse{}
+	for _, old := range [][]byte{[]byte("v"), largest} {
+		request := &messages.CompareAndSwapRequest{Key: "k", OldValue: old, NewValue: largest}
+		if err := conn.Invoke(t.Context(), keyValue+"CompareAndSwap", request, swap); err != nil || !swap.Swapped {
+			t.Fatal(swap, err)
+		}
 	}
 	err = conn.Invoke(t.Context(), keyValue+"Put", &messages.PutRequest{}, put)
 	if status.Code(err) != codes.InvalidArgument {
@@ -193,55 +201,6 @@ func TestGRPCClient(t *testing.T) {
 	cancel()
 	if err := conn.Invoke(ctx, keyValue+"Get", &messages.GetRequest{Key: "k"}, get); status.Code(err) != codes.Canceled {
 		t.Fatal(err)
-	}
-}
-
-// newH2C is a client that speaks HTTP/2 without TLS.
-func newH2C() *http.Client {
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Client{Transport: &http.Transport{Protocols: protocols}}
-}
-
-func TestConnectClientsOfEveryProtocol(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	node := servedMap(t)
-	h2c := newH2C()
-	for name, options := range map[string][]connect.ClientOption{
-		"connect":   nil,
-		"json":      {connect.WithProtoJSON()},
-		"gzip":      {connect.WithSendGzip()},
-		"get":       {connect.WithHTTPGet()},
-		"json get":  {connect.WithHTTPGet(), connect.WithProtoJSON()},
-		"grpc":      {connect.WithGRPC()},
-		"grpc-json": {connect.WithGRPC(), connect.WithProtoJSON()},
-		"grpc-web":  {connect.WithGRPCWeb()},
-	} {
-		for version, client := range map[string]*http.Client{"HTTP/1.1": http.DefaultClient, "HTTP/2": h2c} {
-			if strings.HasPrefix(name, "grpc") && name != "grpc-web" && version == "HTTP/1.1" {
-				continue // gRPC is HTTP/2
-			}
-			k := messagesconnect.NewKeyValueClient(client, "http://"+node.ClientAddr(), options...)
-			key := name + version
-			if r, err := k.Put(t.Context(), &messages.PutRequest{Key: key, Value: []byte("v")}); err != nil || r.Version != 1 {
-				t.Errorf("%s: %v %v", key, r, err)
-			}
-			if r, err := k.Get(t.Context(), &messages.GetRequest{Key: key}); err != nil || string(r.Value) != "v" {
-				t.Errorf("%s: %v %v", key, r, err)
-			}
-			if _, err := k.Put(t.Context(), &messages.PutRequest{}); connect.CodeOf(err) != connect.CodeInvalidArgument {
-				t.Errorf("%s: %v", key, err)
-			}
-			largest := make([]byte, kv.MaxValueBytes)
-			if r, err := k.CompareAndSwap(t.Context(), &messages.CompareAndSwapRequest{Key: key, OldValue: []byte("v"), NewValue: largest}); err != nil || !r.Swapped {
-				t.Errorf("%s: %v %v", key, r, err)
-			}
-			if r, err := k.CompareAndSwap(t.Context(), &messages.CompareAndSwapRequest{Key: key, OldValue: largest, NewValue: largest}); err != nil || !r.Swapped {
-				t.Errorf("%s: %v %v", key, r, err)
-			}
-		}
 	}
 }
 
@@ -260,7 +219,8 @@ func TestHostileClients(t *testing.T) {
 	before := heap()
 
 	// A body that announces itself as huge is refused before it is read; one that does not is cut off.
-	request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+node.ClientAddr()+keyValue+"Put", io.LimitReader(zeros{}, 1<<30))
+	put := "http://" + node.ClientAddr() + keyValue + "Put"
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, put, attacker.Zeros(1<<30))
 	request.ContentLength = 1 << 30
 	request.Header.Set("Content-Type", "application/json")
 	if response, err := http.DefaultClient.Do(request); err == nil {
@@ -270,7 +230,7 @@ func TestHostileClients(t *testing.T) {
 			t.Errorf("%d %s", response.StatusCode, answer)
 		}
 	}
-	request, _ = http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+node.ClientAddr()+keyValue+"Put", io.LimitReader(zeros{}, 1<<30))
+	request, _ = http.NewRequestWithContext(t.Context(), http.MethodPost, put, attacker.Zeros(1<<30))
 	request.Header.Set("Content-Type", "application/proto")
 	if response, err := http.DefaultClient.Do(request); err == nil {
 		_ = response.Body.Close()
@@ -280,17 +240,34 @@ func TestHostileClients(t *testing.T) {
 	}
 
 	// A few bytes that unpack to very much.
-	if code, answer := curl(t, node, keyValue+"Put", string(gzipped(1<<28)), "Content-Encoding", "gzip"); code != http.StatusBadRequest || !strings.Contains(answer, "toolarge") {
+	code, answer := curl(t, node, keyValue+"Put", string(attacker.Gzipped(1<<28)), "Content-Encoding", "gzip")
+	if code != http.StatusBadRequest || !strings.Contains(answer, "toolarge") {
 		t.Error(code, answer)
 	}
 
-	// Bytes that are no HTTP, headers without end, connections that say nothing.
+	talkNonsense(t, node.ClientAddr())
+	if grown := int64(heap()) - int64(before); grown > 64<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
+	if code, answer := curl(t, node, keyValue+"Put", `{"key":"k"}`); code != http.StatusOK {
+		t.Error(code, answer)
+	}
+	start := time.Now()
+	shutdown(t, node) // in spite of the open connections
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("Shutdown took %v", took)
+	}
+}
+
+// talkNonsense opens connections, and sends bytes that are no HTTP, headers without end, or nothing.
+func talkNonsense(t *testing.T, address string) {
+	t.Helper()
 	for i := range 50 {
-		conn, err := net.Dial("tcp", node.ClientAddr())
+		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = conn.Close() }()
+		t.Cleanup(func() { _ = conn.Close() })
 		garbage := make([]byte, 4096)
 		_, _ = rand.Read(garbage)
 		switch i % 4 {
@@ -307,26 +284,17 @@ func TestHostileClients(t *testing.T) {
 			}
 		}
 	}
-	if grown := int64(heap()) - int64(before); grown > 64<<20 {
-		t.Errorf("the heap grew by %d MiB", grown>>20)
-	}
-	if code, answer := curl(t, node, keyValue+"Put", `{"key":"k"}`); code != http.StatusOK {
-		t.Error(code, answer)
-	}
-	start := time.Now()
-	shutdown(t, node) // in spite of the open connections
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("Shutdown took %v", took)
-	}
 }
 
-// TestThePortKeepsItsLimits: what the limits are for is shown by the tests of the limiter.
+// TestThePortKeepsItsLimits: what the limits are for is shown by the tests of package clientport.
 func TestThePortKeepsItsLimits(t *testing.T) {
 	if !alone(t) {
 		return
 	}
 	const mib = 1 << 20
-	node := servedMapWithin(t, cluster.ClientLimits{AnswerBytes: 16 * mib, Still: time.Minute, Patience: 50 * time.Millisecond, Slow: time.Second})
+	node := servedMapWithin(t, cluster.ClientLimits{
+		AnswerBytes: 16 * mib, Still: time.Minute, Patience: 50 * time.Millisecond, Slow: time.Second,
+	})
 	k := client.New([]string{node.ClientAddr()})
 	defer k.Close()
 	if _, err := k.Put(t.Context(), "large", make([]byte, mib)); err != nil {
@@ -339,7 +307,7 @@ func TestThePortKeepsItsLimits(t *testing.T) {
 		}
 	}
 	said := map[string]int{}
-	eventually(t, "a client that reads nothing of 100 answers of 1 MiB, with a share of 4 MiB, is refused, and cut off after a second", func() bool {
+	eventually(t, "who reads nothing of 100 answers of 1 MiB, with a share of 4 MiB, is refused, and cut off after a second", func() bool {
 		_ = a.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		for what, n := range a.Drain() {
 			said[what] += n
@@ -351,55 +319,13 @@ func TestThePortKeepsItsLimits(t *testing.T) {
 	}
 }
 
-// TestTooLargeIsInvalid: a client that tries again when a node has too much to do must not take this for it.
-func TestTooLargeIsInvalid(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	node := servedMap(t)
-	h2c := newH2C()
-	for name, options := range map[string][]connect.ClientOption{
-		"connect":       {},
-		"json":          {connect.WithProtoJSON()},
-		"gzip":          {connect.WithSendGzip()},
-		"grpc":          {connect.WithGRPC()},
-		"grpc gzip":     {connect.WithGRPC(), connect.WithSendGzip()},
-		"grpc-web gzip": {connect.WithGRPCWeb(), connect.WithSendGzip()},
-	} {
-		k := messagesconnect.NewKeyValueClient(h2c, "http://"+node.ClientAddr(), options...)
-		_, err := k.Put(t.Context(), &messages.PutRequest{Key: "k", Value: make([]byte, 5<<20)})
-		if connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), "too large") {
-			t.Errorf("%s: %v", name, err)
-		}
-		if _, err = k.Get(t.Context(), &messages.GetRequest{Key: strings.Repeat("k", 5<<20)}); connect.CodeOf(err) != connect.CodeInvalidArgument {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	query := url.Values{
-		"encoding": {"proto"}, "connect": {"v1"}, "compression": {"gzip"}, "base64": {"1"},
-		"message": {base64.RawURLEncoding.EncodeToString(gzipped(5 << 20))},
-	}
-	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+node.ClientAddr()+keyValue+"Get?"+query.Encode(), nil)
-	if code, answer := fetch(t, request); code != http.StatusBadRequest || !strings.Contains(answer, "toolarge") {
-		t.Error(code, answer)
-	}
-	c := client.New([]string{node.ClientAddr()})
-	defer c.Close()
-	if _, err := c.Put(t.Context(), "k", make([]byte, 5<<20)); !errors.Is(err, client.ErrInvalid) {
-		t.Error(err)
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
-
 func TestHealthPages(t *testing.T) {
 	if !alone(t) {
 		return
 	}
 	node, err := cluster.Start(t.Context(), cluster.Config{
-		ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0", Timing: fastTiming(), Logger: testLogger(t),
+		ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0",
+		Timing: fastTiming(), Logger: testLogger(t),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -431,12 +357,4 @@ func TestHealthPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustContain(t, kv.Mount(node, group), "nothing can be mounted")
-	mustContain(t, node.Handle("bad pattern x y", http.NotFoundHandler()), "nothing can be mounted")
-	mustContain(t, node.Handle("/nil", nil), "nothing can be mounted")
-	if err := node.Handle("/own", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode("mine") })); err != nil {
-		t.Fatal(err)
-	}
-	if code, text := page("/own"); code != 200 || text != "\"mine\"\n" {
-		t.Error(code, text)
-	}
 }

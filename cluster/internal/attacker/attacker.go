@@ -3,7 +3,9 @@ package attacker
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"time"
@@ -39,7 +41,9 @@ func Dial(address string, window uint32) (*Conn, error) {
 // Begin sends a request's headers. A size of -1 leaves the length of the body open, one of 0 ends the stream.
 func (a *Conn) Begin(path string, size int, fields ...string) (stream uint32, err error) {
 	a.headers.Reset()
-	fields = append([]string{":method", "POST", ":scheme", "http", ":authority", "x", ":path", path, "content-type", "application/proto"}, fields...)
+	fields = append([]string{
+		":method", "POST", ":scheme", "http", ":authority", "x", ":path", path, "content-type", "application/proto",
+	}, fields...)
 	if size > 0 {
 		fields = append(fields, "content-length", strconv.Itoa(size))
 	}
@@ -106,4 +110,20 @@ func (a *Conn) Drain() (statuses map[string]int) {
 			statuses["goaway "+f.ErrCode.String()]++
 		}
 	}
+}
+
+// Zeros are so many zero bytes.
+func Zeros(size int64) io.Reader { return io.LimitReader(zeros{}, size) }
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// Gzipped is a body of so many zero bytes, packed.
+func Gzipped(size int64) []byte {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, _ = io.Copy(w, Zeros(size))
+	_ = w.Close()
+	return packed.Bytes()
 }
