@@ -36,9 +36,10 @@ func TestAnswersThatAreNotReadMakeRoom(t *testing.T) {
 		t.Errorf("%d answers of 1 MiB are held in room for 16", n)
 	}
 	for range 3 {
-		if status, text := post(t, address, "/", ""); status != http.StatusOK || len(text) != 1<<20 {
-			t.Errorf("who reads gets %d %.100s", status, text)
-		}
+		eventually(t, "who reads gets the answer", func() bool { // unless this machine keeps it from reading for so long
+			status, text := post(t, address, "/", "")
+			return status == http.StatusOK && len(text) == 1<<20
+		})
 	}
 }
 
