@@ -21,6 +21,7 @@ type Conn struct {
 	Frames  *http2.Framer
 	headers bytes.Buffer
 	encoder *hpack.Encoder
+	decoder *hpack.Decoder
 	next    uint32 // the next stream's id
 }
 
@@ -31,7 +32,7 @@ func Dial(address string, window uint32) (*Conn, error) {
 		return nil, err
 	}
 	a := &Conn{Conn: conn, Frames: http2.NewFramer(conn, conn), next: 1}
-	a.encoder = hpack.NewEncoder(&a.headers)
+	a.encoder, a.decoder = hpack.NewEncoder(&a.headers), hpack.NewDecoder(4096, nil)
 	if _, err := conn.Write([]byte(http2.ClientPreface)); err != nil {
 		return nil, err
 	}
@@ -84,9 +85,13 @@ func (a *Conn) Call(path string, message proto.Message) error {
 // Drain reads until the connection ends, and answers pings. It returns how often the server said what: a status, the code of a reset or
 // of its GOAWAY, the error that ended the connection.
 func (a *Conn) Drain() (statuses map[string]int) {
+	return a.DrainUntil(func(map[string]int) bool { return false })
+}
+
+// DrainUntil is Drain that also ends when enough was said.
+func (a *Conn) DrainUntil(enough func(statuses map[string]int) bool) (statuses map[string]int) {
 	statuses = map[string]int{}
-	decoder := hpack.NewDecoder(4096, nil)
-	for {
+	for !enough(statuses) {
 		frame, err := a.Frames.ReadFrame()
 		if err != nil {
 			statuses[fmt.Sprint("end: ", err)]++
@@ -94,7 +99,7 @@ func (a *Conn) Drain() (statuses map[string]int) {
 		}
 		switch f := frame.(type) {
 		case *http2.HeadersFrame:
-			fields, _ := decoder.DecodeFull(f.HeaderBlockFragment())
+			fields, _ := a.decoder.DecodeFull(f.HeaderBlockFragment())
 			for _, field := range fields {
 				if field.Name == ":status" {
 					statuses[field.Value]++
@@ -110,6 +115,7 @@ func (a *Conn) Drain() (statuses map[string]int) {
 			statuses["goaway "+f.ErrCode.String()]++
 		}
 	}
+	return statuses
 }
 
 // Zeros are so many zero bytes.
