@@ -6,6 +6,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 // slowDisk is the machine's file system with syncs that take so much longer until ctx is done, so that an interrupted start
@@ -17,7 +19,7 @@ func slowDisk(ctx context.Context, longer time.Duration) vfs.FS {
 	return errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		switch op.Kind {
 		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
-			_ = sleepFor(ctx, longer)
+			_ = wait.For(ctx, longer)
 		}
 		return nil
 	}))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 // What --follower takes.
@@ -58,7 +59,7 @@ func (f *follower) begin(ctx context.Context) {
 		return
 	}
 	go func() {
-		if err := sleepFor(ctx, f.length/4); err != nil {
+		if err := wait.For(ctx, f.length/4); err != nil {
 			f.done <- err
 		} else if f.mode == followerStopped {
 			f.done <- f.stop(ctx)
@@ -104,7 +105,7 @@ func (f *follower) start(ctx context.Context) error {
 		if time.Since(begin) > f.length+catchUpTime {
 			return fmt.Errorf("%s is still behind %v after its start: at %d of %d", f.ID, time.Since(begin), n.Group.Status().AppliedIndex, target)
 		}
-		if err := sleepFor(ctx, time.Millisecond); err != nil {
+		if err := wait.For(ctx, time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -121,13 +122,4 @@ func (f *followerJSON) sentence() string {
 		return fmt.Sprintf("%s came late, with %d entries to catch up: that took %.2f s\n", f.ID, f.Behind, f.CaughtS)
 	}
 	return fmt.Sprintf("%s was stopped after a quarter of the time; its shutdown took %.2f s\n", f.ID, f.Stopped)
-}
-
-func sleepFor(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

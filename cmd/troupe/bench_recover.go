@@ -18,6 +18,7 @@ import (
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/load"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 const (
@@ -184,7 +185,7 @@ func awaitApplied(ctx context.Context, cluster *host.Local, index uint64) (led t
 		case time.Now().After(end):
 			return led, fmt.Errorf("the nodes are not ready after %v: %s", limit, behind)
 		}
-		if err := sleepFor(ctx, time.Millisecond); err != nil {
+		if err := wait.For(ctx, time.Millisecond); err != nil {
 			return led, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/troupe-raft/troupe/cluster/client"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 func demoCommand() *command {
@@ -99,14 +100,14 @@ func (d *demo) play(ctx context.Context, length time.Duration) error {
 	}{
 		{0.15, d.killLeader}, {0.35, d.restart}, {0.5, d.cutLeaderOff}, {0.8, d.heal},
 	} {
-		if err := sleepFor(ctx, time.Until(start.Add(time.Duration(act.at*float64(length))))); err != nil {
+		if err := wait.For(ctx, time.Until(start.Add(time.Duration(act.at*float64(length))))); err != nil {
 			return err
 		}
 		if err := act.do(ctx); err != nil {
 			return err
 		}
 	}
-	return sleepFor(ctx, time.Until(start.Add(length)))
+	return wait.For(ctx, time.Until(start.Add(length)))
 }
 
 func (d *demo) killLeader(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/wires"
 	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
@@ -172,7 +173,7 @@ func (d *demoNodes) await(ctx context.Context, otherwise string, done func() boo
 		if time.Now().After(end) {
 			return fmt.Errorf("%s within %v", otherwise, demoPatience)
 		}
-		if err := sleepFor(ctx, 2*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 2*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/troupe-raft/troupe/cluster/client"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 const (
@@ -114,7 +115,7 @@ func (w *writers) gapOver(ctx context.Context) (time.Duration, error) {
 		if time.Now().After(end) {
 			return 0, fmt.Errorf("no write is acknowledged within %v", demoPatience)
 		}
-		if err := sleepFor(ctx, time.Millisecond); err != nil {
+		if err := wait.For(ctx, time.Millisecond); err != nil {
 			return 0, err
 		}
 	}

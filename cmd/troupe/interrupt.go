@@ -21,15 +21,3 @@ func interrupted(ctx context.Context, err error) error {
 	}
 	return errInterrupted
 }
-
-// await returns what f does, or false when ctx is done before: f, which nothing can end, is then left behind.
-func await[T any](ctx context.Context, f func() T) (result T, ok bool) {
-	done := make(chan T, 1)
-	go func() { done <- f() }()
-	select {
-	case result = <-done:
-		return result, true
-	case <-ctx.Done():
-		return result, false
-	}
-}

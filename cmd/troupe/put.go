@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/troupe-raft/troupe/cluster/client"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 func putCommand() *command {
@@ -49,7 +50,7 @@ func readValue(ctx context.Context, t *terminal, arg string) ([]byte, error) {
 		value []byte
 		err   error
 	}
-	read, ok := await(ctx, func() (i input) {
+	read, ok := wait.Result(ctx, func() (i input) {
 		i.value, i.err = io.ReadAll(io.LimitReader(t.in, maxValue+1))
 		return i
 	})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/troupe-raft/troupe/cluster/simulation"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 func simulateCommand() *command {
@@ -213,7 +214,7 @@ func (a *tally) print(s *screen, took time.Duration) {
 // report makes a failing seed smaller and says all that is needed to replay it.
 func report(ctx context.Context, s *screen, failing simulation.Result) error {
 	s.print("\nseed %d fails; looking for a smaller run\n", failing.Options.Seed)
-	small, ok := await(ctx, func() simulation.Result { return simulation.Minimise(simulation.Registers(), failing) })
+	small, ok := wait.Result(ctx, func() simulation.Result { return simulation.Minimise(simulation.Registers(), failing) })
 	if !ok {
 		small = failing
 	}

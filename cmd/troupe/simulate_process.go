@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/troupe-raft/troupe/cluster/simulation"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 // seedsPerProcess bounds what a process holds: a store whose disk failed is never freed (persistence.Store.Close), some megabytes
@@ -28,7 +29,7 @@ func (o *simulateOptions) inProcess(ctx context.Context, options simulation.Opti
 			return ctx.Err()
 		}
 		options.Seed = first + uint64(i)
-		r, ok := await(ctx, func() simulation.Result { return simulation.Run(simulation.Registers(), options) })
+		r, ok := wait.Result(ctx, func() simulation.Result { return simulation.Run(simulation.Registers(), options) })
 		if !ok {
 			return ctx.Err()
 		}
@@ -68,7 +69,7 @@ func (o *simulateOptions) asProcess(ctx context.Context, options simulation.Opti
 	if failed || err == nil && played == seeds {
 		return nil
 	}
-	if sleepFor(ctx, signalTime) != nil {
+	if wait.For(ctx, signalTime) != nil {
 		return nil
 	}
 	if err == nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"runtime"
 	"time"
+
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 // Idle is what this process used while nobody asked it for anything.
@@ -19,10 +21,10 @@ type Idle struct {
 // RunIdle measures without any client.
 func RunIdle(ctx context.Context, plan Plan) *Idle {
 	runtime.GC() // what the start left behind is no part of idling
-	sleep(ctx, plan.Warmup)
+	_ = wait.For(ctx, plan.Warmup)
 	at, cpu, switches := time.Now(), processCPU(), contextSwitches()
 	plan.begin()
-	sleep(ctx, plan.Measure)
+	_ = wait.For(ctx, plan.Measure)
 	return &Idle{
 		Elapsed: time.Since(at), CPU: processCPU() - cpu, Switches: contextSwitches() - switches,
 		Resident: Resident(), Goroutines: runtime.NumGoroutine(),

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 // Plan says how long to measure and where the data lies.
@@ -89,11 +91,11 @@ func Run(ctx context.Context, plan Plan, clients []func(context.Context) error) 
 	}
 
 	disk := diskOf(plan.Dir)
-	sleep(ctx, plan.Warmup)
+	_ = wait.For(ctx, plan.Warmup)
 	from := readUsage(disk)
 	phase.Store(measuring)
 	plan.begin()
-	sleep(ctx, plan.Measure)
+	_ = wait.For(ctx, plan.Measure)
 	phase.Store(over)
 	plan.end()
 	to := readUsage(disk)
@@ -112,11 +114,4 @@ func Run(ctx context.Context, plan Plan, clients []func(context.Context) error) 
 	r.Objects, r.Bytes = to.objects-from.objects, to.bytes-from.bytes
 	r.Flushes = to.flushes - from.flushes
 	return r
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }

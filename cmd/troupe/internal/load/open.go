@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
 // OpenPlan is a Plan whose operations start at a rate, whether earlier ones have ended or not.
@@ -76,10 +78,10 @@ func RunOpen(ctx context.Context, plan OpenPlan, starter Starter) *OpenReport {
 		defer close(paced)
 		o.pace(ctx)
 	}()
-	sleep(ctx, plan.Warmup)
+	_ = wait.For(ctx, plan.Warmup)
 	from := readUsage(0)
 	plan.begin()
-	sleep(ctx, plan.Measure)
+	_ = wait.For(ctx, plan.Measure)
 	plan.Plan.end()
 	to := readUsage(0)
 	<-paced
@@ -110,7 +112,7 @@ func (o *open) pace(ctx context.Context) {
 		}
 		now := time.Since(o.begin)
 		if at > now {
-			sleep(ctx, at-now)
+			_ = wait.For(ctx, at-now)
 			now = time.Since(o.begin)
 			started = 0
 		} else if started++; started%turn == 0 {
