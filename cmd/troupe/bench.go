@@ -34,9 +34,11 @@ says how long it took to apply what the leader had committed by that time.
 --recover N writes N values of 16 bytes, stops, starts again, and says how long that took.
 
 --rate works with --endpoints too.
-With --json: {"ops_per_second","p50_us","p99_us","p999_us","errors","seconds"}, one line for each number of clients; --op idle,
+With --json: {"op","clients","value_size","operations","ops_per_second","p50_us","p99_us","p999_us","max_us","errors",
+"first_error","seconds","allocs_per_op","alloc_bytes_per_op","cpu_us_per_op","flushes_per_second","other_cores"}, one line for each
+number of clients. Allocations and CPU are those of this process. Flushes are those of the disk with the data, for anyone, and
+other_cores is what other processes used: 0 where the system does not tell. --groups and --follower add a field each; --op idle,
 --rate and --recover have fields of their own.
---peerbench prints the JSON lines of the peerbench tool, and takes its flags -op -clients -value -seconds -warmup -dir.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			o := benchOptions{duration: seconds(10 * time.Second), warmup: seconds(time.Second)}
@@ -60,7 +62,6 @@ type benchOptions struct {
 	warmup      seconds
 	dir         string
 	json        bool
-	peerbench   bool
 	cpuProfile  string
 	memProfile  string
 
@@ -89,13 +90,10 @@ func (o *benchOptions) register(flags *flag.FlagSet) {
 	flags.Var(&o.syncTime, "sync-time", "let every sync of --local take this `time` longer, as on a slow disk")
 	flags.StringVar(&o.clients, "clients", "256", "`number` of clients, or several, as in 1,64,256")
 	flags.IntVar(&o.valueSize, "value-size", 128, "`bytes` in a value")
-	flags.IntVar(&o.valueSize, "value", 128, hidden)
 	flags.Var(&o.duration, "duration", "`time` to measure")
-	flags.Var(&o.duration, "seconds", hidden)
 	flags.Var(&o.warmup, "warmup", "`time` to run before that")
 	flags.StringVar(&o.dir, "dir", "", "`directory` on a real disk for the data of --local (default the user's cache directory)")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
-	flags.BoolVar(&o.peerbench, "peerbench", false, "print JSON lines as peerbench does")
 	flags.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile to this `file`")
 	flags.StringVar(&o.memProfile, "memprofile", "", "write a profile of allocations to this `file`")
 }
@@ -195,7 +193,7 @@ func (o *benchOptions) runClients(ctx context.Context, t *terminal, s *system, f
 
 // progress tells people what goes on; programs read only the results.
 func (o *benchOptions) progress(t *terminal, format string, args ...any) {
-	if !o.json && !o.peerbench {
+	if !o.json {
 		fmt.Fprintf(t.err, format+"\n", args...)
 	}
 }

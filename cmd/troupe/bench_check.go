@@ -63,11 +63,8 @@ func (o *benchOptions) checkLocal() error {
 
 // checkTogether is for flags that make no sense together.
 func (o *benchOptions) checkTogether() error {
-	other := o.groups > 1 || o.op == opIdle || o.rate > 0 || o.follower != "" || o.recover > 0
 	counts, _ := o.counts()
 	switch {
-	case o.peerbench && other:
-		return usagef("--peerbench measures one group with clients in a closed loop: leave out --groups, --op idle, --rate, --follower, --recover")
 	case o.rate > 0 && o.given["clients"]:
 		return usagef("--rate and --clients exclude each other")
 	case o.rate == 0 && (o.given["arrivals"] || o.given["seed"] || o.mail):

@@ -34,7 +34,7 @@ func TestBenchWrongUsage(t *testing.T) {
 		"--local 3 --recover 5 --op get":             "leave out --groups, --op",
 		"--local 3 --op idle --clients 3":            "--op idle has no load",
 		"--local 3 --op idle --rate 3":               "--op idle has no load",
-		"--local 3 --peerbench --groups 2":           "--peerbench measures one group",
+		"--local 3 --peerbench":                      "there is no flag --peerbench",
 		"--local 3 --value-size 1048577":             "--value-size must be at most 1048576",
 	} {
 		o := here(t, nil, append([]string{"bench"}, strings.Fields(line)...)...)

@@ -52,7 +52,7 @@ func (o *benchOptions) runOpen(ctx context.Context, t *terminal, s *system, f *f
 	}
 	plan.Begin, plan.End = func() { f.begin(ctx) }, func() {}
 	if s.cluster != nil {
-		w := newWatch(s.cluster, o.op != "get" && o.op != "read")
+		w := newWatch(s.cluster, o.op != "get")
 		plan.Begin = func() { f.begin(ctx); w.start() }
 		plan.End = func() { watched = w.stop() }
 	}

@@ -11,55 +11,34 @@ import (
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/load"
 )
 
-// benchJSON is what --json prints.
+// benchJSON is a number of clients, and what they saw. What was used is of the whole process, in which the clients run, too.
 type benchJSON struct {
+	Op           string  `json:"op"`
+	Clients      int     `json:"clients"`
+	ValueSize    int     `json:"value_size"`
+	Operations   uint64  `json:"operations"`
 	OpsPerSecond float64 `json:"ops_per_second"`
 	P50          float64 `json:"p50_us"`
 	P99          float64 `json:"p99_us"`
 	P999         float64 `json:"p999_us"`
+	Max          float64 `json:"max_us"`
 	Errors       uint64  `json:"errors"`
+	FirstError   string  `json:"first_error"`
 	Seconds      float64 `json:"seconds"`
+	Allocs       float64 `json:"allocs_per_op"`
+	AllocBytes   float64 `json:"alloc_bytes_per_op"`
+	CPU          float64 `json:"cpu_us_per_op"`
+	Flushes      float64 `json:"flushes_per_second"` // of the disk with the data, for anyone; 0 when the system does not tell
+	OtherCores   float64 `json:"other_cores"`        // used by other processes
 
 	Groups   int           `json:"groups,omitempty"` // when more than one
 	Follower *followerJSON `json:"follower,omitempty"`
 }
 
-// peerbenchJSON is a line of the peerbench tool, whose README says what its fields mean.
-type peerbenchJSON struct {
-	System     string  `json:"system"`
-	Op         string  `json:"op"`
-	Clients    int     `json:"clients"`
-	Value      int     `json:"value"`
-	Seconds    float64 `json:"seconds"`
-	Ops        uint64  `json:"ops"`
-	Errors     uint64  `json:"errors"`
-	OpsPerS    float64 `json:"ops_per_s"`
-	P50        float64 `json:"p50_us"`
-	P99        float64 `json:"p99_us"`
-	P999       float64 `json:"p999_us"`
-	Max        float64 `json:"max_us"`
-	Allocs     float64 `json:"allocs_per_op"`
-	AllocBytes float64 `json:"alloc_bytes_per_op"`
-	CPU        float64 `json:"cpu_s_per_kop"`
-	Cores      float64 `json:"cores_used"`
-	Others     float64 `json:"others_cores"`
-	Flushes    float64 `json:"disk_flushes_per_s"`
-	Note       string  `json:"note,omitempty"`
-	FirstError string  `json:"first_error,omitempty"`
-}
-
 func (o *benchOptions) print(w io.Writer, r *load.Report, fate *followerJSON, note string) error {
-	switch {
-	case o.peerbench:
-		return json.NewEncoder(w).Encode(o.peerbenchLine(r, note))
-	case o.json:
-		line := benchJSON{
-			OpsPerSecond: perSecond(r, r.Ops), P50: quantile(r, 0.5), P99: quantile(r, 0.99), P999: quantile(r, 0.999),
-			Errors: r.Errors, Seconds: r.Elapsed.Seconds(), Follower: fate,
-		}
-		if o.groups > 1 {
-			line.Groups = o.groups
-		}
+	if o.json {
+		line := o.line(r)
+		line.Follower = fate
 		return json.NewEncoder(w).Encode(line)
 	}
 	_, err := fmt.Fprintf(w, "%d clients: %.0f %s/s, p50 %v, p99 %v, p99.9 %v, %d errors in %.1f s\n",
@@ -76,25 +55,21 @@ func (o *benchOptions) print(w io.Writer, r *load.Report, fate *followerJSON, no
 	return err
 }
 
-func (o *benchOptions) peerbenchLine(r *load.Report, note string) peerbenchJSON {
-	names := map[string]string{"put": "write", "get": "read"}
-	op := o.op
-	if name, other := names[op]; other {
-		op = name
-	}
-	line := peerbenchJSON{
-		System: "troupe", Op: op, Clients: r.Clients, Value: o.valueSize, Seconds: r.Elapsed.Seconds(),
-		Ops: r.Ops, Errors: r.Errors, OpsPerS: perSecond(r, r.Ops),
+func (o *benchOptions) line(r *load.Report) benchJSON {
+	line := benchJSON{
+		Op: o.op, Clients: r.Clients, ValueSize: o.valueSize, Operations: r.Ops, OpsPerSecond: perSecond(r, r.Ops),
 		P50: quantile(r, 0.5), P99: quantile(r, 0.99), P999: quantile(r, 0.999), Max: microseconds(r.Latency.Max()),
-		Cores: r.CPU.Seconds() / r.Elapsed.Seconds(), Others: r.OthersCPU.Seconds() / r.Elapsed.Seconds(),
-		Flushes: perSecond(r, r.Flushes), Note: note,
+		Errors: r.Errors, Seconds: r.Elapsed.Seconds(),
+		Flushes: perSecond(r, r.Flushes), OtherCores: r.OthersCPU.Seconds() / r.Elapsed.Seconds(),
 	}
-	if r.Ops > 0 {
-		ops := float64(r.Ops)
-		line.Allocs, line.AllocBytes, line.CPU = float64(r.Objects)/ops, float64(r.Bytes)/ops, r.CPU.Seconds()/ops*1000
+	if ops := float64(r.Ops); ops > 0 {
+		line.Allocs, line.AllocBytes, line.CPU = float64(r.Objects)/ops, float64(r.Bytes)/ops, microseconds(r.CPU)/ops
 	}
 	if r.FirstError != nil {
-		line.FirstError = r.FirstError.Error()
+		line.FirstError = oneLine(r.FirstError.Error())
+	}
+	if o.groups > 1 {
+		line.Groups = o.groups
 	}
 	return line
 }

@@ -51,7 +51,7 @@ type recoverJSON struct {
 // runRecover writes, stops, starts again, and measures that start.
 func (o *benchOptions) runRecover(ctx context.Context, t *terminal) error {
 	size := recoverValueSize
-	if o.given["value-size"] || o.given["value"] {
+	if o.given["value-size"] {
 		size = o.valueSize
 	}
 	dir, remove, err := host.MakeDataDir(o.dir, "bench")

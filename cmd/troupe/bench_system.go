@@ -130,8 +130,7 @@ type call struct {
 // operation is one call of a client.
 type operation func(context.Context, call) error
 
-// operations by their names, and by those that peerbench gives them.
-var operations = map[string]operation{"put": benchPut, "write": benchPut, "get": benchGet, "read": benchGet, "mixed": benchMixed}
+var operations = map[string]operation{"put": benchPut, "get": benchGet, "mixed": benchMixed}
 
 func benchPut(ctx context.Context, c call) error {
 	return c.target.put(ctx, benchKeys[c.random.Uint64N(c.keys)], c.value)

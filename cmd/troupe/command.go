@@ -154,5 +154,5 @@ func (c *command) print(w io.Writer) {
 	})
 }
 
-// hidden is the usage text of flags that help does not show: other names of a flag, for programs that call troupe.
+// hidden is the usage text of flags that help does not show: they are for programs that call troupe.
 const hidden = "hidden"

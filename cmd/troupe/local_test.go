@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -16,19 +19,36 @@ func isEmpty(t *testing.T, dir string) {
 	}
 }
 
+// One line for each number of clients, with exactly the fields that help promises, in that order.
 func TestBenchLocal(t *testing.T) {
+	_, after, _ := strings.Cut(here(t, nil, "help", "bench").out, "With --json: {")
+	text, _, _ := strings.Cut(after, "}")
+	promised := strings.ReplaceAll(text, "\n", "")
 	dir := t.TempDir()
 	cpu, mem := filepath.Join(t.TempDir(), "cpu"), filepath.Join(t.TempDir(), "mem")
 	for _, op := range []string{"put", "get", "mixed"} {
-		o := troupe(t, "", "bench", "--local", "3", "--op", op, "--clients", "8,16", "--duration", "300ms", "--warmup", "50ms", "--json", "--dir", dir,
-			"--cpuprofile", cpu, "--memprofile", mem)
+		o := troupe(t, "", "bench", "--local", "3", "--op", op, "--clients", "8,16", "--value-size", "64", "--duration", "300ms", "--warmup", "50ms",
+			"--json", "--dir", dir, "--cpuprofile", cpu, "--memprofile", mem)
 		lines := strings.Split(strings.TrimSpace(o.out), "\n")
 		if o.code != 0 || o.err != "" || len(lines) != 2 {
 			t.Fatalf("bench %s: %v", op, o)
 		}
-		for _, line := range lines {
+		for i, line := range lines {
+			if got := fieldNames(line); got != promised {
+				t.Errorf("the fields are %s, but help says %s", got, promised)
+			}
 			m := numbers(t, line)
-			if m["ops_per_second"] <= 0 || m["p50_us"] <= 0 || m["p99_us"] < m["p50_us"] || m["p999_us"] < m["p99_us"] || m["errors"] != 0 || m["seconds"] < 0.3 || len(m) != 6 {
+			if m["clients"] != []float64{8, 16}[i] || m["value_size"] != 64 || m["errors"] != 0 || m["seconds"] < 0.3 ||
+				!strings.Contains(line, `"op":"`+op+`"`) || !strings.Contains(line, `"first_error":""`) {
+				t.Errorf("bench %s: %s", op, line)
+			}
+			if m["p50_us"] <= 0 || m["p99_us"] < m["p50_us"] || m["p999_us"] < m["p99_us"] || m["max_us"] < m["p999_us"] {
+				t.Errorf("bench %s: %s", op, line)
+			}
+			if rate := m["operations"] / m["seconds"]; m["operations"] < 1 || math.Abs(rate-m["ops_per_second"]) > 1e-6*rate {
+				t.Errorf("bench %s: %s", op, line)
+			}
+			if m["allocs_per_op"] < 1 || m["alloc_bytes_per_op"] < 64 || runtime.GOOS == "linux" && m["cpu_us_per_op"] <= 0 {
 				t.Errorf("bench %s: %s", op, line)
 			}
 		}
@@ -39,6 +59,12 @@ func TestBenchLocal(t *testing.T) {
 		}
 	}
 	isEmpty(t, dir)
+}
+
+// fieldNames are the names in a JSON object, in quotes, in their order, with commas between them.
+func fieldNames(object string) string {
+	names := regexp.MustCompile(`"\w+":`).FindAllString(object, -1)
+	return strings.ReplaceAll(strings.Join(names, ","), ":", "")
 }
 
 func numbers(t *testing.T, line string) map[string]float64 {
@@ -52,33 +78,4 @@ func numbers(t *testing.T, line string) map[string]float64 {
 		m[name], _ = value.(float64)
 	}
 	return m
-}
-
-// The flags and the fields are those of peerbench.
-func TestBenchPeerbench(t *testing.T) {
-	o := troupe(t, "", "bench", "--local", "3", "--peerbench",
-		"-op", "write", "-value", "64", "-clients", "1,32", "-seconds", "0.3", "-warmup", "0.1", "-dir", t.TempDir())
-	lines := strings.Split(strings.TrimSpace(o.out), "\n")
-	if o.code != 0 || len(lines) != 2 {
-		t.Fatalf("bench: %v", o)
-	}
-	for i, line := range lines {
-		if !strings.HasPrefix(line, `{"system":"troupe","op":"write","clients":`) {
-			t.Errorf("line: %s", line)
-		}
-		m := numbers(t, line)
-		if m["clients"] != []float64{1, 32}[i] || m["value"] != 64 || m["ops"] <= 0 || m["max_us"] < m["p999_us"] {
-			t.Errorf("line: %s", line)
-		}
-		for _, name := range []string{"seconds", "ops_per_s", "p50_us", "p99_us", "p999_us", "allocs_per_op", "alloc_bytes_per_op", "cpu_s_per_kop", "cores_used"} {
-			if m[name] <= 0 {
-				t.Errorf("%s is %v", name, m[name])
-			}
-		}
-		for _, name := range []string{"errors", "others_cores", "disk_flushes_per_s"} {
-			if _, there := m[name]; !there {
-				t.Errorf("%s is missing", name)
-			}
-		}
-	}
 }
