@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/troupe-raft/troupe/cmd/troupe/internal/load"
+	"github.com/troupe-raft/troupe/cmd/troupe/internal/bench"
 )
 
 func benchCommand() *command {
@@ -41,159 +44,178 @@ other_cores is what other processes used: 0 where the system does not tell. --gr
 --rate and --recover have fields of their own.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
-			o := benchOptions{duration: seconds(10 * time.Second), warmup: seconds(time.Second)}
-			o.register(flags)
-			return func(ctx context.Context, t *terminal, _ []string) error {
-				o.given = map[string]bool{}
-				flags.Visit(func(f *flag.Flag) { o.given[f.Name] = true })
-				return o.run(ctx, t)
-			}
+			b := benchFlags{all: flags}
+			b.register()
+			return func(ctx context.Context, t *terminal, _ []string) error { return b.run(ctx, t) }
 		},
 	}
 }
 
-type benchOptions struct {
-	local       int
-	groups      int
-	remote      remote
-	op, clients string
-	valueSize   int
-	duration    seconds
-	warmup      seconds
-	dir         string
-	json        bool
-	cpuProfile  string
-	memProfile  string
-
-	rate     float64
-	arrivals string
-	seed     uint64
+// benchFlags are the parts that modes are made of, as the flags say.
+type benchFlags struct {
+	all      *flag.FlagSet
+	local    bench.Local
+	remote   remote
+	workload bench.Workload
+	window   bench.Window
+	clients  string
+	pace     bench.Pace
 	mail     bool
-	follower string
-	recover  int
-	syncTime seconds
-
-	given map[string]bool // the flags that were given
+	follower bench.Fate
+	entries  int
+	profiles bench.Profiles
+	json     bool
 }
 
-func (o *benchOptions) register(flags *flag.FlagSet) {
-	o.remote.registerWith(flags, "measure the running cluster whose nodes have the client addresses `HOST:PORT,...`")
-	flags.IntVar(&o.local, "local", 0, "start this `number` of nodes here and measure them (default 3, without --endpoints)")
-	flags.StringVar(&o.op, "op", "put", "the `operation`: put, get, mixed or idle")
-	flags.IntVar(&o.groups, "groups", 1, "`number` of replicated maps on every node of --local")
-	flags.Float64Var(&o.rate, "rate", 0, "start this `number` of operations per second, in place of --clients")
-	flags.StringVar(&o.arrivals, "arrivals", arrivalsEven, "`spacing` of those of --rate: even or poisson")
-	flags.Uint64Var(&o.seed, "seed", 1, "the random `number` behind --rate")
-	flags.BoolVar(&o.mail, "mail", false, "send the operations of --rate by mail between actors, without a goroutine for each")
-	flags.StringVar(&o.follower, "follower", "", "`fate` of a node that does not lead: stopped or late")
-	flags.IntVar(&o.recover, "recover", 0, "write this `number` of entries, and measure the start after that")
-	flags.Var(&o.syncTime, "sync-time", "let every sync of --local take this `time` longer, as on a slow disk")
-	flags.StringVar(&o.clients, "clients", "256", "`number` of clients, or several, as in 1,64,256")
-	flags.IntVar(&o.valueSize, "value-size", 128, "`bytes` in a value")
-	flags.Var(&o.duration, "duration", "`time` to measure")
-	flags.Var(&o.warmup, "warmup", "`time` to run before that")
-	flags.StringVar(&o.dir, "dir", "", "`directory` on a real disk for the data of --local (default the user's cache directory)")
-	flags.BoolVar(&o.json, "json", false, "print JSON")
-	flags.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile to this `file`")
-	flags.StringVar(&o.memProfile, "memprofile", "", "write a profile of allocations to this `file`")
+// opIdle is an --op that is no operation.
+const opIdle = "idle"
+
+func (b *benchFlags) register() {
+	b.window = bench.Window{Warmup: time.Second, Measure: 10 * time.Second}
+	flags := b.all
+	b.remote.registerWith(flags, "measure the running cluster whose nodes have the client addresses `HOST:PORT,...`")
+	flags.IntVar(&b.local.Nodes, "local", 3, "start this `number` of nodes here and measure them")
+	flags.IntVar(&b.local.Groups, "groups", 1, "`number` of replicated maps on every node of --local")
+	flags.StringVar(&b.local.Dir, "dir", "", "`directory` on a real disk for the data of --local (default the user's cache directory)")
+	flags.Var((*seconds)(&b.local.SyncTime), "sync-time", "let every sync of --local take this `time` longer, as on a slow disk")
+	flags.StringVar((*string)(&b.workload.Op), "op", string(bench.Put), "the `operation`: put, get, mixed or idle")
+	flags.IntVar(&b.workload.ValueSize, "value-size", 128, "`bytes` in a value")
+	flags.Var((*seconds)(&b.window.Measure), "duration", "`time` to measure")
+	flags.Var((*seconds)(&b.window.Warmup), "warmup", "`time` to run before that")
+	flags.StringVar(&b.clients, "clients", "256", "`number` of clients, or several, as in 1,64,256")
+	flags.Float64Var(&b.pace.Rate, "rate", 0, "start this `number` of operations per second, in place of --clients")
+	flags.StringVar((*string)(&b.pace.Arrivals), "arrivals", string(bench.Even), "`spacing` of those of --rate: even or poisson")
+	flags.Uint64Var(&b.pace.Seed, "seed", 1, "the random `number` behind --rate")
+	flags.BoolVar(&b.mail, "mail", false, "send the operations of --rate by mail between actors, without a goroutine for each")
+	flags.StringVar((*string)(&b.follower), "follower", "", "`fate` of a node that does not lead: stopped or late")
+	flags.IntVar(&b.entries, "recover", 0, "write this `number` of entries, and measure the start after that")
+	flags.StringVar(&b.profiles.CPU, "cpuprofile", "", "write a CPU profile to this `file`")
+	flags.StringVar(&b.profiles.Memory, "memprofile", "", "write a profile of allocations to this `file`")
+	flags.BoolVar(&b.json, "json", false, "print JSON")
 }
 
-// maxClients bounds what a slip of the keyboard can start.
-const maxClients = 100_000
-
-func (o *benchOptions) counts() ([]int, error) {
-	var counts []int
-	for _, part := range strings.Split(o.clients, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(part))
-		if err != nil || n < 1 || n > maxClients {
-			return nil, usagef("--clients %q is not a number from 1 to %d, or several separated by commas", o.clients, maxClients)
-		}
-		counts = append(counts, n)
-	}
-	return counts, nil
+// given says whether any of the flags was.
+func (b *benchFlags) given(names ...string) bool {
+	found := false
+	b.all.Visit(func(f *flag.Flag) { found = found || slices.Contains(names, f.Name) })
+	return found
 }
 
-func (o *benchOptions) run(ctx context.Context, t *terminal) error {
-	if o.local == 0 && !o.given["local"] && !o.given["endpoints"] {
-		o.local = 3
-	}
-	if err := o.check(); err != nil {
-		return err
-	}
-	counts, err := o.counts()
+func (b *benchFlags) run(ctx context.Context, t *terminal) error {
+	mode, err := b.mode(t)
 	if err != nil {
 		return err
 	}
-	if !o.given["local"] && o.local > 0 {
-		o.progress(t, "starting %d nodes in this process; --endpoints measures a running cluster", o.local)
+	// What the mode does not use must be right, too.
+	if err := cmp.Or(mode.Check(), b.window.Check(), bench.Remote{Timeout: b.remote.timeout}.Check()); err != nil {
+		return usagef("%v", err)
 	}
-	stop, err := startProfiles(o.cpuProfile, o.memProfile)
+	out := bench.Output{Results: t.out, Progress: t.err, JSON: b.json}
+	if b.json {
+		out.Progress = io.Discard // programs read only the results
+	}
+	if !b.given("local", "endpoints") {
+		fmt.Fprintf(out.Progress, "starting %d nodes in this process; --endpoints measures a running cluster\n", b.local.Nodes)
+	}
+	stop, err := b.profiles.Start()
 	if err != nil {
 		return err
 	}
 	defer stop()
-	if o.local > 0 {
+	if !b.given("endpoints") {
 		defer runtime.KeepAlive(newBallast())
 	}
-	if o.recover > 0 {
-		return o.runRecover(ctx, t)
-	}
+	return mode.Run(ctx, out)
+}
 
-	system, err := o.open(ctx, t)
+// mode is the one that the flags ask for.
+func (b *benchFlags) mode(t *terminal) (bench.Mode, error) {
+	if err := cmp.Or(b.clash(), b.clashElsewhere()); err != nil {
+		return nil, err
+	}
+	clients, err := b.counts()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer system.close()
-	if o.groups > 1 {
-		o.progress(t, "%d groups on %d nodes started in %.1f s and had leaders after %.1f s: %s",
-			o.groups, o.local, system.started.Seconds(), system.led.Seconds(), system.spread(ctx))
-	}
-	if o.op == opIdle {
-		return o.runIdle(ctx, t, system)
-	}
-	if err := preload(ctx, system); err != nil {
-		return fmt.Errorf("cannot write the keys: %w", err)
-	}
-	f, err := o.newFollower(ctx, system)
+	system, err := b.system(t)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if o.rate > 0 {
-		return o.runOpen(ctx, t, system, f)
+	offer := bench.Offer{Workload: b.workload, Window: b.window, Pace: b.pace, Follower: b.follower}
+	switch {
+	case b.given("recover"):
+		size := bench.RecoverValueSize
+		if b.given("value-size") {
+			size = b.workload.ValueSize
+		}
+		return bench.Recover{Local: b.local, Entries: b.entries, ValueSize: size}, nil
+	case b.workload.Op == opIdle:
+		return bench.Idle{Local: b.local, Window: b.window}, nil
+	case b.mail:
+		return bench.Mail{Local: b.local, Offer: offer}, nil
+	case b.given("rate"):
+		return bench.Open{System: system, Offer: offer}, nil
 	}
-	for _, count := range counts {
-		if err := o.runClients(ctx, t, system, f, count); err != nil {
-			return err
+	return bench.Closed{System: system, Workload: b.workload, Window: b.window, Clients: clients, Follower: b.follower}, nil
+}
+
+func (b *benchFlags) system(t *terminal) (bench.System, error) {
+	if !b.given("endpoints") {
+		return b.local, nil
+	}
+	list, err := b.remote.list(t)
+	return bench.Remote{Endpoints: list, Timeout: b.remote.timeout}, err
+}
+
+// clash is for flags that make no sense together.
+func (b *benchFlags) clash() error {
+	idle := b.workload.Op == opIdle
+	switch {
+	case b.given("rate") && b.given("clients"):
+		return usagef("--rate and --clients exclude each other")
+	case !b.given("rate") && b.given("arrivals", "seed", "mail"):
+		return usagef("--arrivals, --seed and --mail are for --rate: add it")
+	case idle && b.given("rate", "clients", "value-size", "follower"):
+		return usagef("--op idle has no load: leave out --rate, --clients, --value-size and --follower")
+	case b.given("recover") && b.given("groups", "op", "rate", "follower"):
+		return usagef("--recover writes to one group as fast as it can: leave out --groups, --op, --rate and --follower")
+	case b.given("follower") && (b.local.Nodes < 3 || b.local.Groups > 1):
+		return usagef("--follower needs a majority without it, and one group: use --local 3 or more, and leave out --groups")
+	case b.given("follower") && strings.Contains(b.clients, ","):
+		return usagef("--follower is for one run: give --clients one number")
+	}
+	return nil
+}
+
+// clashElsewhere is for what a cluster cannot show that does not run in this process.
+func (b *benchFlags) clashElsewhere() error {
+	switch {
+	case !b.given("endpoints"):
+		return nil
+	case b.given("local"):
+		return usagef("--local and --endpoints exclude each other")
+	case b.remote.endpoints == "":
+		return usagef("--endpoints is empty: name client addresses, as HOST:PORT,..., or leave it out to measure nodes in this process")
+	case b.workload.Op == opIdle:
+		return usagef("--op idle needs nodes in this process: leave out --endpoints")
+	}
+	for _, name := range []string{"groups", "follower", "recover", "mail", "sync-time"} {
+		if b.given(name) {
+			return usagef("--%s needs nodes in this process: leave out --endpoints", name)
 		}
 	}
 	return nil
 }
 
-// runClients measures clients in a closed loop.
-func (o *benchOptions) runClients(ctx context.Context, t *terminal, s *system, f *follower, count int) error {
-	o.progress(t, "measuring %s with %d clients for %v", o.op, count, time.Duration(o.duration))
-	before := s.leaders(ctx)
-	plan := load.Plan{Warmup: time.Duration(o.warmup), Measure: time.Duration(o.duration), Dir: s.dir, Begin: func() { f.begin(ctx) }}
-	report := load.Run(ctx, plan, benchClients(s, operations[o.op], count, o.valueSize))
-	if ctx.Err() != nil {
-		return errInterrupted
+// counts are those of --clients.
+func (b *benchFlags) counts() ([]int, error) {
+	var counts []int
+	for _, part := range strings.Split(b.clients, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(part))
+		if err != nil || n < 1 || n > bench.MaxClients {
+			return nil, usagef("--clients %q is not a number from 1 to %d, or several separated by commas", b.clients, bench.MaxClients)
+		}
+		counts = append(counts, n)
 	}
-	fate, err := f.result()
-	if err != nil {
-		return err
-	}
-	if err := o.print(t.out, report, fate, s.leadersChanged(ctx, before)); err != nil {
-		return err
-	}
-	if report.Ops == 0 {
-		return fmt.Errorf("no operation succeeded: %w", report.FirstError)
-	}
-	return nil
-}
-
-// progress tells people what goes on; programs read only the results.
-func (o *benchOptions) progress(t *terminal, format string, args ...any) {
-	if !o.json {
-		fmt.Fprintf(t.err, format+"\n", args...)
-	}
+	return counts, nil
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -119,27 +118,5 @@ func TestInterruptedWhileTheServerIsSilent(t *testing.T) {
 			t.Errorf("%s: want %q\n%v", c.line, c.want, o)
 		}
 		cancel()
-	}
-}
-
-// A disk that was made slow must not keep an interrupted bench from its end.
-func TestSlowDiskEndsWithTheContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	fs := slowDisk(ctx, time.Hour)
-	f, err := fs.Create(filepath.Join(t.TempDir(), "f"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	synced := make(chan error, 1)
-	go func() { synced <- f.Sync() }()
-	cancel()
-	select {
-	case err := <-synced:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(20 * time.Second):
-		t.Error("the sync goes on")
 	}
 }

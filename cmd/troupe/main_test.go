@@ -96,3 +96,11 @@ func eventually(t *testing.T, limit time.Duration, what string, done func() bool
 		}
 	}
 }
+
+func isEmpty(t *testing.T, dir string) {
+	t.Helper()
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind in %s: %v, %v", dir, left, err)
+	}
+}

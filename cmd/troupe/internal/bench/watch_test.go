@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"strings"
@@ -30,7 +30,8 @@ func TestWatch(t *testing.T) {
 	if w.began[0] != 3 || w.highest[0] != 5 || w.Leaderless != 1 || w.LongestLeaderless != 30 || w.Quiet != 40 {
 		t.Errorf("%+v, terms %d to %d", w.watchJSON, w.began[0], w.highest[0])
 	}
-	if text := w.sentence(); !strings.Contains(text, "lost their leader 1 times, for at most 30 ms; AppendEntries reached every follower at least every 40 ms") {
+	want := "lost their leader 1 times, for at most 30 ms; AppendEntries reached every follower at least every 40 ms"
+	if text := w.sentence(); !strings.Contains(text, want) {
 		t.Error(text)
 	}
 	if none := (*watchJSON)(nil); none.sentence() != "" {

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"fmt"
@@ -140,7 +140,8 @@ func (w *watchJSON) sentence() string {
 	if w == nil {
 		return ""
 	}
-	text := fmt.Sprintf("elections: %d; followers lost their leader %d times, for at most %.0f ms", w.Elections, w.Leaderless, w.LongestLeaderless)
+	text := fmt.Sprintf("elections: %d; followers lost their leader %d times, for at most %.0f ms",
+		w.Elections, w.Leaderless, w.LongestLeaderless)
 	if w.Quiet > 0 {
 		text += fmt.Sprintf("; AppendEntries reached every follower at least every %.0f ms", w.Quiet)
 	}

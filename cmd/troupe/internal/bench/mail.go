@@ -1,6 +1,7 @@
-package main
+package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -16,12 +17,31 @@ import (
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/load"
 )
 
-// newApps are actor systems of an application, one for each node: --mail sends from them.
-func (o *benchOptions) newApps() []*actor.ActorSystem {
-	if !o.mail {
-		return nil
+// Mail measures an Offer whose operations are mail to the groups' actors, and the replies to it. While one is under way it is a
+// few hundred bytes and no goroutine, so that what is measured is the cluster, not how Go schedules a hundred thousand goroutines.
+type Mail struct {
+	Local Local
+	Offer
+}
+
+// Check implements Mode.
+func (m Mail) Check() error {
+	return cmp.Or(m.Local.Check(), m.Offer.check())
+}
+
+// Run implements Mode.
+func (m Mail) Run(ctx context.Context, out Output) error {
+	s, err := m.Local.openWith(ctx, out, newApps(m.Local.Nodes))
+	if err != nil {
+		return err
 	}
-	apps := make([]*actor.ActorSystem, o.local)
+	defer s.close()
+	return m.measure(ctx, out, s, m.starter(s))
+}
+
+// newApps are actor systems of an application, one for each node: mail is sent from them.
+func newApps(nodes int) []*actor.ActorSystem {
+	apps := make([]*actor.ActorSystem, nodes)
 	for i := range apps {
 		apps[i] = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 			return slog.New(slog.DiscardHandler)
@@ -30,11 +50,8 @@ func (o *benchOptions) newApps() []*actor.ActorSystem {
 	return apps
 }
 
-// mailStarter mails operations to the actors of the groups. While an operation is under way it is a few hundred bytes and no
-// goroutine, so that what is measured is the cluster, not how Go schedules a hundred thousand goroutines.
-func (o *benchOptions) mailStarter(s *system) load.Starter {
-	do, keys := operations[o.op], uint64(keysOf(len(s.targets)))
-	value := randomValue(rand.New(rand.NewPCG(o.seed, 7)), o.valueSize)
+func (m Mail) starter(s *system) load.Starter {
+	do := m.caller(s)
 	offices := map[*host.Node]*postOffice{}
 	return func(random *rand.Rand, done func(error)) {
 		to := s.targets[random.IntN(len(s.targets))].(*localTarget)
@@ -43,7 +60,7 @@ func (o *benchOptions) mailStarter(s *system) load.Starter {
 			offices[node] = &postOffice{app: s.cluster.App(node)}
 		}
 		b := offices[node].box(node.Parts[to.group].Group, func(err error) { done(to.follow(err)) })
-		if err := do(context.Background(), call{target: b, keys: keys, random: random, value: value}); !errors.Is(err, errMailed) {
+		if err := do(context.Background(), b, random); !errors.Is(err, errMailed) {
 			b.end(err)
 		}
 	}

@@ -1,13 +1,11 @@
-package main
+package bench
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
 	"runtime/debug"
@@ -21,15 +19,65 @@ import (
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
+// RecoverValueSize is that of Recover, unless there is a reason for another.
+const RecoverValueSize = 16
+
 const (
-	recoverValueSize = 16
-	recoverWriters   = 2048
+	maxEntries     = 1_000_000_000 // more than a disk of today holds
+	recoverWriters = 2048
 	// recordBytes is more than an entry needs on disk besides its value, for the check of free space: the log files are kept
 	// beside the tables that are made of them.
 	recordBytes = 150
 )
 
-// recoverJSON is what --recover --json prints.
+// Recover writes values to one group, stops its nodes, starts them again, and measures that start.
+type Recover struct {
+	Local     Local
+	Entries   int
+	ValueSize int // bytes
+}
+
+// Check implements Mode.
+func (r Recover) Check() error {
+	if r.Entries < 1 || r.Entries > maxEntries {
+		return fmt.Errorf("--recover takes 1 to %d entries", maxEntries)
+	}
+	return cmp.Or(r.Local.Check(), Workload{Op: Put, ValueSize: r.ValueSize}.Check())
+}
+
+// Run implements Mode.
+func (r Recover) Run(ctx context.Context, out Output) error {
+	dir, remove, err := host.MakeDataDir(r.Local.Dir, "bench")
+	if err != nil {
+		return err
+	}
+	defer remove()
+	if err := checkSpace(dir, uint64(r.Entries)*uint64(r.Local.Nodes)*uint64(r.ValueSize+recordBytes)); err != nil {
+		return err
+	}
+	cluster, err := r.Local.start(ctx, dir, nil)
+	if err != nil {
+		return err
+	}
+	defer closeLocal(cluster)
+	line := &recoverJSON{Nodes: r.Local.Nodes, ValueSize: r.ValueSize}
+	out.say("writing %d entries of %d bytes to %d nodes", r.Entries, r.ValueSize, r.Local.Nodes)
+	if err := line.write(ctx, cluster, r.Entries, r.ValueSize); err != nil {
+		return err
+	}
+	closeLocal(cluster)
+	line.DiskBytes = bytesBelow(dir)
+	line.DiskPerEntry = float64(line.DiskBytes) / float64(line.Entries) / float64(r.Local.Nodes)
+	debug.FreeOSMemory() // what writing took is no part of the start
+	load.ResetPeak()
+	out.say("starting again")
+	if err := line.start(ctx, cluster); err != nil {
+		return err
+	}
+	return out.print(line)
+}
+
+// recoverJSON is how long it took.
 type recoverJSON struct {
 	Entries   uint64 `json:"entries"`
 	Nodes     int    `json:"nodes"`
@@ -48,55 +96,13 @@ type recoverJSON struct {
 	PeakResident uint64  `json:"peak_resident_bytes"` // during the start
 }
 
-// runRecover writes, stops, starts again, and measures that start.
-func (o *benchOptions) runRecover(ctx context.Context, t *terminal) error {
-	size := recoverValueSize
-	if o.given["value-size"] {
-		size = o.valueSize
-	}
-	dir, remove, err := host.MakeDataDir(o.dir, "bench")
-	if err != nil {
-		return err
-	}
-	defer remove()
-	if err := checkSpace(dir, uint64(o.recover)*uint64(o.local)*uint64(size+recordBytes)); err != nil {
-		return err
-	}
-	cluster, err := host.StartLocal(ctx, o.local, dir, slog.New(slog.DiscardHandler),
-		host.LocalOptions{Groups: 1, FS: slowDisk(ctx, time.Duration(o.syncTime))})
-	if err != nil {
-		return err
-	}
-	defer func() { closeLocal(cluster) }()
-	line := &recoverJSON{Nodes: o.local, ValueSize: size}
-	o.progress(t, "writing %d entries of %d bytes to %d nodes", o.recover, size, o.local)
-	if err := line.write(ctx, cluster, o.recover, size); err != nil {
-		return err
-	}
-	closeLocal(cluster)
-	line.DiskBytes = bytesBelow(dir)
-	line.DiskPerEntry = float64(line.DiskBytes) / float64(line.Entries) / float64(o.local)
-	debug.FreeOSMemory() // what writing took is no part of the start
-	load.ResetPeak()
-	o.progress(t, "starting again")
-	if err := line.start(ctx, cluster); err != nil {
-		return err
-	}
-	if o.json {
-		return json.NewEncoder(t.out).Encode(line)
-	}
-	return line.print(t.out)
-}
-
 func checkSpace(dir string, need uint64) error {
 	if free := load.FreeDisk(dir); free > 0 && need > free {
-		return fmt.Errorf("--recover may need %.1f GiB below %s, where %.1f GiB are free: name another disk with --dir, or write fewer entries",
-			gibibytes(need), dir, gibibytes(free))
+		return fmt.Errorf("--recover may need %.1f GiB below %s, where %.1f GiB are free: name another disk with --dir, or write fewer "+
+			"entries", gibibytes(need), dir, gibibytes(free))
 	}
 	return nil
 }
-
-func gibibytes(n uint64) float64 { return mebibytes(n) / (1 << 10) }
 
 // write puts count values, with as many writers as the group admits easily, and waits until every node has them.
 func (l *recoverJSON) write(ctx context.Context, cluster *host.Local, count, size int) error {
@@ -117,7 +123,7 @@ func (l *recoverJSON) write(ctx context.Context, cluster *host.Local, count, siz
 		writers.Go(func() {
 			for i := next.Add(1); i <= int64(count) && failed.Load() == nil; i = next.Add(1) {
 				value := random[i*7919%(1<<16):][:size]
-				if err := insist(ctx, func() error { return to.put(ctx, benchKeys[i%keyCount], value) }); err != nil {
+				if err := insist(ctx, func() error { return to.put(ctx, names[i%keyCount], value) }); err != nil {
 					failed.CompareAndSwap(nil, &err)
 				}
 			}
@@ -203,10 +209,9 @@ func bytesBelow(dir string) (sum uint64) {
 	return sum
 }
 
-func (l *recoverJSON) print(w io.Writer) error {
-	_, err := fmt.Fprintf(w, `wrote %d entries of %d bytes to %d nodes in %.1f s: %.0f/s; %.1f MiB on disk, %.0f bytes per entry and node
+func (l *recoverJSON) sentences() string {
+	return fmt.Sprintf(`wrote %d entries of %d bytes to %d nodes in %.1f s: %.0f/s; %.1f MiB on disk, %.0f bytes per entry and node
 started again: open after %.2f s, led after %.2f s, all applied after %.2f s: %.0f entries/s; at most %.0f MiB resident
 `, l.Entries, l.ValueSize, l.Nodes, l.WriteS, l.WritesPerS, mebibytes(l.DiskBytes), l.DiskPerEntry,
 		l.OpenS, l.LedS, l.AppliedS, l.EntriesPerS, mebibytes(l.PeakResident))
-	return err
 }

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -9,11 +9,25 @@ import (
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 )
 
-// What --follower takes.
+// Fate is what becomes of a node that does not lead, after a quarter of the measured time. Only a Local cluster of one group has
+// such a node, if the others are a majority.
+type Fate string
+
+// The fates. One that comes late is stopped before the measurement.
 const (
-	followerStopped = "stopped"
-	followerLate    = "late"
+	Unharmed Fate = ""
+	Stopped  Fate = "stopped"
+	Late     Fate = "late"
 )
+
+// Check says what is wrong.
+func (f Fate) Check() error {
+	switch f {
+	case Unharmed, Stopped, Late:
+		return nil
+	}
+	return fmt.Errorf("--follower %q is not one of stopped, late", string(f))
+}
 
 // catchUpTime is how long a late follower may take after the measured time.
 const catchUpTime = 60 * time.Second
@@ -30,7 +44,7 @@ type followerJSON struct {
 // follower is the node that stops, or comes late.
 type follower struct {
 	cluster *host.Local
-	mode    string
+	fate    Fate
 	number  int
 	applied uint64 // when it stopped
 	length  time.Duration
@@ -38,19 +52,20 @@ type follower struct {
 	followerJSON
 }
 
-// newFollower chooses a node that does not lead. A late one is stopped now: the group cannot be founded without it.
-func (o *benchOptions) newFollower(ctx context.Context, s *system) (*follower, error) {
-	if o.follower == "" {
+// choose chooses the node, for a measurement of that length; nil when nothing becomes of any. One that comes late is stopped now:
+// the group cannot be founded without it.
+func (f Fate) choose(ctx context.Context, s *system, length time.Duration) (*follower, error) {
+	if f == Unharmed {
 		return nil, nil
 	}
 	_, leader := s.cluster.Leader()
-	f := &follower{cluster: s.cluster, mode: o.follower, length: time.Duration(o.duration), done: make(chan error, 1)}
-	f.number = (leader + 1) % s.cluster.Size()
-	f.ID = s.cluster.Node(f.number).ID()
-	if f.mode == followerLate {
-		return f, f.stop(ctx)
+	chosen := &follower{cluster: s.cluster, fate: f, length: length, done: make(chan error, 1)}
+	chosen.number = (leader + 1) % s.cluster.Size()
+	chosen.ID = s.cluster.Node(chosen.number).ID()
+	if f == Late {
+		return chosen, chosen.stop(ctx)
 	}
-	return f, nil
+	return chosen, nil
 }
 
 // begin is called when the measured time begins. A nil follower stays as it is.
@@ -61,7 +76,7 @@ func (f *follower) begin(ctx context.Context) {
 	go func() {
 		if err := wait.For(ctx, f.length/4); err != nil {
 			f.done <- err
-		} else if f.mode == followerStopped {
+		} else if f.fate == Stopped {
 			f.done <- f.stop(ctx)
 		} else {
 			f.done <- f.start(ctx)
@@ -103,7 +118,8 @@ func (f *follower) start(ctx context.Context) error {
 	n := f.cluster.Node(f.number)
 	for n.Group.Status().AppliedIndex < target {
 		if time.Since(begin) > f.length+catchUpTime {
-			return fmt.Errorf("%s is still behind %v after its start: at %d of %d", f.ID, time.Since(begin), n.Group.Status().AppliedIndex, target)
+			return fmt.Errorf("%s is still behind %v after its start: at %d of %d",
+				f.ID, time.Since(begin), n.Group.Status().AppliedIndex, target)
 		}
 		if err := wait.For(ctx, time.Millisecond); err != nil {
 			return err

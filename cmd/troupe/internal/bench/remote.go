@@ -1,0 +1,55 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/troupe-raft/troupe/cluster/client"
+)
+
+// Remote is a running cluster, which is measured over its client ports. Keys are written into it.
+type Remote struct {
+	Endpoints []string
+	Timeout   time.Duration // of one operation
+}
+
+// Check says what is wrong.
+func (r Remote) Check() error {
+	if r.Timeout <= 0 {
+		return errors.New("--timeout must be more than 0, such as 5s")
+	}
+	return nil
+}
+
+func (r Remote) open(context.Context, Output) (*system, error) {
+	c := client.New(r.Endpoints)
+	return &system{targets: []target{&remoteTarget{c, r.Timeout}}, close: c.Close}, nil
+}
+
+// remoteTarget calls the cluster's map.
+type remoteTarget struct {
+	client  *client.Client
+	timeout time.Duration
+}
+
+func (r *remoteTarget) put(ctx context.Context, key string, value []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	_, err := r.client.Put(ctx, key, value)
+	return err
+}
+
+func (r *remoteTarget) get(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	_, _, _, err := r.client.Get(ctx, key)
+	return err
+}
+
+func (r *remoteTarget) leader(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	status, _ := r.client.Status(ctx) // nil when unknown, which says ""
+	return status.GetLeader()
+}
