@@ -1,4 +1,5 @@
-package main
+// Package screen prints what a command does while it does it.
+package screen
 
 import (
 	"fmt"
@@ -7,9 +8,9 @@ import (
 	"time"
 )
 
-// screen prints lines with the time since it was made, and below them, on a terminal, one that changes in place. Where there is
+// Screen prints lines with the time since it was made, and below them, on a terminal, one that changes in place. Where there is
 // no terminal that one is printed again and again. It is safe for concurrent use.
-type screen struct {
+type Screen struct {
 	mu       sync.Mutex
 	out      io.Writer
 	terminal bool
@@ -17,39 +18,40 @@ type screen struct {
 	open     bool // a line without an end is on the terminal
 }
 
-func newScreen(t *terminal) *screen {
-	return &screen{out: t.out, terminal: t.outIsTerminal, start: time.Now()}
+// New begins to count the time. Terminal says whether out is one.
+func New(out io.Writer, terminal bool) *Screen {
+	return &Screen{out: out, terminal: terminal, start: time.Now()}
 }
 
-// say prints a line.
-func (s *screen) say(format string, args ...any) {
+// Say prints a line.
+func (s *Screen) Say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clear()
 	fmt.Fprintf(s.out, "%s  %s\n", s.clock(), fmt.Sprintf(format, args...))
 }
 
-// print prints text without the time.
-func (s *screen) print(format string, args ...any) {
+// Print prints text without the time.
+func (s *Screen) Print(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clear()
 	fmt.Fprintf(s.out, format, args...)
 }
 
-func (s *screen) clock() string { return fmt.Sprintf("%5.1fs", time.Since(s.start).Seconds()) }
+func (s *Screen) clock() string { return fmt.Sprintf("%5.1fs", time.Since(s.start).Seconds()) }
 
 // clear removes the changing line. The caller holds mu.
-func (s *screen) clear() {
+func (s *Screen) clear() {
 	if s.open {
 		fmt.Fprint(s.out, "\r\x1b[K")
 		s.open = false
 	}
 }
 
-func (s *screen) update(text string) {
+func (s *Screen) update(text string) {
 	if !s.terminal {
-		s.say("%s", text)
+		s.Say("%s", text)
 		return
 	}
 	s.mu.Lock()
@@ -59,9 +61,9 @@ func (s *screen) update(text string) {
 	s.open = true
 }
 
-// progress shows line, which is told how long ago it was last called, several times a second on a terminal and once otherwise.
+// Progress shows line, which is told how long ago it was last called, several times a second on a terminal and once otherwise.
 // The function that it returns ends that, and may be called again.
-func (s *screen) progress(line func(elapsed time.Duration) string) (stop func()) {
+func (s *Screen) Progress(line func(elapsed time.Duration) string) (stop func()) {
 	interval := time.Second
 	if s.terminal {
 		interval = 250 * time.Millisecond

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -17,14 +17,14 @@ import (
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
 
-// demoNodes are processes of this same binary, and the network between them.
-type demoNodes struct {
+// nodes are processes of this same binary, and the network between them.
+type nodes struct {
 	network *wires.Network
-	all     []*demoNode
+	all     []*node
 }
 
-// demoNode is one troupe serve. Its methods may be called from one goroutine; asking for its status from any.
-type demoNode struct {
+// node is one troupe serve. Its methods may be called from one goroutine; asking for its status from any.
+type node struct {
 	number  int
 	id      string
 	clients string // its client address
@@ -35,25 +35,25 @@ type demoNode struct {
 	ended   chan struct{} // closed when the process is gone
 }
 
-const demoSize = 3
+const size = 3
 
-// startDemoNodes starts the nodes with their data and logs in dir. They end when ctx is done, at the latest.
-func startDemoNodes(ctx context.Context, dir string) (*demoNodes, error) {
-	free, err := host.FreeAddresses(2 * demoSize)
+// startNodes starts the nodes with their data and logs in dir. They end when ctx is done, at the latest.
+func startNodes(ctx context.Context, dir string) (*nodes, error) {
+	free, err := host.FreeAddresses(2 * size)
 	if err != nil {
 		return nil, err
 	}
-	listen, clients := free[:demoSize], free[demoSize:]
-	d := &demoNodes{}
+	listen, clients := free[:size], free[size:]
+	d := &nodes{}
 	if d.network, err = wires.New(listen); err != nil {
 		return nil, err
 	}
-	members := make([]string, demoSize)
+	members := make([]string, size)
 	for i := range members {
 		members[i] = fmt.Sprintf("n%d=%s", i+1, d.network.Address(i))
 	}
-	for i := range demoSize {
-		n := &demoNode{number: i, id: fmt.Sprintf("n%d", i+1), clients: clients[i]}
+	for i := range size {
+		n := &node{number: i, id: fmt.Sprintf("n%d", i+1), clients: clients[i]}
 		n.logPath = filepath.Join(dir, n.id+".log")
 		n.args = []string{
 			"serve", "--end-with-input", "--id", n.id, "--data-dir", filepath.Join(dir, n.id),
@@ -70,7 +70,7 @@ func startDemoNodes(ctx context.Context, dir string) (*demoNodes, error) {
 	return d, nil
 }
 
-func (n *demoNode) start(ctx context.Context) error {
+func (n *node) start(ctx context.Context) error {
 	binary, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("cannot find this program to start it as a node: %w", err)
@@ -97,7 +97,7 @@ func (n *demoNode) start(ctx context.Context) error {
 }
 
 // kill is kill -9. It returns when the process is gone.
-func (n *demoNode) kill() {
+func (n *node) kill() {
 	if n.process == nil {
 		return
 	}
@@ -106,7 +106,7 @@ func (n *demoNode) kill() {
 	n.process = nil
 }
 
-func (d *demoNodes) close() {
+func (d *nodes) close() {
 	for _, n := range d.all {
 		n.kill()
 	}
@@ -114,7 +114,7 @@ func (d *demoNodes) close() {
 }
 
 // String names the processes.
-func (d *demoNodes) String() string {
+func (d *nodes) String() string {
 	var names []string
 	for _, n := range d.all {
 		names = append(names, fmt.Sprintf("%s is process %d", n.id, n.process.Process.Pid))
@@ -122,7 +122,7 @@ func (d *demoNodes) String() string {
 	return strings.Join(names, ", ")
 }
 
-func (d *demoNodes) clientAddresses() (all []string) {
+func (d *nodes) clientAddresses() (all []string) {
 	for _, n := range d.all {
 		all = append(all, n.clients)
 	}
@@ -130,7 +130,7 @@ func (d *demoNodes) clientAddresses() (all []string) {
 }
 
 // local is what the node says of itself, nil when it says nothing.
-func (n *demoNode) local(ctx context.Context) *messages.MemberStatus {
+func (n *node) local(ctx context.Context) *messages.MemberStatus {
 	s, err := n.status.Status(ctx, &messages.StatusRequest{Local: true})
 	if err != nil || len(s.GetMembers()) != 1 {
 		return nil
@@ -140,7 +140,7 @@ func (n *demoNode) local(ctx context.Context) *messages.MemberStatus {
 
 // leader is the node that leads, and nil when none does. One that was cut off may not know yet that it leads no more: the highest
 // term counts.
-func (d *demoNodes) leader(ctx context.Context) (leader *demoNode) {
+func (d *nodes) leader(ctx context.Context) (leader *node) {
 	term := uint64(0)
 	for _, n := range d.all {
 		if s := n.local(ctx); s.GetRole() == "leader" && s.GetTerm() > term {
@@ -151,7 +151,7 @@ func (d *demoNodes) leader(ctx context.Context) (leader *demoNode) {
 }
 
 // awaitLeader waits until a node leads that is not the given one.
-func (d *demoNodes) awaitLeader(ctx context.Context, but *demoNode) (leader *demoNode, err error) {
+func (d *nodes) awaitLeader(ctx context.Context, but *node) (leader *node, err error) {
 	err = d.await(ctx, "no leader is elected", func() bool {
 		leader = d.leader(ctx)
 		return leader != nil && leader != but
@@ -159,19 +159,19 @@ func (d *demoNodes) awaitLeader(ctx context.Context, but *demoNode) (leader *dem
 	return leader, err
 }
 
-// demoPatience is far more than a node needs for anything.
-const demoPatience = 30 * time.Second
+// patience is far more than a node needs for anything.
+const patience = 30 * time.Second
 
 // await polls until done says so. It fails after a while, or when a process has ended that should run.
-func (d *demoNodes) await(ctx context.Context, otherwise string, done func() bool) error {
-	for end := time.Now().Add(demoPatience); !done(); {
+func (d *nodes) await(ctx context.Context, otherwise string, done func() bool) error {
+	for end := time.Now().Add(patience); !done(); {
 		for _, n := range d.all {
 			if n.process != nil && isClosed(n.ended) {
 				return fmt.Errorf("node %s ended by itself", n.id)
 			}
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("%s within %v", otherwise, demoPatience)
+			return fmt.Errorf("%s within %v", otherwise, patience)
 		}
 		if err := wait.For(ctx, 2*time.Millisecond); err != nil {
 			return err

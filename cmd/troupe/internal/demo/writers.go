@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -65,7 +65,7 @@ func (w *writers) write(ctx context.Context, l *ledger) {
 	limited, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
 	l.tried++
-	version, err := w.client.Put(limited, l.key, demoValue(l.tried))
+	version, err := w.client.Put(limited, l.key, valueOf(l.tried))
 	switch {
 	case err == nil:
 		w.acknowledge()
@@ -78,13 +78,13 @@ func (w *writers) write(ctx context.Context, l *ledger) {
 	}
 }
 
-// demoValue is a number and some weight.
-func demoValue(n uint64) []byte {
+// valueOf is a number and some weight.
+func valueOf(n uint64) []byte {
 	const weight = 100
 	return append(strconv.AppendUint(make([]byte, 0, 20+weight), n, 10), strings.Repeat(".", weight)...)
 }
 
-func demoNumber(value []byte) uint64 {
+func numberIn(value []byte) uint64 {
 	digits, _, _ := strings.Cut(string(value), ".")
 	n, _ := strconv.ParseUint(digits, 10, 64) // 0, which nobody writes, when it is no number
 	return n
@@ -110,10 +110,10 @@ func (w *writers) watchGap() {
 
 // gapOver waits for acknowledgements under the new leader and returns the longest time without one.
 func (w *writers) gapOver(ctx context.Context) (time.Duration, error) {
-	seen, end := w.after.Load(), time.Now().Add(demoPatience)
+	seen, end := w.after.Load(), time.Now().Add(patience)
 	for w.after.Load() == seen {
 		if time.Now().After(end) {
-			return 0, fmt.Errorf("no write is acknowledged within %v", demoPatience)
+			return 0, fmt.Errorf("no write is acknowledged within %v", patience)
 		}
 		if err := wait.For(ctx, time.Millisecond); err != nil {
 			return 0, err
@@ -173,7 +173,7 @@ func (l *ledger) check(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return fmt.Errorf("cannot read %s to check it: %w", l.key, err)
 	}
-	return l.compare(found, demoNumber(value), version)
+	return l.compare(found, numberIn(value), version)
 }
 
 // compare says how what was read contradicts what was acknowledged.

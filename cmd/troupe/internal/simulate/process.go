@@ -1,4 +1,4 @@
-package main
+package simulate
 
 import (
 	"context"
@@ -23,7 +23,9 @@ const seedsPerProcess = 200
 const signalTime = 100 * time.Millisecond
 
 // inProcess plays the seeds in this process, and passes each result on.
-func (o *simulateOptions) inProcess(ctx context.Context, options simulation.Options, first uint64, seeds int, add func(simulation.Result)) error {
+func (s Seeds) inProcess(
+	ctx context.Context, options simulation.Options, first uint64, seeds int, add func(simulation.Result),
+) error {
 	for i := range seeds {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -41,15 +43,17 @@ func (o *simulateOptions) inProcess(ctx context.Context, options simulation.Opti
 }
 
 // asProcess plays them in a process of their own.
-func (o *simulateOptions) asProcess(ctx context.Context, options simulation.Options, first uint64, seeds int, add func(simulation.Result)) error {
+func (s Seeds) asProcess(
+	ctx context.Context, options simulation.Options, first uint64, seeds int, add func(simulation.Result),
+) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("cannot find the program itself, to run the seeds in processes of their own: %w", err)
 	}
-	number := strconv.Itoa
+	number, o := strconv.Itoa, s.Options
 	cmd := exec.CommandContext(ctx, self, "simulate", "--json", "--workers", "1", "--seed", strconv.FormatUint(first, 10),
-		"--seeds", number(seeds), "--nodes", number(o.nodes), "--groups", number(o.groups), "--clients", number(o.clients),
-		"--steps", number(o.steps), "--faults", o.faults, "--unsynced", number(o.unsynced))
+		"--seeds", number(seeds), "--nodes", number(o.Nodes), "--groups", number(o.Groups), "--clients", number(o.Clients),
+		"--steps", number(o.Steps), "--faults", s.Faults, "--unsynced", number(o.Unsynced))
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	out, err := cmd.StdoutPipe()
