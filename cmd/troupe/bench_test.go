@@ -77,9 +77,28 @@ func numbers(t *testing.T, line string) map[string]float64 {
 	return m
 }
 
-// More of wrong usage is in TestWrongUsage.
+// Wrong usage is as in TestWrongUsage; what names a running cluster in the environment changes nothing.
 func TestBenchWrongUsage(t *testing.T) {
+	somewhere := map[string]string{"TROUPE_ENDPOINTS": "127.0.0.1:1"}
 	for line, want := range map[string]string{
+		"--local 3 --op frob":                        `--op "frob" is not one of`,
+		"--local 3 --clients 0":                      `--clients "0" is not a number`,
+		"--local 3 --clients 1,x":                    `--clients "1,x" is not a number`,
+		"--local 99":                                 "--local takes 1 to 9 nodes",
+		"--local 3 --endpoints 127.0.0.1:1":          "exclude each other",
+		"--local 0":                                  "--local takes 1 to 9 nodes",
+		"--endpoints=":                               "--endpoints is empty",
+		"--endpoints=,":                              "no endpoints are given",
+		"--groups 2 --endpoints 127.0.0.1:1":         "leave out --endpoints",
+		"--local 3 --value-size -1":                  "--value-size must not be negative",
+		"--local 3 --duration 0":                     "--duration must be more than 0",
+		"--local 3 --duration NaN":                   `"NaN" is no value for --duration: write a duration such as 10s`,
+		"--local 3 --duration Inf":                   "it must be at most 1000h",
+		"--local 3 --duration 1e300":                 "it must be at most 1000h",
+		"--local 3 --duration 2000000h":              "it must be at most 1000h",
+		"--local 3 --duration -Inf":                  "it must not be negative",
+		"--local 3 --warmup -1s":                     "it must not be negative",
+		"--local 3 --clients 1 --groups x":           `"x" is no value for --groups: it cannot be read`,
 		"--local 3 --groups 0":                       "--groups takes 1 to 10000",
 		"--local 3 --groups 10001":                   "--groups takes 1 to 10000",
 		"--endpoints 127.0.0.1:1 --groups 2":         "--groups needs nodes in this process: leave out --endpoints",
@@ -113,7 +132,7 @@ func TestBenchWrongUsage(t *testing.T) {
 		"--local 3 --timeout 0":                      "--timeout must be more than 0",
 		"--local 3 --peerbench":                      "there is no flag --peerbench",
 	} {
-		o := here(t, nil, append([]string{"bench"}, strings.Fields(line)...)...)
+		o := here(t, somewhere, append([]string{"bench"}, strings.Fields(line)...)...)
 		if o.code != exitUsage || o.out != "" || !strings.Contains(o.err, want) || strings.Count(o.err, "\n") != 1 {
 			t.Errorf("%s: want %q\n%v", line, want, o)
 		}

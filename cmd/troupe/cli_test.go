@@ -44,7 +44,8 @@ func TestKeysAndValues(t *testing.T) {
 
 	endpoints := []string{"--endpoints", strings.Join(c.endpoints(), ",")}
 	raw := "raw\x00bytes\n\xff"
-	troupe(t, raw, append([]string{"put", "raw", "-"}, endpoints...)...).want(t, "put from stdin", 0, "version 4\n", "") // above a's, which is deleted
+	above := "version 4\n" // that of a, which is deleted
+	troupe(t, raw, append([]string{"put", "raw", "-"}, endpoints...)...).want(t, "put from stdin", 0, above, "")
 	c.troupe("get", "raw").want(t, "get raw", 0, raw, "")
 	huge := strings.Repeat("x", 1100<<10)
 	troupe(t, huge, append([]string{"put", "huge", "-"}, endpoints...)...).want(t, "huge value", 1, "", "the value has 1126400 bytes")

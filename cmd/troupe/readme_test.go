@@ -81,7 +81,8 @@ func TestReadmeCluster(t *testing.T) {
 	if curlError != nil {
 		out += askAll(t, loop)
 	}
-	written, refused := len(regexp.MustCompile(`\{"version": ?"2"\}`).FindAllString(out, -1)), strings.Count(out, `"code":"failed_precondition"`)
+	written := len(regexp.MustCompile(`\{"version": ?"2"\}`).FindAllString(out, -1))
+	refused := strings.Count(out, `"code":"failed_precondition"`)
 	if !strings.HasPrefix(out, "version 1\nbluen") || !regexp.MustCompile(`n\d leads\.`).MatchString(out) || written != 1 || refused != 2 ||
 		!regexp.MustCompile(`ask node n\d at 127`).MatchString(out) {
 		t.Errorf("what was typed:\n%s\nwhat came:\n%s", typed, out)
@@ -164,7 +165,8 @@ func TestReadmeProgram(t *testing.T) {
 		}()
 	}
 	counts := regexp.MustCompile(`proposed: 1 visits\nread by mail: 1 visits\nproposed: 2 visits\nread by mail: 2 visits\n`)
-	follows := regexp.MustCompile(`proposed: this node does not lead the group: ask node (n\d)\nread by mail: this node does not lead the group: ask node n\d\n`)
+	follows := regexp.MustCompile(`proposed: this node does not lead the group: ask node (n\d)\n` +
+		`read by mail: this node does not lead the group: ask node n\d\n`)
 	eventually(t, 30*time.Second, "one counts, and two say who that is", func() bool {
 		counting, following := "", []string{}
 		for i := range printed {
@@ -206,12 +208,13 @@ func buildProgram(t *testing.T, source string) (binary string) {
 
 // Every command line of troupe in the documents is one that troupe understands, and what must be said is said.
 func TestDocumentsNameWhatThereIs(t *testing.T) {
+	commandLine := regexp.MustCompile(`(?:\./troupe|go run \./cmd/troupe|` + "`" + `troupe) ([a-z]+[^` + "`" + `\n]*)`)
 	for _, name := range []string{"README.md", "ARCHITECTURE.md", "PERFORMANCE.md", "examples/README.md", "cluster/simulation/FINDS.md"} {
 		text, err := os.ReadFile("../../" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range regexp.MustCompile(`(?:\./troupe|go run \./cmd/troupe|`+"`"+`troupe) ([a-z]+[^`+"`"+`\n]*)`).FindAllStringSubmatch(string(text), -1) {
+		for _, line := range commandLine.FindAllStringSubmatch(string(text), -1) {
 			words := strings.Fields(strings.TrimSuffix(line[1], "&"))
 			c := find(words[0])
 			if c == nil {
@@ -226,14 +229,17 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 			}
 		}
 	}
-	for what, text := range map[string]string{"README": readme(t, "A cluster of processes"), "help serve": here(t, nil, "help", "serve").out} {
+	processes := readme(t, "A cluster of processes")
+	for what, text := range map[string]string{"README": processes, "help serve": here(t, nil, "help", "serve").out} {
 		if !strings.Contains(strings.Join(strings.Fields(text), " "), "Never put back an older copy of one node's data directory") {
 			t.Errorf("%s does not warn of older copies", what)
 		}
 	}
-	for code, words := range map[int]string{exitFailed: "failed", exitUsage: "wrong usage", exitUnknown: "the outcome of a write is unknown", exitMute: "a write is done"} {
+	for code, words := range map[int]string{
+		exitFailed: "failed", exitUsage: "wrong usage", exitUnknown: "the outcome of a write is unknown", exitMute: "a write is done",
+	} {
 		said := fmt.Sprintf("%d %s", code, words)
-		if !strings.Contains(readme(t, "A cluster of processes"), said) || !strings.Contains(here(t, nil, "help").out, said) {
+		if !strings.Contains(processes, said) || !strings.Contains(here(t, nil, "help").out, said) {
 			t.Errorf("README and help do not both say %q", said)
 		}
 	}

@@ -62,8 +62,10 @@ func (o *serveOptions) register(flags *flag.FlagSet) {
 	flags.StringVar(&o.initialCluster, "initial-cluster", "", "all nodes of the cluster, as `ID=PEER_ADDR`,...")
 	flags.StringVar(&c.Cluster, "cluster", "troupe", "the cluster's `name`: nodes of another one are refused")
 	flags.DurationVar(&c.Timing.Heartbeat, "heartbeat", 100*time.Millisecond, "`time` between two messages of an idle leader")
-	flags.DurationVar(&c.Timing.Election, "election-timeout", 500*time.Millisecond, "`time` that a leader may be silent, at least twice --heartbeat; each node draws from once to twice that")
-	flags.StringVar(&o.tls.CertFile, "peer-cert", "", "PEM `file` with this node's certificate; with --peer-key and --peer-ca: mutual TLS between nodes")
+	flags.DurationVar(&c.Timing.Election, "election-timeout", 500*time.Millisecond,
+		"`time` that a leader may be silent, at least twice --heartbeat; each node draws from once to twice that")
+	flags.StringVar(&o.tls.CertFile, "peer-cert", "",
+		"PEM `file` with this node's certificate; with --peer-key and --peer-ca: mutual TLS between nodes")
 	flags.StringVar(&o.tls.KeyFile, "peer-key", "", "PEM `file` with the certificate's key")
 	flags.StringVar(&o.tls.CAFile, "peer-ca", "", "PEM `file` with the authority that signed all nodes' certificates")
 	flags.BoolVar(&o.endWithInput, "end-with-input", false, hidden)
@@ -78,7 +80,8 @@ func (o *serveOptions) register(flags *flag.FlagSet) {
 func (o *serveOptions) check() error {
 	c := &o.config
 	for _, needed := range []struct{ name, value string }{
-		{"id", c.ID}, {"data-dir", c.DataDir}, {"peer-addr", c.PeerAddr}, {"client-addr", c.ClientAddr}, {"initial-cluster", o.initialCluster},
+		{"id", c.ID}, {"data-dir", c.DataDir}, {"peer-addr", c.PeerAddr}, {"client-addr", c.ClientAddr},
+		{"initial-cluster", o.initialCluster},
 	} {
 		if needed.value == "" {
 			return usagef("--%s is missing", needed.name)
@@ -88,7 +91,8 @@ func (o *serveOptions) check() error {
 		return usagef("--client-connections and --client-requests must be at least 1")
 	}
 	if c.Timing.Heartbeat <= 0 || c.Timing.Election < 2*c.Timing.Heartbeat {
-		return usagef("--election-timeout %v must be at least twice --heartbeat %v, and both more than 0", c.Timing.Election, c.Timing.Heartbeat)
+		return usagef("--election-timeout %v must be at least twice --heartbeat %v, and both more than 0",
+			c.Timing.Election, c.Timing.Heartbeat)
 	}
 	given := 0
 	for _, file := range []string{o.tls.CertFile, o.tls.KeyFile, o.tls.CAFile} {

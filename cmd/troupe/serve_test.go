@@ -18,12 +18,16 @@ func TestServeFoundsNoDirectoryForAWrongNode(t *testing.T) {
 		"--id n/1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2":                             "use letters, digits",
 		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:1":                              "cannot share",
 		"--id n1 --peer-addr 127.0.0.1:1 --client-listen :99999 --client-addr 127.0.0.1:2":       "give a number up to 65535",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --initial-cluster n1":         "--initial-cluster: ",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --heartbeat 300ms":            "at least twice --heartbeat",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --peer-cert c --peer-key k":   "needs all of --peer-cert",
 		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --client-requests 0":          "must be at least 1",
 		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --client-connections 9999999": "give 1 to 1048576",
 	} {
 		dir := filepath.Join(t.TempDir(), "data")
 		args := append([]string{"serve", "--data-dir", dir, "--initial-cluster", "n1=127.0.0.1:1"}, strings.Fields(line)...)
-		if o := here(t, nil, args...); o.code != exitUsage || !strings.Contains(o.err, want) {
+		o := here(t, nil, args...)
+		if o.code != exitUsage || o.out != "" || !strings.Contains(o.err, want) || strings.Count(o.err, "\n") != 1 {
 			t.Errorf("%s: want %q\n%v", line, want, o)
 		}
 		if _, err := os.Stat(dir); err == nil {
@@ -40,7 +44,8 @@ func TestKeysThatAreNoTextAreRefused(t *testing.T) {
 		}
 	}
 	for _, port := range []string{"99999", "-5", "0", "http"} {
-		if o := here(t, nil, "get", "k", "--endpoints", "127.0.0.1:"+port); o.code != exitUsage || !strings.Contains(o.err, "from 1 to 65535") {
+		o := here(t, nil, "get", "k", "--endpoints", "127.0.0.1:"+port)
+		if o.code != exitUsage || !strings.Contains(o.err, "from 1 to 65535") {
 			t.Errorf("port %s: %v", port, o)
 		}
 	}

@@ -79,7 +79,8 @@ func TestSignalEndsSimulate(t *testing.T) {
 	} {
 		progress := func(out, _ string) bool { return strings.Contains(out, " steps/s\n") }
 		o := signalled(t, syscall.SIGINT, progress, append([]string{"simulate"}, strings.Fields(args)...)...)
-		if o.code != exitFailed || !strings.HasPrefix(o.err, "troupe simulate: "+begin) || !strings.HasSuffix(o.err, "seeds: none failed\n") {
+		said, _ := strings.CutPrefix(o.err, "troupe simulate: ")
+		if o.code != exitFailed || !strings.HasPrefix(said, begin) || !strings.HasSuffix(said, "seeds: none failed\n") {
 			t.Errorf("simulate %s: %v", args, o)
 		}
 	}
@@ -97,7 +98,8 @@ func TestSignalEndsBench(t *testing.T) {
 			}
 		}
 		o := signalled(t, syscall.SIGTERM, due, "bench", "--local", "3", "--sync-time", "20ms", "--dir", dir)
-		if said := strings.TrimPrefix(o.err, "measuring put with 256 clients for 10s\n"); o.code != exitFailed || o.out != "" || said != "troupe bench: interrupted\n" {
+		said := strings.TrimPrefix(o.err, "measuring put with 256 clients for 10s\n")
+		if o.code != exitFailed || o.out != "" || said != "troupe bench: interrupted\n" {
 			t.Errorf("when %q is there: %v", nodes, o)
 		}
 		isEmpty(t, dir)

@@ -91,7 +91,10 @@ func TestTLS(t *testing.T) {
 	c.troupe("put", "k", "v").want(t, "put", 0, "version 1\n", "")
 
 	p := c.all[0]
-	for what, args := range map[string][]string{"another authority": append(plain[:len(plain):len(plain)], bad.flags(p.id)...), "no certificate": plain} {
+	for what, args := range map[string][]string{
+		"another authority": append(plain[:len(plain):len(plain)], bad.flags(p.id)...),
+		"no certificate":    plain,
+	} {
 		p.kill()
 		p.args = args
 		p.start()
