@@ -3,6 +3,7 @@ package simulation
 import (
 	"math/bits"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -99,13 +100,13 @@ func (w *world) heard(n *node, message proto.Message) {
 		return
 	}
 	h := m.GetHeader()
-	from := w.placeOf(h.From)
-	if from < 0 {
-		return
+	from, g := w.placeOf(h.From), groupNumber(h.Group)
+	if from < 0 || g < 0 || g >= w.options.Groups {
+		return // damaged, and not noticed: what is done with it shows
 	}
 	switch m := message.(type) {
 	case *messages.RequestVoteReply:
-		switch g := groupNumber(h.Group); {
+		switch {
 		case !m.Granted:
 		case m.PreVote:
 			n.seen[g].prevotes[m.Round] |= 1 << from
@@ -113,7 +114,7 @@ func (w *world) heard(n *node, message proto.Message) {
 			w.vote(n, g, from, h)
 		}
 	case *messages.AppendEntriesReply:
-		t, a := &w.truth[groupNumber(h.Group)], answers{from, n.place, h.Term}
+		t, a := &w.truth[g], answers{from, n.place, h.Term}
 		t.rounds[a] = max(t.rounds[a], m.Round)
 	}
 }
@@ -152,7 +153,12 @@ func (w *world) placeOf(id string) int {
 	return -1
 }
 
+// groupNumber is -1 for a name that no group has.
 func groupNumber(name string) int {
-	g, _ := strconv.Atoi(name[1:])
+	number, found := strings.CutPrefix(name, "g")
+	g, err := strconv.Atoi(number)
+	if !found || err != nil {
+		return -1
+	}
 	return g
 }
