@@ -76,7 +76,11 @@ func TestDecodedAppendEntriesAreWhatProtobufMakesOfThem(t *testing.T) {
 }
 
 func FuzzUnmarshalAppendEntriesAgreesWithProtobuf(f *testing.F) {
-	whole, err := proto.Marshal(&AppendEntries{Header: &Header{Group: "g", From: "n1", To: "n2", Term: 3}, Entries: [][]byte{{1, 2}, {}, {3}}, Round: 300})
+	whole, err := proto.Marshal(&AppendEntries{
+		Header:  &Header{Group: "g", From: "n1", To: "n2", Term: 3},
+		Entries: [][]byte{{1, 2}, {}, {3}},
+		Round:   300,
+	})
 	if err != nil {
 		f.Fatal(err)
 	}

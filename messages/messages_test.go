@@ -139,10 +139,11 @@ func TestUnknownFieldsAreCovered(t *testing.T) {
 // Whatever single bit is flipped on the way, the message is not taken for intact (N-04).
 func TestNoFlippedBitGoesUnnoticed(t *testing.T) {
 	h := &Header{ClusterId: 1 << 60, Group: "g", From: "n1", To: "n2", StoreId: 3, Term: 4, ToStoreId: 5}
+	entries := [][]byte{EncodeEntry(4, 0, []byte("abc")), EncodeEntry(4, 0, nil)}
 	for _, m := range []sealed{
 		&RequestVote{Header: h, PreVote: true, LastLogIndex: 5, LastLogTerm: 4, Round: 6},
 		&RequestVoteReply{Header: h, Granted: true, Round: 6},
-		&AppendEntries{Header: h, PrevLogIndex: 5, PrevLogTerm: 4, LeaderCommit: 5, Round: 7, Entries: [][]byte{EncodeEntry(4, 0, []byte("abc")), EncodeEntry(4, 0, nil)}},
+		&AppendEntries{Header: h, PrevLogIndex: 5, PrevLogTerm: 4, LeaderCommit: 5, Round: 7, Entries: entries},
 		&AppendEntriesReply{Header: h, Success: true, MatchIndex: 9, Round: 7},
 	} {
 		m.Seal()
