@@ -6,7 +6,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/troupe-raft/troupe/messages"
 )
@@ -26,80 +25,95 @@ func rawBlock(g GroupID, first uint64, entries []messages.EncodedEntry) (key, va
 	return append([]byte(nil), key...), append([]byte(nil), value...)
 }
 
-// The log of these tests has blocks (1..4 of term 1), (5..8 of term 2) and (9..12 of term 2), and was cut to 2.
+// damage changes a database behind the store's back.
+type damage func(db *pebble.DB) error
+
+func setting(key, value []byte) damage {
+	return func(db *pebble.DB) error { return db.Set(key, value, nil) }
+}
+
+func deleting(key []byte) damage {
+	return func(db *pebble.DB) error { return db.Delete(key, nil) }
+}
+
+// replacing puts other entries, well framed and sealed, where the block of group 1 is that ends at last.
+func replacing(last, first uint64, entries []messages.EncodedEntry) damage {
+	return func(db *pebble.DB) error {
+		_, value := rawBlock(1, first, entries)
+		k := logKey(1, last)
+		reseal(k, value)
+		return db.Set(k, value, nil)
+	}
+}
+
+// reframing changes the bytes of the last block, and seals them as the block that ends at entry end.
+func reframing(change func(block []byte) []byte, end byte) damage {
+	return func(db *pebble.DB) error {
+		k, v := rawBlock(1, 9, run(2, 9, 4))
+		v = change(v)
+		k[len(k)-1] = end
+		reseal(k, v)
+		return db.Set(k, v, nil)
+	}
+}
+
+func cutting(index, term uint64) damage {
+	return func(db *pebble.DB) error {
+		k := key(1, kindCompacted)
+		v, err := encodeRecord(k, &messages.Compacted{Index: index, Term: term})
+		if err != nil {
+			return err
+		}
+		return db.Set(k, v, nil)
+	}
+}
+
+// damages of the log of group 1. It has the blocks (1..4 of term 1), (5..8 of term 2) and (9..12 of term 2), and was cut to 2.
+var damages = map[string]struct {
+	change damage
+	says   string
+}{
+	"a block is gone (P-16)":        {deleting(logKey(1, 8)), "entries 5 to 8 are missing"},
+	"the first block is gone":       {deleting(logKey(1, 4)), "entries 3 to 4 are missing"},
+	"the last block is gone (P-16)": {deleting(logKey(1, 12)), "it ends at entry 8 although entry 11 was committed"},
+	"the log is gone": {func(db *pebble.DB) error {
+		return db.DeleteRange(logKey(1, 0), logEnd(1), nil)
+	}, "it ends at entry 2 although entry 11 was committed"},
+	"a block below the cut": {replacing(2, 1, run(1, 1, 2)), "entries 1 to 2 are still there although it was cut up to 2"},
+	"a block twice":         {replacing(6, 5, run(2, 5, 2)), "entries 5 to 6 are there twice"},
+	"a wrong place":         {replacing(8, 6, run(2, 6, 4)), "its place does not fit"},
+	"an empty block": {reframing(func(block []byte) []byte {
+		clear(block[blockHeaderLen-4 : blockHeaderLen])
+		return block[:blockHeaderLen]
+	}, 8), "its place does not fit"},
+	"falling terms": {replacing(12, 9, run(1, 9, 4)), "the term falls from 2 to 1 at entry 9"},
+	"a term below the cut's": {func(db *pebble.DB) error {
+		if err := replacing(4, 3, run(1, 3, 2))(db); err != nil {
+			return err
+		}
+		return cutting(2, 2)(db)
+	}, "the term falls from 2 to 1 at entry 3"},
+	"another term at the cut": {cutting(2, 7), "it was cut at entry 2 of term 7, and that entry is of term 1"},
+	"a term nobody has seen":  {replacing(12, 9, run(4, 9, 4)), "an entry is of term 4 although the server has seen no term after 3"},
+	"an undecodable entry":    {replacing(12, 9, append(run(2, 9, 3), []byte{0xff})), "entry 12 cannot be decoded"},
+	"bytes after the entries": {reframing(func(block []byte) []byte { return append(block, 0) }, 12), "its framing is wrong"},
+	"a short block":           {reframing(func(block []byte) []byte { return block[:len(block)-1] }, 12), "its framing is wrong"},
+
+	"no header":                    {setting(logKey(1, 12), []byte{1}), "its framing is wrong"},
+	"a hard state that is not one": {setting(key(1, kindHardState), []byte{0xff}), "its hard state cannot be decoded"},
+	"no hard state":                {deleting(key(1, kindHardState)), "although the server has seen no term after 0"},
+	"a cut that is not one":        {setting(key(1, kindCompacted), []byte{0xff}), "the record of the last cut cannot be decoded"},
+	"an unknown record":            {setting(key(1, 'Z'), nil), "is none of troupe's"},
+	"a short log key":              {setting(append(appendLogPrefix(nil, 1), 0xff), nil), "is none of troupe's"},
+	"a pin that is not one":        {setting(peerKey(1, "n2"), []byte{1}), "the store id of peer \"n2\" cannot be decoded"},
+}
+
 func TestRecoveryRefusesADamagedLog(t *testing.T) {
-	const g = 1
-	replace := func(last uint64, first uint64, entries []messages.EncodedEntry) func(db *pebble.DB) error {
-		return func(db *pebble.DB) error {
-			_, value := rawBlock(g, first, entries)
-			k := logKey(g, last)
-			reseal(k, value)
-			return db.Set(k, value, nil)
-		}
-	}
-	set := func(key []byte, m proto.Message) func(db *pebble.DB) error {
-		return func(db *pebble.DB) error {
-			v, err := encodeRecord(key, m)
-			if err != nil {
-				return err
-			}
-			return db.Set(key, v, nil)
-		}
-	}
-	cases := map[string]struct {
-		change func(db *pebble.DB) error
-		says   string
-	}{
-		"a block is gone (P-16)":        {func(db *pebble.DB) error { return db.Delete(logKey(g, 8), nil) }, "entries 5 to 8 are missing"},
-		"the first block is gone":       {func(db *pebble.DB) error { return db.Delete(logKey(g, 4), nil) }, "entries 3 to 4 are missing"},
-		"the last block is gone (P-16)": {func(db *pebble.DB) error { return db.Delete(logKey(g, 12), nil) }, "it ends at entry 8 although entry 11 was committed"},
-		"the log is gone":               {func(db *pebble.DB) error { return db.DeleteRange(logKey(g, 0), logEnd(g), nil) }, "it ends at entry 2 although entry 11 was committed"},
-		"a block below the cut":         {replace(2, 1, run(1, 1, 2)), "entries 1 to 2 are still there although it was cut up to 2"},
-		"a block twice":                 {replace(6, 5, run(2, 5, 2)), "entries 5 to 6 are there twice"},
-		"a wrong place":                 {replace(8, 6, run(2, 6, 4)), "its place does not fit"},
-		"an empty block": {func(db *pebble.DB) error {
-			k, v := rawBlock(g, 9, run(2, 9, 4))
-			v = v[:blockHeaderLen]
-			clear(v[blockHeaderLen-4:])
-			k[len(k)-1] = 8
-			reseal(k, v)
-			return db.Set(k, v, nil)
-		}, "its place does not fit"},
-		"falling terms": {replace(12, 9, run(1, 9, 4)), "the term falls from 2 to 1 at entry 9"},
-		"a term below the cut's": {func(db *pebble.DB) error {
-			if err := replace(4, 3, run(1, 3, 2))(db); err != nil {
-				return err
-			}
-			return set(key(g, kindCompacted), &messages.Compacted{Index: 2, Term: 2})(db)
-		}, "the term falls from 2 to 1 at entry 3"},
-		"another term at the cut": {set(key(g, kindCompacted), &messages.Compacted{Index: 2, Term: 7}), "it was cut at entry 2 of term 7, and that entry is of term 1"},
-		"a term nobody has seen":  {replace(12, 9, run(4, 9, 4)), "an entry is of term 4 although the server has seen no term after 3"},
-		"an undecodable entry":    {replace(12, 9, append(run(2, 9, 3), []byte{0xff})), "entry 12 cannot be decoded"},
-		"bytes after the entries": {func(db *pebble.DB) error {
-			k, v := rawBlock(g, 9, run(2, 9, 4))
-			v = append(v, 0)
-			reseal(k, v)
-			return db.Set(k, v, nil)
-		}, "its framing is wrong"},
-		"a short block": {func(db *pebble.DB) error {
-			k, v := rawBlock(g, 9, run(2, 9, 4))
-			v = v[:len(v)-1]
-			reseal(k, v)
-			return db.Set(k, v, nil)
-		}, "its framing is wrong"},
-		"no header":                    {func(db *pebble.DB) error { return db.Set(logKey(g, 12), []byte{1}, nil) }, "its framing is wrong"},
-		"a hard state that is not one": {func(db *pebble.DB) error { return db.Set(key(g, kindHardState), []byte{0xff}, nil) }, "its hard state cannot be decoded"},
-		"no hard state":                {func(db *pebble.DB) error { return db.Delete(key(g, kindHardState), nil) }, "although the server has seen no term after 0"},
-		"a cut that is not one":        {func(db *pebble.DB) error { return db.Set(key(g, kindCompacted), []byte{0xff}, nil) }, "the record of the last cut cannot be decoded"},
-		"an unknown record":            {func(db *pebble.DB) error { return db.Set(key(g, 'Z'), nil, nil) }, "is none of troupe's"},
-		"a short log key":              {func(db *pebble.DB) error { return db.Set(append(appendLogPrefix(nil, g), 0xff), nil, nil) }, "is none of troupe's"},
-		"a pin that is not one":        {func(db *pebble.DB) error { return db.Set(peerKey(g, "n2"), []byte{1}, nil) }, "the store id of peer \"n2\" cannot be decoded"},
-	}
-	for name, c := range cases {
+	for name, c := range damages {
 		t.Run(name, func(t *testing.T) {
-			fs := damageable(t, g)
+			fs := damageable(t, 1)
 			tamper(t, fs, c.change)
-			refuses(t, fs, g, c.says)
+			refuses(t, fs, 1, c.says)
 		})
 	}
 }
@@ -163,7 +177,7 @@ func TestRecoveryRefusesAnyFlippedByteOfABlock(t *testing.T) {
 func TestReadRefusesAHole(t *testing.T) {
 	const g = 1
 	fs := damageable(t, g)
-	tamper(t, fs, func(db *pebble.DB) error { return db.Delete(logKey(g, 8), nil) })
+	tamper(t, fs, deleting(logKey(g, 8)))
 	s := mustOpen(t, fs)
 	for _, lo := range []uint64{4, 5, 6} {
 		_, _, err := s.Read(g, lo, 12, 1<<20)

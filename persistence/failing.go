@@ -86,7 +86,8 @@ func (f *fence) enter() {
 func (f *fence) leave(op, name string, err error) {
 	f.done()
 	if err != nil {
-		f.fail(sayOf(ErrFailed, err, "the disk failed (%s %s), nothing more is stored: see to the disk, then start the node again", op, name))
+		f.fail(sayOf(ErrFailed, err,
+			"the disk failed (%s %s), nothing more is stored: see to the disk, then start the node again", op, name))
 	}
 	if f.broken.Load() {
 		park()

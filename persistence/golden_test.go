@@ -104,7 +104,8 @@ func dump(t *testing.T, s *Store) string {
 			text += fmt.Sprintf(" %s=%s", m.Id, m.Address)
 		}
 		found := mustRecover(t, s, GroupID(r.Number))
-		text += fmt.Sprintf("\n  %+v, cut at %d@%d, last %d, spans %v, pins %v\n", found.HardState, found.Compacted, found.CompactedTerm, found.Last, found.Spans, found.PeerStores)
+		text += fmt.Sprintf("\n  %+v, cut at %d@%d, last %d, spans %v, pins %v\n",
+			found.HardState, found.Compacted, found.CompactedTerm, found.Last, found.Spans, found.PeerStores)
 		for _, a := range found.Amendments {
 			text += fmt.Sprintf("  amended at %d\n", a.Index)
 		}

@@ -36,7 +36,8 @@ func (s *Store) pebbleOptions(fs vfs.FS) *pebble.Options {
 		L0StopWritesThreshold:       4,
 		// A flush or compaction that cannot read its input is retried for ever while writes stall.
 		EventListener: &pebble.EventListener{BackgroundError: func(err error) {
-			s.fence.fail(sayOf(ErrFailed, err, "the disk failed (background work), nothing more is stored: see to the disk, then start the node again"))
+			s.fence.fail(sayOf(ErrFailed, err,
+				"the disk failed (background work), nothing more is stored: see to the disk, then start the node again"))
 		}},
 	}
 	// No table holds records and log entries both. The blocks of a log come in order, so that tables of them alone do not overlap and
@@ -70,6 +71,7 @@ func (l pebbleLog) Errorf(format string, args ...any) { l.write(slog.LevelWarn, 
 
 // Fatalf must not return: Pebble would go on as if nothing had happened.
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.fence.fail(say(ErrFailed, "the database gave up, nothing more is stored: see to the disk, then start the node again: "+format, args...))
+	l.fence.fail(say(ErrFailed,
+		"the database gave up, nothing more is stored: see to the disk, then start the node again: "+format, args...))
 	park()
 }

@@ -51,7 +51,8 @@ func TestDirectoryOfTheOperator(t *testing.T) {
 		}
 	})
 	notes := filepath.Join(t.TempDir(), "notes") // not the store's: it keeps its mode
-	if err := errors.Join(os.WriteFile(notes, nil, 0o644), os.Chmod(notes, 0o644), os.Link(notes, filepath.Join(dir, "notes"))); err != nil {
+	err := errors.Join(os.WriteFile(notes, nil, 0o644), os.Chmod(notes, 0o644), os.Link(notes, filepath.Join(dir, "notes")))
+	if err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, openDir(t, dir, options))

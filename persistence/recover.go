@@ -108,8 +108,8 @@ func (c *checker) record(key, value []byte) error {
 		return c.peer(key, value)
 	}
 	if _, err := openRecord(key, value); err == nil {
-		return say(ErrNewer, "the log of group %d in %s has a record %q of a newer format than %d, which is the newest that this troupe knows: start a newer troupe",
-			c.group, c.dir, key, identityFormat)
+		return say(ErrNewer, "the log of group %d in %s has a record %q of a newer format than %d, "+
+			"which is the newest that this troupe knows: start a newer troupe", c.group, c.dir, key, identityFormat)
 	}
 	return c.damaged("the record under %q is none of troupe's", key)
 }

@@ -170,7 +170,8 @@ func (s *Store) cannotOpen(err error) error {
 	ofSystem := errors.As(err, &path) || errors.As(err, &number)
 	switch {
 	case errors.As(err, &locked) && !errors.As(err, &path): // a PathError comes from creating the lock's file
-		return sayOf(ErrLocked, err, "the directory %s is in use: stop the node that runs there, or give this one another --data-dir", s.dir)
+		return sayOf(ErrLocked, err,
+			"the directory %s is in use: stop the node that runs there, or give this one another --data-dir", s.dir)
 	case strings.Contains(err.Error(), "unknown format major version"):
 		return sayOf(ErrNewer, err, "the database in %s has a newer format: start a newer troupe", s.dir)
 	case errors.Is(err, fs.ErrNotExist) || !ofSystem:
@@ -210,8 +211,11 @@ func (s *Store) load() error {
 // refuseStrangeKeys looks for keys outside of what this version knows. Kinds of records within a group are recovery's.
 func (s *Store) refuseStrangeKeys() error {
 	known := [][2][]byte{
-		{key(0, kindGroup), key(0, kindGroup+1)}, {key(0, kindIdentity), key(0, kindIdentity+1)}, {key(0, kindSequence), key(0, kindSequence+1)},
-		{key(1, 0), {regionRecords + 1}}, {{regionLogs}, {regionLogs + 1}},
+		{key(0, kindGroup), key(0, kindGroup+1)},
+		{key(0, kindIdentity), key(0, kindIdentity+1)},
+		{key(0, kindSequence), key(0, kindSequence+1)},
+		{key(1, 0), {regionRecords + 1}},
+		{{regionLogs}, {regionLogs + 1}},
 	}
 	iter, err := s.iter(nil, nil)
 	if err != nil {
@@ -236,12 +240,14 @@ func (s *Store) refuseStrangeKeys() error {
 
 // strange is the refusal of a key that this version does not know.
 func (s *Store) strange(key []byte) error {
-	return say(ErrNewer, "the key %q in %s is of a newer format than %d, which is the newest that this troupe knows: start a newer troupe", key, s.dir, identityFormat)
+	return say(ErrNewer, "the key %q in %s is of a newer format than %d, "+
+		"which is the newest that this troupe knows: start a newer troupe", key, s.dir, identityFormat)
 }
 
 func (s *Store) foundStore(found side) (*messages.Identity, error) {
 	if found.number > 0 {
-		return nil, say(ErrDamaged, "the database in %s is empty although %d commits were acknowledged; %s", s.dir, found.number, wipeAdvice)
+		return nil, say(ErrDamaged, "the database in %s is empty although %d commits were acknowledged; %s",
+			s.dir, found.number, wipeAdvice)
 	}
 	iter, err := s.db.NewIter(nil)
 	if err != nil {
@@ -273,32 +279,39 @@ func (s *Store) foundStore(found side) (*messages.Identity, error) {
 func (s *Store) check(id *messages.Identity, found side) error {
 	o := s.options
 	if id.Format > identityFormat {
-		return say(ErrNewer, "the directory %s has format %d, and this troupe knows formats up to %d: start a newer troupe", s.dir, id.Format, identityFormat)
+		return say(ErrNewer, "the directory %s has format %d, and this troupe knows formats up to %d: start a newer troupe",
+			s.dir, id.Format, identityFormat)
 	}
 	if id.Format == 0 && len(id.ProtoReflect().GetUnknown()) > 0 {
-		return say(ErrOlder, "the directory %s was written by a build of troupe from before the first release, and this troupe knows formats from 1 to %d: start the build that wrote it, or give the node another --data-dir",
+		return say(ErrOlder, "the directory %s was written by a build of troupe from before the first release, "+
+			"and this troupe knows formats from 1 to %d: start the build that wrote it, or give the node another --data-dir",
 			s.dir, identityFormat)
 	}
 	if id.Format == 0 || id.NodeId == "" || id.StoreId == 0 {
 		return say(ErrDamaged, "the identity stored in %s is incomplete; %s", s.dir, wipeAdvice)
 	}
 	if id.NodeId != o.NodeID {
-		return say(ErrForeign, "the directory %s belongs to node %s, not %s: start the node with --id %s, or give it another --data-dir", s.dir, id.NodeId, o.NodeID, id.NodeId)
+		return say(ErrForeign, "the directory %s belongs to node %s, not %s: start the node with --id %s, "+
+			"or give it another --data-dir", s.dir, id.NodeId, o.NodeID, id.NodeId)
 	}
 	if id.Cluster != o.Cluster {
-		return say(ErrForeign, "the directory %s belongs to the cluster named %q, not %q: start the node with that name, or give it another --data-dir", s.dir, id.Cluster, o.Cluster)
+		return say(ErrForeign, "the directory %s belongs to the cluster named %q, not %q: start the node with that name, "+
+			"or give it another --data-dir", s.dir, id.Cluster, o.Cluster)
 	}
 	if !found.exists {
-		return say(ErrDamaged, "the file %s is missing in %s, so nothing proves that the database is complete; %s", sequenceName, s.dir, wipeAdvice)
+		return say(ErrDamaged, "the file %s is missing in %s, so nothing proves that the database is complete; %s",
+			sequenceName, s.dir, wipeAdvice)
 	}
 	if !found.valid || found.storeID != id.StoreId {
-		return say(ErrDamaged, "the file %s in %s is damaged or another store's, so nothing proves that the database is complete; %s", sequenceName, s.dir, wipeAdvice)
+		return say(ErrDamaged, "the file %s in %s is damaged or another store's, "+
+			"so nothing proves that the database is complete; %s", sequenceName, s.dir, wipeAdvice)
 	}
 	if err := s.getNumber(); err != nil {
 		return err
 	}
 	if s.number < found.number {
-		return say(ErrDamaged, "the database in %s ends at commit %d although commit %d was acknowledged: its log is damaged, or older files were put back; %s", s.dir, s.number, found.number, wipeAdvice)
+		return say(ErrDamaged, "the database in %s ends at commit %d although commit %d was acknowledged: "+
+			"its log is damaged, or older files were put back; %s", s.dir, s.number, found.number, wipeAdvice)
 	}
 	return nil
 }

@@ -59,7 +59,8 @@ func TestOpenRefusesAnotherNodesDirectory(t *testing.T) {
 	o := memOptions(fs)
 	o.NodeID = "n2"
 	_, err := Open(dataDir, o)
-	wantError(t, err, ErrForeign, "the directory data belongs to node n1, not n2: start the node with --id n1, or give it another --data-dir")
+	wantError(t, err, ErrForeign,
+		"the directory data belongs to node n1, not n2: start the node with --id n1, or give it another --data-dir")
 	mustClose(t, mustOpen(t, fs)) // the refusal left it closed and as it was
 }
 
@@ -87,23 +88,20 @@ func TestOpenRefusesANewerFormat(t *testing.T) {
 }
 
 func TestOpenRefusesDamagedStoreRecords(t *testing.T) {
+	identity, number, group := key(0, kindIdentity), key(0, kindSequence), groupKey(1)
 	cases := []struct {
 		name   string
-		change func(db *pebble.DB) error
+		change damage
 		kind   error
 		says   string
 	}{
-		{"identity undecodable", func(db *pebble.DB) error { return db.Set(key(0, kindIdentity), []byte{0xff}, nil) }, ErrDamaged, "cannot be decoded"},
-		{"identity empty", func(db *pebble.DB) error {
-			return db.Set(key(0, kindIdentity), sealRecord(nil, key(0, kindIdentity), nil), nil)
-		}, ErrDamaged, "identity stored in data is incomplete"},
-		{"identity gone", func(db *pebble.DB) error { return db.Delete(key(0, kindIdentity), nil) }, ErrDamaged, "is empty although 2 commits were acknowledged"},
-		{"number gone", func(db *pebble.DB) error { return db.Delete(key(0, kindSequence), nil) }, ErrDamaged, "sequence number stored in data cannot be read"},
-		{"number short", func(db *pebble.DB) error { return db.Set(key(0, kindSequence), []byte{1}, nil) }, ErrDamaged, "sequence number stored in data cannot be decoded"},
-		{"group undecodable", func(db *pebble.DB) error { return db.Set(groupKey(1), []byte{0xff}, nil) }, ErrDamaged, "group record"},
-		{"group misplaced", func(db *pebble.DB) error {
-			return db.Set(groupKey(1), sealRecord(nil, groupKey(1), []byte{16, 5}), nil)
-		}, ErrDamaged, "in the wrong place"},
+		{"identity undecodable", setting(identity, []byte{0xff}), ErrDamaged, "cannot be decoded"},
+		{"identity empty", setting(identity, sealRecord(nil, identity, nil)), ErrDamaged, "identity stored in data is incomplete"},
+		{"identity gone", deleting(identity), ErrDamaged, "is empty although 2 commits were acknowledged"},
+		{"number gone", deleting(number), ErrDamaged, "sequence number stored in data cannot be read"},
+		{"number short", setting(number, []byte{1}), ErrDamaged, "sequence number stored in data cannot be decoded"},
+		{"group undecodable", setting(group, []byte{0xff}), ErrDamaged, "group record"},
+		{"group misplaced", setting(group, sealRecord(nil, group, []byte{16, 5})), ErrDamaged, "in the wrong place"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
