@@ -227,7 +227,8 @@ func TestALeaderIsNotReadyBeforeItsLogIsApplied(t *testing.T) {
 	m := &stuck{enter: make(chan struct{})}
 	var err error
 	n.door, err = Start(n.system.Root, Config{
-		Group: "g", ID: "n1", Members: testMembers(1), Machine: m, Store: n.store, Number: 1, Journal: n.journal, Clock: realClock{n.system.Root},
+		Group: "g", ID: "n1", Members: testMembers(1), Machine: m,
+		Store: n.store, Number: 1, Journal: n.journal, Clock: realClock{n.system.Root},
 	})
 	if err != nil {
 		t.Fatal(err)

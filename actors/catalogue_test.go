@@ -75,7 +75,8 @@ func TestWhatIsInFlightIsCountedRight(t *testing.T) {
 			sum += m.bytes
 		}
 		last := s.server.log.last
-		if sum != r.inflight.bytes || len(r.inflight.sent) > limits.InflightMessages || sum > limits.InflightBytes+limits.MessageBytes || r.nextIndex > last+1 {
+		tooMuch := len(r.inflight.sent) > limits.InflightMessages || sum > limits.InflightBytes+limits.MessageBytes
+		if sum != r.inflight.bytes || tooMuch || r.nextIndex > last+1 {
 			t.Fatalf("%+v, of %+v", r.inflight, s.server.log.last)
 		}
 		if !r.inflight.open(s.server.c.Limits) {
@@ -121,6 +122,11 @@ func TestWhatWasAdmittedIsGivenBack(t *testing.T) {
 			kinds[what] += strings.Count(said, what)
 		}
 	}
+	confirm := func() {
+		t.Helper()
+		all := fmt.Sprintf("ack from=n2 match=%d", s.server.log.last)
+		count(s.run(t, "ack from=n2 match=1", "sync", all, "wait 100ms", "ack from=n2 match=1"))
+	}
 	for round := range 60 {
 		for i := range 400 {
 			count(s.run(t, fmt.Sprintf("propose %d.%d", round, i)))
@@ -128,20 +134,22 @@ func TestWhatWasAdmittedIsGivenBack(t *testing.T) {
 		count(s.run(t, "propose "+strings.Repeat("x", 51), "query"))
 		switch round % 3 {
 		case 0:
-			count(s.run(t, "ack from=n2 match=1", "sync", fmt.Sprintf("ack from=n2 match=%d", s.server.log.last), "wait 100ms", "ack from=n2 match=1"))
+			confirm()
 		case 1:
 			count(s.run(t, fmt.Sprintf("ack from=n2 match=0 term=%d", s.server.currentTerm+1), "propose y", "query", "sync"))
 		default:
-			count(s.run(t, fmt.Sprintf("append from=n3 term=%d prev=1@1 entries=2@%d", s.server.currentTerm+1, s.server.currentTerm+1), "propose y", "sync"))
+			next := s.server.currentTerm + 1
+			count(s.run(t, fmt.Sprintf("append from=n3 term=%d prev=1@1 entries=2@%d", next, next), "propose y", "sync"))
 		}
 		if s.server.role.kind() != Leader {
 			s.lead(t)
 		}
-		if c, b := s.door.admittedCommands.Load(), s.door.admittedBytes.Load(); len(s.server.waiters) == 0 && len(s.server.role.(*leader).reads.waiting) == 0 && (c != 0 || b != 0) {
+		nobodyWaits := len(s.server.waiters) == 0 && len(s.server.role.(*leader).reads.waiting) == 0
+		if c, b := s.door.admittedCommands.Load(), s.door.admittedBytes.Load(); nobodyWaits && (c != 0 || b != 0) {
 			t.Fatalf("round %d: %d commands of %d bytes are not given back", round, c, b)
 		}
 	}
-	count(s.run(t, "ack from=n2 match=1", "sync", fmt.Sprintf("ack from=n2 match=%d", s.server.log.last), "wait 100ms", "ack from=n2 match=1"))
+	confirm()
 	if c, b := s.door.admittedCommands.Load(), s.door.admittedBytes.Load(); c != 0 || b != 0 {
 		t.Fatalf("%d commands of %d bytes are not given back", c, b)
 	}
@@ -213,8 +221,9 @@ func TestAFollowerThatHangsCostsBoundedMemory(t *testing.T) {
 		if i%10 == 0 {
 			s.run(t, "wait 50ms", fmt.Sprintf("ack from=n2 match=%d", s.server.log.last))
 		}
-		if l := &s.server.log; l.tailBytes > limits.TailBytes || len(l.tail) > 100 || len(replicators["n3"].inflight.sent) > limits.InflightMessages {
-			t.Fatalf("a tail of %d entries, %d bytes; %d messages in flight", len(l.tail), l.tailBytes, len(replicators["n3"].inflight.sent))
+		l, inflight := &s.server.log, len(replicators["n3"].inflight.sent)
+		if l.tailBytes > limits.TailBytes || len(l.tail) > 100 || inflight > limits.InflightMessages {
+			t.Fatalf("a tail of %d entries, %d bytes; %d messages in flight", len(l.tail), l.tailBytes, inflight)
 		}
 	}
 	if s.server.commitIndex != s.server.log.last || s.server.commitIndex < 3000 {
@@ -246,20 +255,31 @@ func TestAMachineThatStandsStillCostsBoundedMemory(t *testing.T) {
 	}
 }
 
+// headerFromN2 is that of a message from n2 to n1.
+func headerFromN2(term uint64) *messages.Header {
+	return &messages.Header{ClusterId: 0, Group: "g", From: "n2", To: "n1", StoreId: 12, Term: term, Level: messages.Level}
+}
+
+// replicatorOfN2 is new each time: a PID remembers the actor system that resolved it.
+func replicatorOfN2() *actor.PID { return actor.NewPID("n2:1", "raft/g/replicator") }
+
+const damagedSaid = `log: WARN msg="a damaged message is dropped"`
+
 // N-04 Any bit flipped, any end missing, any length in it far too long: dropped, and nothing changes.
 func TestADamagedMessageChangesNothing(t *testing.T) {
 	follower := newStage(t, parsed(t, "server of=3 term=2 log=1@1,2@2"))
 	candidate := newStage(t, parsed(t, "server of=3 term=2 log=1@1,2@2"))
 	candidate.run(t, "wait 1s")
 	leads, replicators := leaderStage(t, Limits{})
-	header := func(term uint64) *messages.Header {
-		return &messages.Header{ClusterId: 0, Group: "g", From: "n2", To: "n1", StoreId: 12, Term: term, Level: messages.Level}
+	header := headerFromN2
+	entries := [][]byte{
+		messages.EncodeEntry(3, messages.Entry_KIND_COMMAND, []byte("abc")),
+		messages.EncodeEntry(3, messages.Entry_KIND_NOOP, nil),
 	}
-	entries := [][]byte{messages.EncodeEntry(3, messages.Entry_KIND_COMMAND, []byte("abc")), messages.EncodeEntry(3, messages.Entry_KIND_NOOP, nil)}
 	replicatorOf := func(s *stage) *actor.PID { return s.replicators["n2"] }
 	server := func(s *stage) *actor.PID { return s.door.PID() }
-	const dropped = `log: WARN msg="a damaged message is dropped"`
-	const old = `log: WARN msg="a member runs an old build of troupe, from before the first release, and is ignored: start a newer one there"`
+	const old = `log: WARN msg="a member runs an old build of troupe, from before the first release, ` +
+		`and is ignored: start a newer one there"`
 	for _, c := range []struct {
 		s  *stage
 		to func(*stage) *actor.PID
@@ -267,7 +287,9 @@ func TestADamagedMessageChangesNothing(t *testing.T) {
 	}{
 		{follower, server, &messages.RequestVote{Header: header(3), LastLogIndex: 9, LastLogTerm: 2, Round: 1}},
 		{follower, server, &messages.RequestVote{Header: header(2), PreVote: true, LastLogIndex: 9, LastLogTerm: 2, Round: 1}},
-		{follower, server, &messages.AppendEntries{Header: header(3), PrevLogIndex: 2, PrevLogTerm: 2, LeaderCommit: 3, Round: 7, Entries: entries}},
+		{follower, server, &messages.AppendEntries{
+			Header: header(3), PrevLogIndex: 2, PrevLogTerm: 2, LeaderCommit: 3, Round: 7, Entries: entries,
+		}},
 		{follower, server, &messages.AppendEntries{Header: header(3), PrevLogIndex: 2, PrevLogTerm: 2, ClientAddress: "n2:client"}},
 		{candidate, server, &messages.RequestVoteReply{Header: header(2), PreVote: true, Granted: true, Round: candidate.voteRound}},
 		{candidate, server, &messages.RequestVoteReply{Header: header(9), PreVote: true, Round: candidate.voteRound}},
@@ -277,50 +299,71 @@ func TestADamagedMessageChangesNothing(t *testing.T) {
 	} {
 		c.s.takeSaid()
 		before := *replicators["n2"]
-		drops := func(what string, m rpc) {
+		eachDamage(t, c.m, func(what string, m rpc) {
 			t.Helper()
-			c.s.system.Root.RequestWithCustomSender(c.to(c.s), m, actor.NewPID("n2:1", "raft/g/replicator"))
-			said := strings.NewReplacer(dropped, "", old, "").Replace(c.s.takeSaid())
+			c.s.system.Root.RequestWithCustomSender(c.to(c.s), m, replicatorOfN2())
+			said := strings.NewReplacer(damagedSaid, "", old, "").Replace(c.s.takeSaid())
 			after := replicators["n2"]
-			if strings.TrimSpace(said) != "" || after.nextIndex != before.nextIndex || after.matchIndex != before.matchIndex || after.answered != before.answered || after.mode != before.mode {
+			changed := after.nextIndex != before.nextIndex || after.matchIndex != before.matchIndex ||
+				after.answered != before.answered || after.mode != before.mode
+			if strings.TrimSpace(said) != "" || changed {
 				t.Fatalf("%T, %s: %s", c.m, what, said)
 			}
-		}
-		c.m.Seal()
-		original := c.m.(proto.Message)
-		whole, err := proto.MarshalOptions{Deterministic: true}.Marshal(original)
-		if err != nil {
-			t.Fatal(err)
-		}
-		arrives := func(what string, encoded []byte) {
-			t.Helper()
-			m := original.ProtoReflect().New().Interface()
-			if proto.Unmarshal(encoded, m) == nil && !proto.Equal(m, original) {
-				drops(what, m.(rpc))
-			}
-		}
-		for bit := range 8 * len(whole) {
-			damaged := bytes.Clone(whole)
-			damaged[bit/8] ^= 1 << (bit % 8)
-			arrives(fmt.Sprintf("bit %d", bit), damaged)
-		}
-		for n := range whole {
-			arrives(fmt.Sprintf("%d bytes", n), whole[:n])
-		}
-		for _, length := range []uint64{1 << 31, 1 << 32, 1 << 63, 1<<64 - 1} {
-			// The header, and whatever else has a length, claims to be that long.
-			for field := protowire.Number(1); field < 16; field++ {
-				long := binary.AppendUvarint(protowire.AppendTag(bytes.Clone(whole), field, protowire.BytesType), length)
-				arrives(fmt.Sprintf("a length of %d", length), append(long, 1, 2, 3))
-			}
+		})
+	}
+}
+
+// eachDamage calls arrives with all that m may become on the way and still be decoded.
+func eachDamage(t *testing.T, m rpc, arrives func(what string, m rpc)) {
+	t.Helper()
+	m.Seal()
+	original := m.(proto.Message)
+	whole, err := proto.MarshalOptions{Deterministic: true}.Marshal(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	travels := func(what string, encoded []byte) {
+		t.Helper()
+		m := original.ProtoReflect().New().Interface()
+		if proto.Unmarshal(encoded, m) == nil && !proto.Equal(m, original) {
+			arrives(what, m.(rpc))
 		}
 	}
-	// Whole, but nonsense: entries that are none, and those of no known kind.
-	for _, entry := range [][]byte{{}, {0xff}, {0x1a, 0xff, 0xff, 0xff, 0xff, 0x07}, binary.AppendUvarint([]byte{0x1a}, 1<<63), messages.EncodeEntry(2, 9, nil)} {
-		m := &messages.AppendEntries{Header: header(2), PrevLogIndex: 2, PrevLogTerm: 2, Round: 1, Entries: [][]byte{entries[1], entry}}
+	for bit := range 8 * len(whole) {
+		damaged := bytes.Clone(whole)
+		damaged[bit/8] ^= 1 << (bit % 8)
+		travels(fmt.Sprintf("bit %d", bit), damaged)
+	}
+	for n := range whole {
+		travels(fmt.Sprintf("%d bytes", n), whole[:n])
+	}
+	for _, length := range []uint64{1 << 31, 1 << 32, 1 << 63, 1<<64 - 1} {
+		// The header, and whatever else has a length, claims to be that long.
+		for field := protowire.Number(1); field < 16; field++ {
+			long := binary.AppendUvarint(protowire.AppendTag(bytes.Clone(whole), field, protowire.BytesType), length)
+			travels(fmt.Sprintf("a length of %d", length), append(long, 1, 2, 3))
+		}
+	}
+}
+
+// N-04 Whole, but nonsense: entries that are none, and those of no known kind.
+func TestNonsenseForAnEntryChangesNothing(t *testing.T) {
+	s := newStage(t, parsed(t, "server of=3 term=2 log=1@1,2@2"))
+	s.takeSaid()
+	noop := messages.EncodeEntry(3, messages.Entry_KIND_NOOP, nil)
+	for _, entry := range [][]byte{
+		{},
+		{0xff},
+		{0x1a, 0xff, 0xff, 0xff, 0xff, 0x07},
+		binary.AppendUvarint([]byte{0x1a}, 1<<63),
+		messages.EncodeEntry(2, 9, nil),
+	} {
+		m := &messages.AppendEntries{
+			Header: headerFromN2(2), PrevLogIndex: 2, PrevLogTerm: 2, Round: 1, Entries: [][]byte{noop, entry},
+		}
 		m.Seal()
-		follower.system.Root.RequestWithCustomSender(follower.door.PID(), m, actor.NewPID("n2:1", "raft/g/replicator"))
-		if said := follower.takeSaid(); strings.TrimSpace(strings.ReplaceAll(said, dropped, "")) != "" {
+		s.system.Root.RequestWithCustomSender(s.door.PID(), m, replicatorOfN2())
+		if said := s.takeSaid(); strings.TrimSpace(strings.ReplaceAll(said, damagedSaid, "")) != "" {
 			t.Fatalf("%x: %s", entry, said)
 		}
 	}

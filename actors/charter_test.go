@@ -49,20 +49,25 @@ func TestTheCharterFollowsTheLog(t *testing.T) {
 func TestTheCharterIsRecovered(t *testing.T) {
 	founding := entryAt(1, 1)
 	others := messages.EncodeEntry(1, messages.Entry_KIND_FOUNDING, foundingOf77(t, 2))
+	unknown := messages.EncodeEntry(1, 9, nil)
+	bits := messages.EncodeEntry(1, messages.Entry_KIND_FOUNDING, []byte{0xff})
+	type amendments = []persistence.IndexedEntry
 	for name, c := range map[string]struct {
-		amendments []persistence.IndexedEntry
+		amendments amendments
 		level      uint32
 		err        string
 	}{
-		"a new group":        {nil, 0, ""},
-		"founded":            {[]persistence.IndexedEntry{{Index: 1, Entry: founding}}, 1, ""},
-		"raised":             {[]persistence.IndexedEntry{{Index: 1, Entry: founding}, {Index: 7, Entry: levelEntry(1, 2)}}, 2, ""},
-		"by others":          {[]persistence.IndexedEntry{{Index: 1, Entry: others}}, 0, "founded by n1, n2, not by n1, n2, n3"},
-		"no founding":        {[]persistence.IndexedEntry{{Index: 1, Entry: levelEntry(1, 2)}}, 0, "begins with the founding"},
-		"founded again":      {[]persistence.IndexedEntry{{Index: 1, Entry: founding}, {Index: 2, Entry: founding}}, 0, "has no other"},
-		"a later level":      {[]persistence.IndexedEntry{{Index: 1, Entry: founding}, {Index: 2, Entry: levelEntry(1, 3)}}, 0, "the group has feature level 3 since entry 2, and this node's troupe knows feature levels up to 2: start a newer troupe"},
-		"a later kind":       {[]persistence.IndexedEntry{{Index: 1, Entry: founding}, {Index: 2, Entry: messages.EncodeEntry(1, 9, nil)}}, 0, "entry 2 is of the unknown kind 9, and this node's troupe knows feature levels up to 2"},
-		"a founding in bits": {[]persistence.IndexedEntry{{Index: 1, Entry: messages.EncodeEntry(1, messages.Entry_KIND_FOUNDING, []byte{0xff})}}, 0, "cannot be decoded"},
+		"a new group":   {nil, 0, ""},
+		"founded":       {amendments{{Index: 1, Entry: founding}}, 1, ""},
+		"raised":        {amendments{{Index: 1, Entry: founding}, {Index: 7, Entry: levelEntry(1, 2)}}, 2, ""},
+		"by others":     {amendments{{Index: 1, Entry: others}}, 0, "founded by n1, n2, not by n1, n2, n3"},
+		"no founding":   {amendments{{Index: 1, Entry: levelEntry(1, 2)}}, 0, "begins with the founding"},
+		"founded again": {amendments{{Index: 1, Entry: founding}, {Index: 2, Entry: founding}}, 0, "has no other"},
+		"a later level": {amendments{{Index: 1, Entry: founding}, {Index: 2, Entry: levelEntry(1, 3)}}, 0,
+			"the group has feature level 3 since entry 2, and this node's troupe knows feature levels up to 2: start a newer troupe"},
+		"a later kind": {amendments{{Index: 1, Entry: founding}, {Index: 2, Entry: unknown}}, 0,
+			"entry 2 is of the unknown kind 9, and this node's troupe knows feature levels up to 2"},
+		"a founding in bits": {amendments{{Index: 1, Entry: bits}}, 0, "cannot be decoded"},
 	} {
 		s, err := newState(&Config{ID: "n2", Group: "g", Members: testMembers(3), Level: 2}, &messages.Identity{StoreId: 2},
 			persistence.Recovered{HardState: persistence.HardState{Term: 1, Commit: 1}, Last: 9, Amendments: c.amendments})
@@ -88,7 +93,10 @@ func TestPeersFollowTheConfiguration(t *testing.T) {
 	n1 := s.peers.of("n1")
 	n1.foreign = 7
 	moved := Member{ID: "n1", Address: "elsewhere:1"}
-	s.meet(newConfiguration(9, []Member{{ID: "n4", Address: "n4:1"}, {ID: "n2", Address: "n2:1"}, moved}, []Member{{ID: "n1", Address: "n1:1"}}, []Member{{ID: "n5", Address: "n5:1", StoreID: 15}}))
+	s.meet(newConfiguration(9,
+		[]Member{{ID: "n4", Address: "n4:1"}, {ID: "n2", Address: "n2:1"}, moved},
+		[]Member{{ID: "n1", Address: "n1:1"}},
+		[]Member{{ID: "n5", Address: "n5:1", StoreID: 15}}))
 	if s.peers.of("n3") != nil || s.peers.of("n2") != nil || len(s.peers.all) != 3 {
 		t.Errorf("the peers are %+v", s.peers.all)
 	}
@@ -104,7 +112,10 @@ func TestPeersFollowTheConfiguration(t *testing.T) {
 }
 
 func TestAConfigurationHasEachMemberOnce(t *testing.T) {
-	c := newConfiguration(5, []Member{{ID: "c"}, {ID: "a"}}, []Member{{ID: "a"}, {ID: "b"}}, []Member{{ID: "d", Address: "d:1", StoreID: 4}})
+	c := newConfiguration(5,
+		[]Member{{ID: "c"}, {ID: "a"}},
+		[]Member{{ID: "a"}, {ID: "b"}},
+		[]Member{{ID: "d", Address: "d:1", StoreID: 4}})
 	if got := strings.Join(ids(c.Members()), " "); got != "a b c d" {
 		t.Error(got)
 	}
@@ -113,11 +124,13 @@ func TestAConfigurationHasEachMemberOnce(t *testing.T) {
 			t.Errorf("%s: a member %v, a voter %v", id, is, c.votes(id))
 		}
 	}
-	if q := c.Quorum(); len(q) != 2 || q.Won(map[string]bool{"c": true, "a": true}) || !q.Won(map[string]bool{"c": true, "a": true, "b": true}) {
+	two, three := map[string]bool{"c": true, "a": true}, map[string]bool{"c": true, "a": true, "b": true}
+	if q := c.Quorum(); len(q) != 2 || q.Won(two) || !q.Won(three) {
 		t.Errorf("the quorum is %v", c.Quorum())
 	}
 	again := decodeConfiguration(c.encoded())
-	if again.Index != 5 || strings.Join(ids(again.Voters), " ") != "a c" || strings.Join(ids(again.Outgoing), " ") != "a b" || again.Learners[0] != c.Learners[0] {
+	if again.Index != 5 || strings.Join(ids(again.Voters), " ") != "a c" ||
+		strings.Join(ids(again.Outgoing), " ") != "a b" || again.Learners[0] != c.Learners[0] {
 		t.Errorf("%+v became %+v", c, again)
 	}
 	if alone := newConfiguration(0, testMembers(3), nil, nil); len(alone.Quorum()) != 1 {

@@ -48,7 +48,8 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 		return
 	}
 	if f.leader != "" && f.leader != m.Header.From {
-		s.c.Logger.Error("two leaders in one term: the second is ignored", "term", s.currentTerm, "first", f.leader, "second", m.Header.From)
+		s.c.Logger.Error("two leaders in one term: the second is ignored",
+			"term", s.currentTerm, "first", f.leader, "second", m.Header.From)
 		return
 	}
 	if len(m.Entries) > 0 && s.overrun() {

@@ -38,8 +38,9 @@ type journal struct {
 	err     error
 }
 
-// StartJournal spawns the journal of a node. Its writes run on run. When the journal itself fails, broken is told, from any goroutine, with an
-// error that has a Stack() string: the servers of the node must be told with Door.StorageFailed. Props are added to the actor's.
+// StartJournal spawns the journal of a node. Its writes run on run. When the journal itself fails, broken is told, from any
+// goroutine, with an error that has a Stack() string: the servers of the node must be told with Door.StorageFailed. Props are
+// added to the actor's.
 func StartJournal(root *actor.RootContext, store Writer, run Executor, broken func(error), props ...actor.PropsOption) (*actor.PID, error) {
 	j := &journal{store: store, run: run}
 	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(p *panicked) {

@@ -62,11 +62,13 @@ func TestACutLogAnswersAsAWholeOne(t *testing.T) {
 			if (err == nil) != (gotErr == nil) || verified != wantVerified {
 				t.Fatalf("%v: verified %d (%v), not %d (%v)", m, verified, gotErr, wantVerified, err)
 			}
-			if err == nil && (got.Success != want.Success || got.MatchIndex != want.MatchIndex || got.ConflictIndex != max(want.ConflictIndex, got.ConflictIndex)) {
+			if err == nil && (got.Success != want.Success || got.MatchIndex != want.MatchIndex ||
+				got.ConflictIndex != max(want.ConflictIndex, got.ConflictIndex)) {
 				t.Fatalf("%v: %v, not %v", m, got, want)
 			}
 			if rest.log.last != whole.log.last || rest.commitIndex != whole.commitIndex {
-				t.Fatalf("%v: the log ends at %d and %d is committed, not %d and %d", m, rest.log.last, rest.commitIndex, whole.log.last, whole.commitIndex)
+				t.Fatalf("%v: the log ends at %d and %d is committed, not %d and %d",
+					m, rest.log.last, rest.commitIndex, whole.log.last, whole.commitIndex)
 			}
 			for i := uint64(cut); i <= whole.log.last && i > 0; i++ {
 				if rest.log.term(i) != whole.log.term(i) {

@@ -122,8 +122,15 @@ func startNetwork(t *testing.T, n int) (*network, []*testNode) {
 	return net, nodes
 }
 
+// silentSystem is an actor system that logs nothing.
+func silentSystem() *actor.ActorSystem {
+	return actor.NewActorSystemWithConfig(actor.Configure(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return slog.New(slog.DiscardHandler)
+	})))
+}
+
 func (n *testNode) start(id string, members []Member) {
-	n.system = actor.NewActorSystemWithConfig(actor.Configure(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) })))
+	n.system = silentSystem()
 	n.system.ProcessRegistry.Address = n.address
 	n.system.ProcessRegistry.RegisterAddressResolver(n.net.resolver(n.address))
 	var err error

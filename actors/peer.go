@@ -125,7 +125,8 @@ func (s *server) admits(h *messages.Header) bool {
 		s.pin(p, h.StoreId)
 	case p.storeID != h.StoreId:
 		p.foreign = h.StoreId
-		s.warn(p, "a member answers from another data directory than before, and is ignored: it was wiped or copied, and needs its own directory back")
+		s.warn(p, "a member answers from another data directory than before, and is ignored: "+
+			"it was wiped or copied, and needs its own directory back")
 		return false
 	}
 	s.hear(p, h)
@@ -137,7 +138,8 @@ func (s *server) hear(p *peer, h *messages.Header) {
 	p.foreign, p.level, p.unlevelled = 0, h.Level, 0
 	p.disowns = h.ToStoreId != 0 && h.ToStoreId != s.storeID
 	if p.disowns {
-		s.warn(p, "a member knows this node by another data directory, and does not count what it says: this one was wiped, replaced or copied, and the node needs its own back")
+		s.warn(p, "a member knows this node by another data directory, and does not count what it says: "+
+			"this one was wiped, replaced or copied, and the node needs its own back")
 	}
 	if h.ClusterId != 0 {
 		s.foundedElsewhere = true

@@ -16,7 +16,8 @@ import (
 // the other of even ones.
 func drawLogs(t *rapid.T, most uint64) (odd, even []uint64) {
 	suffix := func(label string, prefix []uint64, parity uint64) []uint64 {
-		terms := rapid.SliceOfN(rapid.Map(rapid.Uint64Range(1, most/2-1), func(n uint64) uint64 { return 2*n + parity }), 0, 10).Draw(t, label)
+		term := rapid.Map(rapid.Uint64Range(1, most/2-1), func(n uint64) uint64 { return 2*n + parity })
+		terms := rapid.SliceOfN(term, 0, 10).Draw(t, label)
 		slices.Sort(terms)
 		terms = slices.DeleteFunc(terms, func(term uint64) bool { return len(prefix) > 0 && term < prefix[len(prefix)-1] })
 		return slices.Concat(prefix, terms)

@@ -71,7 +71,8 @@ func (e BehindError) Error() string {
 }
 
 func (e NotCountedError) Error() string {
-	return fmt.Sprintf("what this node says does not count: %s knew it by another data directory. It was wiped, replaced or copied: give the node its own directory back", e.By)
+	return fmt.Sprintf("what this node says does not count: %s knew it by another data directory. "+
+		"It was wiped, replaced or copied: give the node its own directory back", e.By)
 }
 
 // enumerate joins names as a sentence does.

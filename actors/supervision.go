@@ -11,7 +11,9 @@ import (
 // that forgot what it promised is worse than none.
 type stopForGood struct{ report func(*panicked) }
 
-func (s *stopForGood) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+func (s *stopForGood) HandleFailure(
+	_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any,
+) {
 	s.report(stacked(reason))
 	supervisor.StopChildren(child)
 }
@@ -44,7 +46,9 @@ func withStack() {
 
 // HandleFailure supervises the server's children. A machine that panicked takes its group down on this node, and not its
 // neighbours; a replicator owns nothing durable and starts over.
-func (s *server) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, failures *actor.RestartStatistics, reason, _ any) {
+func (s *server) HandleFailure(
+	_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, failures *actor.RestartStatistics, reason, _ any,
+) {
 	if child.Id != s.machine.Id {
 		s.superviseReplicator(supervisor, child, failures, reason)
 		return

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,12 +77,14 @@ type stage struct {
 func newStage(t *testing.T, d *datadriven.TestData) *stage {
 	of := int(script{t, d, 0}.number("of", 1))
 	s := &stage{of: of, replicators: map[string]*actor.PID{}}
-	s.system = actor.NewActorSystemWithConfig(actor.Configure(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) })))
+	s.system = silentSystem()
 	s.system.ProcessRegistry.Address = "n1:1"
 	s.system.ProcessRegistry.RegisterAddressResolver(func(*actor.PID) (actor.Process, bool) { return listener{s}, true })
 	s.clock = &manualClock{now: time.Unix(1000, 0), root: s.system.Root}
 
-	store, err := persistence.Open("data", persistence.Options{FS: vfs.NewMem(), NodeID: "n1", Cluster: "test", StoreID: 11, MemTableSize: 1 << 20})
+	store, err := persistence.Open("data", persistence.Options{
+		FS: vfs.NewMem(), NodeID: "n1", Cluster: "test", StoreID: 11, MemTableSize: 1 << 20,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,8 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 		t.Fatal(err)
 	}
 	same := actor.WithDispatcher(actor.NewSynchronizedDispatcher(1000))
-	journal, err := StartJournal(s.system.Root, store, func(work func()) { s.work = append(s.work, work) }, func(err error) { t.Error(err) }, same)
+	later := func(work func()) { s.work = append(s.work, work) }
+	journal, err := StartJournal(s.system.Root, store, later, func(err error) { t.Error(err) }, same)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,8 +108,10 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 		t.Fatal(err)
 	}
 	s.door, err = Start(s.system.Root, Config{
-		Group: "g", ID: "n1", Members: testMembers(of), ClientAddress: "n1:client", Machine: &register{}, Store: store, Number: number,
-		Journal: journal, Clock: s.clock, Seed: 1, Level: uint32(script{t, d, of}.number("level", 0)), Timing: Timing{DiskStall: stall}, Logger: slog.New(slog.NewTextHandler(complaints{s}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Group: "g", ID: "n1", Members: testMembers(of), ClientAddress: "n1:client", Machine: &register{},
+		Store: store, Number: number, Journal: journal, Clock: s.clock, Seed: 1, Level: uint32(script{t, d, of}.number("level", 0)),
+		Timing: Timing{DiskStall: stall},
+		Logger: slog.New(slog.NewTextHandler(complaints{s}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Props: []actor.PropsOption{same, actor.WithOnInit(func(ctx actor.Context) {
 			if server, ok := ctx.Actor().(*server); ok {
 				s.server = server
@@ -181,7 +185,8 @@ func (l listener) SendUserMessage(pid *actor.PID, message any) {
 	case *messages.AppendEntries:
 		l.s.appendRound = m.Round
 		l.s.replicators[to] = sender
-		l.s.say("%s <- AppendEntries term=%d prev=%d@%d%s commit=%d", to, m.Header.Term, m.PrevLogIndex, m.PrevLogTerm, describeEntries(m), m.LeaderCommit)
+		l.s.say("%s <- AppendEntries term=%d prev=%d@%d%s commit=%d",
+			to, m.Header.Term, m.PrevLogIndex, m.PrevLogTerm, describeEntries(m), m.LeaderCommit)
 	case *messages.AppendEntriesReply:
 		switch {
 		case m.Error != "":
@@ -284,8 +289,10 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 	case "vote":
 		root.Send(server, sealed(c.requestVote()))
 	case "voted":
-		round := c.number("round", s.voteRound)
-		root.Send(server, sealed(&messages.RequestVoteReply{Header: c.header(s.server.currentTerm), PreVote: c.has("pre"), Granted: !c.has("refused"), Round: round}))
+		root.Send(server, sealed(&messages.RequestVoteReply{
+			Header: c.header(s.server.currentTerm), PreVote: c.has("pre"), Granted: !c.has("refused"),
+			Round: c.number("round", s.voteRound),
+		}))
 	case "ack", "refuse":
 		index, term := c.entry("conflict")
 		root.Send(s.replicators[c.text("from", "")], sealed(&messages.AppendEntriesReply{
@@ -336,110 +343,5 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 
 func sealed[M rpc](m M) M {
 	m.Seal()
-	return m
-}
-
-// script reads the arguments of one command.
-type script struct {
-	t  *testing.T
-	d  *datadriven.TestData
-	of int // members of the group
-}
-
-func (c script) has(key string) bool { return c.d.HasArg(key) }
-
-func (c script) text(key, otherwise string) string {
-	if !c.has(key) {
-		return otherwise
-	}
-	var v string
-	c.d.ScanArgs(c.t, key, &v)
-	return v
-}
-
-func (c script) number(key string, otherwise uint64) uint64 {
-	return c.parse(c.text(key, strconv.FormatUint(otherwise, 10)))
-}
-
-func (c script) parse(text string) uint64 {
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		c.d.Fatalf(c.t, "%v", err)
-	}
-	return n
-}
-
-// entry reads index@term.
-func (c script) entry(key string) (index, term uint64) {
-	before, after, _ := strings.Cut(c.text(key, "0@0"), "@")
-	return c.parse(before), c.parse(after)
-}
-
-func (c script) entries(key string) (first uint64, entries []messages.EncodedEntry) {
-	text := c.text(key, "")
-	if text == "" {
-		return 0, nil
-	}
-	for i, pair := range strings.Split(text, ",") {
-		pair, special, _ := strings.Cut(pair, ":")
-		before, after, _ := strings.Cut(pair, "@")
-		index := c.parse(before)
-		if i == 0 {
-			first = index
-		}
-		kind, data := messages.Entry_KIND_COMMAND, []byte("c"+before)
-		if index == 1 {
-			kind, data = messages.Entry_KIND_FOUNDING, foundingOf77(c.t, c.of)
-		}
-		switch what, n, _ := strings.Cut(special, "="); what {
-		case "level":
-			kind, data = messages.Entry_KIND_LEVEL, encode(&messages.FeatureLevel{Level: uint32(c.parse(n))})
-		case "kind":
-			kind = messages.Entry_Kind(c.parse(n))
-		}
-		entries = append(entries, messages.EncodeEntry(c.parse(after), kind, data))
-	}
-	return first, entries
-}
-
-// foundingOf77 founds cluster 77, in which the data directory of n2 is 12, and so on.
-func foundingOf77(t *testing.T, of int) []byte {
-	t.Helper()
-	members := testMembers(of)
-	for i := range members {
-		members[i].StoreID = uint64(11 + i)
-	}
-	return encode(&messages.Founding{ClusterId: 77, Configuration: newConfiguration(1, members, nil, nil).encoded(), Level: 1})
-}
-
-func (c script) disk(group persistence.GroupID) *persistence.Batch {
-	b := &persistence.Batch{Group: group, Sync: true}
-	if c.has("log") {
-		b.PinnedPeers = map[string]uint64{"n2": 12, "n3": 13, "n4": 14, "n5": 15}
-	}
-	b.First, b.Entries = c.entries("log")
-	b.HardState = persistence.HardState{Term: c.number("term", 0), Vote: c.text("vote", ""), Commit: c.number("commit", 0), ClusterID: c.number("cluster", 0)}
-	return b
-}
-
-func (c script) header(term uint64) *messages.Header {
-	from := c.text("from", "")
-	return &messages.Header{
-		ClusterId: c.number("cluster", 0), Group: c.text("group", "g"), From: from, To: c.text("to", "n1"),
-		StoreId: c.number("store", 10+c.parse(strings.TrimLeft(from, "nx"))), Term: c.number("term", term), ToStoreId: c.number("known", 0),
-		Level: uint32(c.number("level", messages.Level)),
-	}
-}
-
-func (c script) appendEntries() *messages.AppendEntries {
-	m := &messages.AppendEntries{Header: c.header(0), LeaderCommit: c.number("commit", 0), Round: c.number("round", 0), ClientAddress: c.text("client", "")}
-	m.PrevLogIndex, m.PrevLogTerm = c.entry("prev")
-	_, m.Entries = c.entries("entries")
-	return m
-}
-
-func (c script) requestVote() *messages.RequestVote {
-	m := &messages.RequestVote{Header: c.header(0), PreVote: c.has("pre"), Round: c.number("round", 0)}
-	m.LastLogIndex, m.LastLogTerm = c.entry("last")
 	return m
 }

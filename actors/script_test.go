@@ -1,0 +1,121 @@
+package actors
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/troupe-raft/troupe/messages"
+	"github.com/troupe-raft/troupe/persistence"
+)
+
+// script reads the arguments of one command.
+type script struct {
+	t  *testing.T
+	d  *datadriven.TestData
+	of int // members of the group
+}
+
+func (c script) has(key string) bool { return c.d.HasArg(key) }
+
+func (c script) text(key, otherwise string) string {
+	if !c.has(key) {
+		return otherwise
+	}
+	var v string
+	c.d.ScanArgs(c.t, key, &v)
+	return v
+}
+
+func (c script) number(key string, otherwise uint64) uint64 {
+	return c.parse(c.text(key, strconv.FormatUint(otherwise, 10)))
+}
+
+func (c script) parse(text string) uint64 {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		c.d.Fatalf(c.t, "%v", err)
+	}
+	return n
+}
+
+// entry reads index@term.
+func (c script) entry(key string) (index, term uint64) {
+	before, after, _ := strings.Cut(c.text(key, "0@0"), "@")
+	return c.parse(before), c.parse(after)
+}
+
+func (c script) entries(key string) (first uint64, entries []messages.EncodedEntry) {
+	text := c.text(key, "")
+	if text == "" {
+		return 0, nil
+	}
+	for i, pair := range strings.Split(text, ",") {
+		pair, special, _ := strings.Cut(pair, ":")
+		before, after, _ := strings.Cut(pair, "@")
+		index := c.parse(before)
+		if i == 0 {
+			first = index
+		}
+		kind, data := messages.Entry_KIND_COMMAND, []byte("c"+before)
+		if index == 1 {
+			kind, data = messages.Entry_KIND_FOUNDING, foundingOf77(c.t, c.of)
+		}
+		switch what, n, _ := strings.Cut(special, "="); what {
+		case "level":
+			kind, data = messages.Entry_KIND_LEVEL, encode(&messages.FeatureLevel{Level: uint32(c.parse(n))})
+		case "kind":
+			kind = messages.Entry_Kind(c.parse(n))
+		}
+		entries = append(entries, messages.EncodeEntry(c.parse(after), kind, data))
+	}
+	return first, entries
+}
+
+// foundingOf77 founds cluster 77, in which the data directory of n2 is 12, and so on.
+func foundingOf77(t *testing.T, of int) []byte {
+	t.Helper()
+	members := testMembers(of)
+	for i := range members {
+		members[i].StoreID = uint64(11 + i)
+	}
+	return encode(&messages.Founding{ClusterId: 77, Configuration: newConfiguration(1, members, nil, nil).encoded(), Level: 1})
+}
+
+func (c script) disk(group persistence.GroupID) *persistence.Batch {
+	b := &persistence.Batch{Group: group, Sync: true}
+	if c.has("log") {
+		b.PinnedPeers = map[string]uint64{"n2": 12, "n3": 13, "n4": 14, "n5": 15}
+	}
+	b.First, b.Entries = c.entries("log")
+	b.HardState = persistence.HardState{
+		Term: c.number("term", 0), Vote: c.text("vote", ""), Commit: c.number("commit", 0), ClusterID: c.number("cluster", 0),
+	}
+	return b
+}
+
+func (c script) header(term uint64) *messages.Header {
+	from := c.text("from", "")
+	return &messages.Header{
+		ClusterId: c.number("cluster", 0), Group: c.text("group", "g"), From: from, To: c.text("to", "n1"),
+		StoreId: c.number("store", 10+c.parse(strings.TrimLeft(from, "nx"))), Term: c.number("term", term), ToStoreId: c.number("known", 0),
+		Level: uint32(c.number("level", messages.Level)),
+	}
+}
+
+func (c script) appendEntries() *messages.AppendEntries {
+	m := &messages.AppendEntries{
+		Header: c.header(0), LeaderCommit: c.number("commit", 0), Round: c.number("round", 0), ClientAddress: c.text("client", ""),
+	}
+	m.PrevLogIndex, m.PrevLogTerm = c.entry("prev")
+	_, m.Entries = c.entries("entries")
+	return m
+}
+
+func (c script) requestVote() *messages.RequestVote {
+	m := &messages.RequestVote{Header: c.header(0), PreVote: c.has("pre"), Round: c.number("round", 0)}
+	m.LastLogIndex, m.LastLogTerm = c.entry("last")
+	return m
+}
