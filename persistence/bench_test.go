@@ -8,21 +8,21 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// BenchmarkCommit commits batches of 128-byte entries, synced, into one store or into three at a time.
-func BenchmarkCommit(b *testing.B) {
+// BenchmarkWrite writes batches of 128-byte entries, synced, into one store or into three at a time.
+func BenchmarkWrite(b *testing.B) {
 	for _, stores := range []int{1, 3} {
 		for _, size := range []int{1, 16, 256} {
-			b.Run(fmt.Sprintf("stores=%d/entries=%d", stores, size), func(b *testing.B) { benchmarkCommit(b, stores, size, nil) })
+			b.Run(fmt.Sprintf("stores=%d/entries=%d", stores, size), func(b *testing.B) { benchmarkWrite(b, stores, size, nil) })
 		}
 	}
 }
 
-// BenchmarkCommitWithoutSide shows what the side file costs.
-func BenchmarkCommitWithoutSide(b *testing.B) {
-	benchmarkCommit(b, 1, 1, func(s *Store) { s.side = nil })
+// BenchmarkWriteWithoutSide shows what the side file costs.
+func BenchmarkWriteWithoutSide(b *testing.B) {
+	benchmarkWrite(b, 1, 1, func(s *Store) { s.side = nil })
 }
 
-func benchmarkCommit(b *testing.B, stores, size int, change func(*Store)) {
+func benchmarkWrite(b *testing.B, stores, size int, change func(*Store)) {
 	entry := messages.EncodeEntry(1, messages.Entry_KIND_COMMAND, make([]byte, 128))
 	entries := make([]messages.EncodedEntry, size)
 	for i := range entries {

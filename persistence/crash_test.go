@@ -85,7 +85,7 @@ func script(t *testing.T, fs vfs.FS, acknowledged *atomic.Int32) (states []strin
 		{Group: g, CutTo: 100, CutTerm: 2, HardState: HardState{Term: 3, Vote: "n2", Commit: 100}, Sync: true},
 		write(g, 3, 510, 50), write(g, 4, 101, 3),
 	} {
-		mustCommit(t, s, b)
+		mustWrite(t, s, b)
 		step(s)
 		if i%3 == 1 {
 			if err := s.db.Flush(); err != nil {
@@ -127,11 +127,11 @@ func TestTornLastWrite(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	s := mustOpen(t, mem)
 	g := mustGroup(t, s, "g")
-	mustCommit(t, s, write(g, 1, 1, 3))
+	mustWrite(t, s, write(g, 1, 1, 3))
 	before := crash(mem)
 	name := lastLog(t, before)
 	short := load(t, before, name)
-	mustCommit(t, s, write(g, 1, 4, 3))
+	mustWrite(t, s, write(g, 1, 4, 3))
 	long := load(t, crash(mem), name)
 	if lastLog(t, mem) != name || len(long) <= len(short) {
 		t.Fatal("the second write went elsewhere")
@@ -164,7 +164,7 @@ func TestAnEmptyLiveLog(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	s := mustOpen(t, mem)
 	g := mustGroup(t, s, "g")
-	mustCommit(t, s, write(g, 1, 1, 3))
+	mustWrite(t, s, write(g, 1, 1, 3))
 	mustClose(t, s)
 	s = mustOpen(t, mem) // flushes what the old log held, and begins a new one
 	fs := crash(mem)
@@ -186,7 +186,7 @@ func TestAShortLiveLogIsNoticed(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	s := mustOpen(t, mem)
 	g := mustGroup(t, s, "g")
-	mustCommit(t, s, write(g, 1, 1, 3))
+	mustWrite(t, s, write(g, 1, 1, 3))
 	if err := s.SyncSequence(); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestAFailedAppendLeavesNoGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := mustGroup(t, s, "g")
-	mustCommit(t, s, write(g, 1, 1, 6))
+	mustWrite(t, s, write(g, 1, 1, 6))
 	d.inject(once(on(fmt.Errorf("no space"), ".log", errorfs.OpFileWrite, errorfs.OpFileSync, errorfs.OpFileSyncData)))
 	go func() {
 		if s.Write([]*Batch{write(g, 1, 7, 1)}) == nil {
@@ -228,7 +228,7 @@ func TestAFailedAppendLeavesNoGap(t *testing.T) {
 		}
 	}()
 	<-failed
-	within(t, "Commit", func() { wantError(t, s.Write([]*Batch{write(g, 1, 8, 1)}), ErrFailed) })
+	within(t, "Write", func() { wantError(t, s.Write([]*Batch{write(g, 1, 8, 1)}), ErrFailed) })
 	within(t, "Close", func() { wantError(t, s.Close(), ErrFailed) })
 	s = mustOpen(t, crash(mem))
 	if got := show(t, s, g); got != "1@1 2@1 3@1 4@1 5@1 6@1" {

@@ -129,7 +129,7 @@ func damageable(t *testing.T, g GroupID) *vfs.MemFS {
 	last.HardState = HardState{Term: 3, Commit: 11}
 	last.PinnedPeers = map[string]uint64{"n2": 5}
 	last.CutTo, last.CutTerm = 2, 1
-	mustCommit(t, s, write(g, 1, 1, 4), write(g, 2, 5, 4), last)
+	mustWrite(t, s, write(g, 1, 1, 4), write(g, 2, 5, 4), last)
 	mustClose(t, s)
 	return fs
 }
@@ -190,7 +190,7 @@ func TestOpenRefusesAShortTable(t *testing.T) {
 	fs := vfs.NewMem()
 	s := mustOpen(t, fs)
 	g := mustGroup(t, s, "g")
-	mustCommit(t, s, write(g, 1, 1, 5000))
+	mustWrite(t, s, write(g, 1, 1, 5000))
 	if err := s.db.Flush(); err != nil {
 		t.Fatal(err)
 	}

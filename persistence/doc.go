@@ -6,12 +6,15 @@
 //
 //	'A' 0 'G' number u32   GroupRecord: a group's name, number and founding members
 //	'A' 0 'I'              Identity: whose directory this is
-//	'A' 0 'Q'              sequence number of the last commit (u64)
+//	'A' 0 'Q'              sequence number of the last write (u64)
 //	'A' n 'C'              Compacted: up to where the log of group n was cut
 //	'A' n 'H'              HardState
 //	'A' n 'P' node id      store id that is pinned for this peer (u64)
-//	'A' n 'S' ...          reserved for snapshots
+//	'A' n 'S'              kept for the pointer to a snapshot
 //	'L' n last index u64   one block of entries
+//
+// What is not in this list was written by a newer troupe, and is refused. Snapshots have a place beside the database:
+// snapshots/<group number>/. Recovery does not look there.
 //
 // # Blocks
 //
@@ -28,7 +31,7 @@
 //
 // # What a torn write-ahead log can hide
 //
-// Pebble cannot tell a rotten end of its live log from a torn one, and drops it silently. Each commit therefore carries
+// Pebble cannot tell a rotten end of its live log from a torn one, and drops it silently. Each write therefore carries
 // a sequence number, which is also written to the file SEQUENCE after each sync. Open refuses a directory whose database
 // is behind that file. The file is itself fsynced once a second: what a power loss hides in that second, together with
 // a rotten log, is not noticed.

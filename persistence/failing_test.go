@@ -99,7 +99,7 @@ func TestNothingIsAcknowledgedAfterTheDiskFailed(t *testing.T) {
 		"one failure, then all right": once(on(syscall.EIO, ".log", syncs...)),
 	}
 	for name, fault := range cases {
-		t.Run(name, func(t *testing.T) { t.Parallel(); failWhileCommitting(t, name, fault) })
+		t.Run(name, func(t *testing.T) { t.Parallel(); failWhileWriting(t, name, fault) })
 	}
 }
 
@@ -120,7 +120,7 @@ func once(fault func(errorfs.Op) error) func(errorfs.Op) error {
 	}
 }
 
-func failWhileCommitting(t *testing.T, name string, fault func(errorfs.Op) error) {
+func failWhileWriting(t *testing.T, name string, fault func(errorfs.Op) error) {
 	mem := vfs.NewCrashableMem()
 	d := newDisk(mem)
 	o := memOptions(d)
@@ -133,7 +133,7 @@ func failWhileCommitting(t *testing.T, name string, fault func(errorfs.Op) error
 		t.Fatal(err)
 	}
 	g := mustGroup(t, s, "g")
-	mustCommit(t, s, write(g, 1, 1, 10))
+	mustWrite(t, s, write(g, 1, 1, 10))
 	d.inject(fault)
 
 	var acknowledged atomic.Uint64
@@ -146,7 +146,7 @@ func failWhileCommitting(t *testing.T, name string, fault func(errorfs.Op) error
 				return
 			}
 			if after {
-				t.Error("a commit was acknowledged after the failure was reported")
+				t.Error("a write was acknowledged after the failure was reported")
 			}
 			acknowledged.Store(first + 499)
 		}
@@ -160,7 +160,7 @@ func failWhileCommitting(t *testing.T, name string, fault func(errorfs.Op) error
 	// P-10: the fault goes away; the store stays failed.
 	d.inject(func(errorfs.Op) error { return nil })
 	wantError(t, s.Failed(), ErrFailed)
-	within(t, "Commit", func() {
+	within(t, "Write", func() {
 		wantError(t, s.Write([]*Batch{write(g, 1, acknowledged.Load()+1, 1)}), ErrFailed)
 	})
 	within(t, "Group", func() {
@@ -195,7 +195,7 @@ func TestOpenOnAFailingDisk(t *testing.T) {
 		"with a log": func(t *testing.T, mem *vfs.MemFS) {
 			s := mustOpen(t, mem)
 			g := mustGroup(t, s, "g")
-			mustCommit(t, s, write(g, 1, 1, 2000))
+			mustWrite(t, s, write(g, 1, 1, 2000))
 			mustClose(t, s)
 		},
 	}
@@ -348,7 +348,7 @@ func TestCloseWhileTheDiskFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := mustGroup(t, s, "g")
-	mustCommit(t, s, &Batch{Group: g, First: 1, Entries: run(1, 1, 3), HardState: HardState{Term: 1}})
+	mustWrite(t, s, &Batch{Group: g, First: 1, Entries: run(1, 1, 3), HardState: HardState{Term: 1}})
 	d.inject(on(syscall.EIO, ".log", errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileWrite))
 	within(t, "Close", func() { wantError(t, s.Close(), ErrFailed, "input/output error") })
 }

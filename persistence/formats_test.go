@@ -85,7 +85,7 @@ func TestAmendmentsAreRecovered(t *testing.T) {
 	special := func(kind int32) messages.EncodedEntry {
 		return messages.EncodeEntry(1, messages.Entry_Kind(kind), []byte{1})
 	}
-	mustCommit(t, s, &Batch{Group: g, First: 1, Entries: []messages.EncodedEntry{
+	mustWrite(t, s, &Batch{Group: g, First: 1, Entries: []messages.EncodedEntry{
 		special(2), special(0), special(1), special(3), special(77), special(1),
 	}, HardState: HardState{Term: 1}, Sync: true})
 	expect := func(want ...uint64) {
@@ -101,7 +101,7 @@ func TestAmendmentsAreRecovered(t *testing.T) {
 		}
 	}
 	expect(1, 4, 5)
-	mustCommit(t, s, &Batch{Group: g, CutTo: 4, CutTerm: 1, HardState: HardState{Term: 1}, Sync: true})
+	mustWrite(t, s, &Batch{Group: g, CutTo: 4, CutTerm: 1, HardState: HardState{Term: 1}, Sync: true})
 	expect(5)
 	mustClose(t, s)
 }

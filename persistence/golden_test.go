@@ -43,7 +43,7 @@ func TestGoldenDirectoriesAreRead(t *testing.T) {
 		if got := dump(t, s); got != string(want) {
 			t.Errorf("%s is read as\n%s\nnot as\n%s", text, got, want)
 		}
-		mustCommit(t, s, write(1, 9, 41, 3))
+		mustWrite(t, s, write(1, 9, 41, 3))
 		mustClose(t, s)
 	}
 }
@@ -70,18 +70,18 @@ func writeGoldenDir(t *testing.T, dir string) {
 	for n := range int32(len(messages.Entry_Kind_name)) {
 		kinds = append(kinds, messages.EncodeEntry(1, messages.Entry_Kind(n), fmt.Appendf(nil, "kind %d", n)))
 	}
-	mustCommit(t, s, &Batch{
+	mustWrite(t, s, &Batch{
 		Group: 1, First: 1, Entries: kinds, HardState: HardState{Term: 1, Vote: "n2", ClusterID: 77},
 		PinnedPeers: map[string]uint64{"n2": 12}, Sync: true,
 	})
-	mustCommit(t, s, write(1, 2, 5, 26))
+	mustWrite(t, s, write(1, 2, 5, 26))
 	if err := s.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	mustCommit(t, s, write(1, 3, 21, 20)) // over some of what is in the table
-	mustCommit(t, s, write(2, 1, 1, 9))
-	mustCommit(t, s, &Batch{Group: 2, CutTo: 4, CutTerm: 1, HardState: HardState{Term: 3, Commit: 5}, Sync: true})
-	mustCommit(t, s, &Batch{Group: 1, HardState: HardState{Term: 4, Vote: "n2", Commit: 7, ClusterID: 77}, Sync: true})
+	mustWrite(t, s, write(1, 3, 21, 20)) // over some of what is in the table
+	mustWrite(t, s, write(2, 1, 1, 9))
+	mustWrite(t, s, &Batch{Group: 2, CutTo: 4, CutTerm: 1, HardState: HardState{Term: 3, Commit: 5}, Sync: true})
+	mustWrite(t, s, &Batch{Group: 1, HardState: HardState{Term: 4, Vote: "n2", Commit: 7, ClusterID: 77}, Sync: true})
 	content := dump(t, s)
 	mustClose(t, s)
 	if err := os.WriteFile(dir+".txt", []byte(content), 0o644); err != nil {

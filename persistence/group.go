@@ -10,11 +10,11 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// groupState is what the Store knows of a group's log after all that it put into commits so far.
+// groupState is what the Store knows of a group's log after all that it put into writes so far.
 type groupState struct {
 	known           bool // the rest was read from the database
 	compacted, last uint64
-	// round is the commit that last changed the log.
+	// round is the write that last changed the log.
 	round uint64
 }
 

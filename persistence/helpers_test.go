@@ -55,7 +55,7 @@ func mustGroup(t testing.TB, s *Store, name string) GroupID {
 	return GroupID(record.Number)
 }
 
-func mustCommit(t testing.TB, s *Store, batches ...*Batch) {
+func mustWrite(t testing.TB, s *Store, batches ...*Batch) {
 	t.Helper()
 	if err := s.Write(batches); err != nil {
 		t.Fatal(err)

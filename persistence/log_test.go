@@ -22,8 +22,8 @@ func TestAppendAndRecover(t *testing.T) {
 	b := write(g, 1, 1, 3)
 	b.HardState = HardState{Term: 2, Vote: "n2", Commit: 3, ClusterID: 9}
 	b.PinnedPeers = map[string]uint64{"n2": 22, "n3": 33}
-	mustCommit(t, s, b, write(g, 2, 4, 2))
-	mustCommit(t, s, &Batch{Group: g, HardState: b.HardState})
+	mustWrite(t, s, b, write(g, 2, 4, 2))
+	mustWrite(t, s, &Batch{Group: g, HardState: b.HardState})
 	want := Recovered{HardState: b.HardState, Last: 5, Spans: []TermSpan{{1, 1}, {4, 2}}, PeerStores: b.PinnedPeers}
 	for range 2 {
 		if found := mustRecover(t, s, g); !reflect.DeepEqual(found, want) {
@@ -49,9 +49,9 @@ func TestAppendOverAConflict(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s, g := newGroup(t)
-			mustCommit(t, s, write(g, 1, 1, 4))
-			mustCommit(t, s, write(g, 1, 5, 4), write(g, 1, 9, 4))
-			mustCommit(t, s, write(g, 2, c.first, 1))
+			mustWrite(t, s, write(g, 1, 1, 4))
+			mustWrite(t, s, write(g, 1, 5, 4), write(g, 1, 9, 4))
+			mustWrite(t, s, write(g, 2, c.first, 1))
 			if got := show(t, s, g); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
@@ -59,11 +59,11 @@ func TestAppendOverAConflict(t *testing.T) {
 	}
 }
 
-// P-11: two versions of an index in one commit: the newer wins, also when the block that straddles is in the same commit.
-func TestConflictsInOneCommit(t *testing.T) {
+// P-11: two versions of an index in one write: the newer wins, also when the block that straddles is in the same write.
+func TestConflictsInOneWrite(t *testing.T) {
 	s, g := newGroup(t)
 	other := mustGroup(t, s, "other")
-	mustCommit(t, s, write(g, 1, 1, 6),
+	mustWrite(t, s, write(g, 1, 1, 6),
 		write(other, 1, 1, 2),
 		write(g, 2, 4, 4), // over its own straddling block
 		write(g, 2, 8, 1),
@@ -79,29 +79,29 @@ func TestConflictsInOneCommit(t *testing.T) {
 
 func TestCut(t *testing.T) {
 	s, g := newGroup(t)
-	mustCommit(t, s, write(g, 1, 1, 4), write(g, 2, 5, 4))
+	mustWrite(t, s, write(g, 1, 1, 4), write(g, 2, 5, 4))
 	cut := func(to, term uint64) *Batch {
 		return &Batch{Group: g, CutTo: to, CutTerm: term, HardState: HardState{Term: 9}, Sync: true}
 	}
-	mustCommit(t, s, cut(2, 1)) // inside a block
+	mustWrite(t, s, cut(2, 1)) // inside a block
 	if got := show(t, s, g); got != "3@1 4@1 5@2 6@2 7@2 8@2" {
 		t.Error(got)
 	}
-	mustCommit(t, s, cut(1, 1)) // long done
-	mustCommit(t, s, cut(4, 1), write(g, 9, 5, 1))
+	mustWrite(t, s, cut(1, 1)) // long done
+	mustWrite(t, s, cut(4, 1), write(g, 9, 5, 1))
 	if got := show(t, s, g); got != "5@9" {
 		t.Error(got)
 	}
-	mustCommit(t, s, cut(5, 9))
+	mustWrite(t, s, cut(5, 9))
 	found := mustRecover(t, s, g)
 	if found.Compacted != 5 || found.CompactedTerm != 9 || found.Last != 5 || len(found.Spans) != 0 {
 		t.Errorf("%+v", found)
 	}
-	mustCommit(t, s, write(g, 9, 6, 2))
-	mustCommit(t, s, cut(100, 9)) // beyond the end, as a snapshot does
+	mustWrite(t, s, write(g, 9, 6, 2))
+	mustWrite(t, s, cut(100, 9)) // beyond the end, as a snapshot does
 	b := write(g, 9, 121, 1)
 	b.CutTo, b.CutTerm = 120, 9
-	mustCommit(t, s, b)
+	mustWrite(t, s, b)
 	if got := show(t, s, g); got != "121@9" {
 		t.Error(got)
 	}
@@ -114,14 +114,14 @@ func TestCut(t *testing.T) {
 func TestConflictRightAfterACut(t *testing.T) {
 	for _, together := range []bool{false, true} {
 		s, g := newGroup(t)
-		mustCommit(t, s, write(g, 1, 1, 6))
+		mustWrite(t, s, write(g, 1, 1, 6))
 		over := write(g, 2, 4, 1)
 		over.CutTo, over.CutTerm = 3, 1
 		if !together {
-			mustCommit(t, s, &Batch{Group: g, CutTo: 3, CutTerm: 1, HardState: HardState{Term: 1}})
+			mustWrite(t, s, &Batch{Group: g, CutTo: 3, CutTerm: 1, HardState: HardState{Term: 1}})
 			over.CutTo = 0
 		}
-		mustCommit(t, s, over)
+		mustWrite(t, s, over)
 		if got := show(t, s, g); got != "4@2" {
 			t.Error(got)
 		}
@@ -133,7 +133,7 @@ func TestLargeEntriesAreSplitIntoBlocks(t *testing.T) {
 	big := strings.Repeat("x", maxBlock+1)
 	small := strings.Repeat("y", 100<<10)
 	entries := []messages.EncodedEntry{entry(1, small), entry(1, small), entry(1, small), entry(1, big), entry(1, ""), entry(1, small)}
-	mustCommit(t, s, &Batch{Group: g, First: 1, Entries: entries, HardState: HardState{Term: 1}, Sync: true})
+	mustWrite(t, s, &Batch{Group: g, First: 1, Entries: entries, HardState: HardState{Term: 1}, Sync: true})
 	iter, err := s.iter(logKey(g, 0), logEnd(g))
 	if err != nil {
 		t.Fatal(err)
@@ -159,8 +159,8 @@ func TestLargeEntriesAreSplitIntoBlocks(t *testing.T) {
 	}
 }
 
-// A commit larger than the memtable is written in several parts, and each batch stays whole.
-func TestCommitLargerThanTheMemtable(t *testing.T) {
+// A write larger than the memtable is written in several parts, and each batch stays whole.
+func TestWriteLargerThanTheMemtable(t *testing.T) {
 	s, g := newGroup(t)
 	var batches []*Batch
 	first := uint64(1)
@@ -168,7 +168,7 @@ func TestCommitLargerThanTheMemtable(t *testing.T) {
 		batches = append(batches, write(g, 1, first, 300))
 		first += 300
 	}
-	mustCommit(t, s, batches...)
+	mustWrite(t, s, batches...)
 	if found := mustRecover(t, s, g); found.Last != first-1 {
 		t.Errorf("last index %d", found.Last)
 	}
@@ -176,8 +176,8 @@ func TestCommitLargerThanTheMemtable(t *testing.T) {
 
 func TestRead(t *testing.T) {
 	s, g := newGroup(t)
-	mustCommit(t, s, write(g, 1, 1, 5), write(g, 2, 6, 5), write(g, 3, 11, 5))
-	mustCommit(t, s, &Batch{Group: g, CutTo: 3, CutTerm: 1, HardState: HardState{Term: 3}})
+	mustWrite(t, s, write(g, 1, 1, 5), write(g, 2, 6, 5), write(g, 3, 11, 5))
+	mustWrite(t, s, &Batch{Group: g, CutTo: 3, CutTerm: 1, HardState: HardState{Term: 3}})
 	size := len(entry(2, "6@2"))
 	cases := []struct {
 		lo, hi uint64
@@ -225,9 +225,9 @@ func TestReadAnEmptyLog(t *testing.T) {
 }
 
 // Reads see entries and the term before them from one view while the log is rewritten under them.
-func TestReadBesideCommits(t *testing.T) {
+func TestReadBesideWrites(t *testing.T) {
 	s, g := newGroup(t)
-	mustCommit(t, s, write(g, 1, 1, 10))
+	mustWrite(t, s, write(g, 1, 1, 10))
 	stop := make(chan struct{})
 	done := make(chan struct{})
 	go func() {
@@ -253,13 +253,13 @@ func TestReadBesideCommits(t *testing.T) {
 		}
 	}()
 	for term := uint64(2); term < 60; term++ {
-		mustCommit(t, s, write(g, term, 2, 9))
+		mustWrite(t, s, write(g, term, 2, 9))
 	}
 	close(stop)
 	<-done
 }
 
-func TestCommitRefusesWhatDoesNotFit(t *testing.T) {
+func TestWriteRefusesWhatDoesNotFit(t *testing.T) {
 	cases := map[string]struct {
 		batch func(g GroupID) *Batch
 		says  string
@@ -293,8 +293,8 @@ func TestCommitRefusesWhatDoesNotFit(t *testing.T) {
 			o.OnFailure = func(err error) { told = err }
 			s := mustOpenWith(t, o)
 			g := mustGroup(t, s, "g")
-			mustCommit(t, s, write(g, 1, 1, 5))
-			mustCommit(t, s, &Batch{Group: g, CutTo: 2, CutTerm: 1, HardState: HardState{Term: 1}, Sync: true})
+			mustWrite(t, s, write(g, 1, 1, 5))
+			mustWrite(t, s, &Batch{Group: g, CutTo: 2, CutTerm: 1, HardState: HardState{Term: 1}, Sync: true})
 			err := s.Write([]*Batch{c.batch(g)})
 			wantError(t, err, ErrFailed, c.says)
 			wantError(t, told, ErrFailed, c.says)
@@ -312,18 +312,18 @@ func TestCommitRefusesWhatDoesNotFit(t *testing.T) {
 
 func TestPinnedPeersAreReplaced(t *testing.T) {
 	s, g := newGroup(t)
-	mustCommit(t, s, &Batch{Group: g, PinnedPeers: map[string]uint64{"n2": 1, "n3": 2}})
-	mustCommit(t, s, &Batch{Group: g, PinnedPeers: map[string]uint64{"n2": 3}})
+	mustWrite(t, s, &Batch{Group: g, PinnedPeers: map[string]uint64{"n2": 1, "n3": 2}})
+	mustWrite(t, s, &Batch{Group: g, PinnedPeers: map[string]uint64{"n2": 3}})
 	if got := mustRecover(t, s, g).PeerStores; !maps.Equal(got, map[string]uint64{"n2": 3, "n3": 2}) {
 		t.Error(got)
 	}
 }
 
-func TestCommitOfNothing(t *testing.T) {
+func TestWriteOfNothing(t *testing.T) {
 	s, _ := newGroup(t)
 	before := s.number
-	mustCommit(t, s)
+	mustWrite(t, s)
 	if s.number != before {
-		t.Error("an empty commit was written")
+		t.Error("an empty write was written")
 	}
 }

@@ -138,7 +138,7 @@ func (w *world) push(g GroupID, m groupModel) {
 
 func (w *world) open() {
 	o := memOptions(w.mem)
-	o.MemTableSize = 64 << 10 // so that commits are split and tables are written often
+	o.MemTableSize = 64 << 10 // so that writes are split and tables are written often
 	s, err := Open(dataDir, o)
 	if err != nil {
 		w.t.Fatal(err)

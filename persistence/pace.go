@@ -8,7 +8,7 @@ import (
 )
 
 // paced gives others the processor and the disk while a memtable is flushed. Go's scheduler would not: the two goroutines of a
-// flush wake each other, and keep a processor for ten milliseconds that a commit waits for.
+// flush wake each other, and keep a processor for ten milliseconds that a write waits for.
 //
 // A flush is urgent when the next memtable is full before it has ended, and when the store is being opened: it does not pause then.
 type paced struct {

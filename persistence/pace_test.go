@@ -33,7 +33,7 @@ func TestPebbleNamesWhatItWrites(t *testing.T) {
 	s := mustOpenWith(t, o)
 	group := mustGroup(t, s, "g")
 	for i := range uint64(200) {
-		mustCommit(t, s, write(group, 1, 1+i*100, 100))
+		mustWrite(t, s, write(group, 1, 1+i*100, 100))
 	}
 	mustClose(t, s)
 	for _, category := range []vfs.DiskWriteCategory{walCategory, flushCategory} {

@@ -75,8 +75,8 @@ func (p prepared) Remove(name string) error {
 
 func (p prepared) Unwrap() vfs.FS { return p.FS }
 
-// PrepareLog fills the file in which the next new write-ahead log will begin, unless there is one: a start, and a commit for which
-// the present log is too small, then need not wait for it. It takes its time, for the sake of commits, and ends early when the Store
+// PrepareLog fills the file in which the next new write-ahead log will begin, unless there is one: a start, and a write for which
+// the present log is too small, then need not wait for it. It takes its time, for the sake of writes, and ends early when the Store
 // is closed. A node calls it now and then, never twice at a time.
 func (s *Store) PrepareLog() error {
 	size := logBytes(s.options.FS)
@@ -107,7 +107,7 @@ func (s *Store) PrepareLog() error {
 	return s.fence.Rename(filling, spare)
 }
 
-// fillSlowly syncs each piece, so that a commit's sync may have to wait for one, but never for all.
+// fillSlowly syncs each piece, so that a write's sync may have to wait for one, but never for all.
 func (s *Store) fillSlowly(file vfs.File, size int) error {
 	for left := size; left > 0; left -= fillBytes {
 		if s.closed.Load() {

@@ -20,7 +20,7 @@ func TestOnlyTheOwnerReads(t *testing.T) {
 	s := openDir(t, dir, options)
 	group := mustGroup(t, s, "g")
 	for index := uint64(1); index < 3000; index += 100 { // several logs and tables
-		mustCommit(t, s, write(group, 1, index, 100))
+		mustWrite(t, s, write(group, 1, index, 100))
 	}
 	modesAre(t, dir)
 	mustClose(t, s)

@@ -14,7 +14,7 @@ import (
 // for index 0. All come from one view, which may be ahead of what is durable. With lo == hi only prevTerm is looked up.
 //
 // The entries belong to the caller, and must not be changed. ErrCompacted: entry lo is cut. ErrMissing: the log ends before lo, or
-// before lo-1 when lo == hi. Read runs beside Commit and goes on working after a failure of the disk.
+// before lo-1 when lo == hi. Read runs beside Write and goes on working after a failure of the disk.
 func (s *Store) Read(group GroupID, lo, hi uint64, maxBytes int) (prevTerm uint64, entries []messages.EncodedEntry, err error) {
 	if err := s.beginRead(); err != nil {
 		return 0, nil, err

@@ -34,7 +34,7 @@ type Recovered struct {
 }
 
 // Recover reads and checks all that is stored of the group. Whatever is not exactly as it was written is an error that
-// matches ErrDamaged; nothing is repaired or left out. It reads only, and may be called again, but not beside a Commit for
+// matches ErrDamaged; nothing is repaired or left out. It reads only, and may be called again, but not beside a Write for
 // the same group.
 func (s *Store) Recover(group GroupID) (Recovered, error) {
 	if err := s.beginRead(); err != nil {

@@ -118,7 +118,7 @@ func TestWhatARestartWaitsFor(t *testing.T) {
 			s := mustOpen(t, prepared{mem, logBytes})
 			g := mustGroup(t, s, "g")
 			for range 2 { // the first run founds, the second one finds tables
-				mustCommit(t, s, write(g, 1, mustRecover(t, s, g).Last+1, 10))
+				mustWrite(t, s, write(g, 1, mustRecover(t, s, g).Last+1, 10))
 				if err := s.PrepareLog(); err != nil {
 					t.Fatal(err)
 				}
@@ -128,9 +128,9 @@ func TestWhatARestartWaitsFor(t *testing.T) {
 				if syncs, bytes := c.serial(); len(syncs) > 8 || bytes > 32<<10 {
 					t.Errorf("opening waited for %d syncs, of %q, and %d bytes", len(syncs), syncs, bytes)
 				}
-				mustCommit(t, s, write(g, 1, mustRecover(t, s, g).Last+1, 1))
+				mustWrite(t, s, write(g, 1, mustRecover(t, s, g).Last+1, 1))
 				if syncs, bytes := c.serial(); len(syncs) > 9 || bytes > 32<<10 {
-					t.Errorf("the first commit waited for %d syncs, of %q, and %d bytes", len(syncs), syncs, bytes)
+					t.Errorf("the first write waited for %d syncs, of %q, and %d bytes", len(syncs), syncs, bytes)
 				}
 				close(c.compact)
 			}
@@ -207,7 +207,7 @@ func TestCompactionsBeginAfterOpen(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	s := mustOpen(t, mem)
 	g := mustGroup(t, s, "g")
-	mustCommit(t, s, write(g, 1, 1, 10))
+	mustWrite(t, s, write(g, 1, 1, 10))
 	mustClose(t, s)
 	s = mustOpen(t, mem)
 	within(t, "compaction", func() {
@@ -223,7 +223,7 @@ func TestTheSideFileIsDurableAfterOpen(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	s := mustOpen(t, mem)
 	g := mustGroup(t, s, "g")
-	mustCommit(t, s, write(g, 1, 1, 10))
+	mustWrite(t, s, write(g, 1, 1, 10))
 	number := s.number
 	if durableNumber(t, mem) == number {
 		t.Fatal("the number is durable already")

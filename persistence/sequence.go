@@ -16,7 +16,7 @@ const (
 	slotLen      = 4 + 8 + 8 // crc32c | sequence number | store id
 )
 
-// sequence is the side file: the number of the last synced commit. Of its two slots, one holds what the last fsync made
+// sequence is the side file: the number of the last synced write. Of its two slots, one holds what the last fsync made
 // durable and is left alone until the other has been fsynced.
 type sequence struct {
 	file    vfs.File

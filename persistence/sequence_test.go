@@ -63,13 +63,13 @@ func TestOpenRefusesOlderFilesThatWerePutBack(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	s := mustOpen(t, mem)
 	g := mustGroup(t, s, "g")
-	mustCommit(t, s, write(g, 1, 1, 3))
+	mustWrite(t, s, write(g, 1, 1, 3))
 	older := crash(mem)
-	mustCommit(t, s, write(g, 1, 4, 3))
+	mustWrite(t, s, write(g, 1, 4, 3))
 	mustClose(t, s)
 	store(t, older, sequenceName, load(t, mem, sequenceName))
 	_, err := Open(dataDir, memOptions(older))
-	wantError(t, err, ErrDamaged, "the database in data ends at commit 3 although commit 4 was acknowledged")
+	wantError(t, err, ErrDamaged, "the database in data ends at write 3 although write 4 was acknowledged")
 	// The refusal left everything as it was.
 	_, err = Open(dataDir, memOptions(older))
 	wantError(t, err, ErrDamaged)
@@ -81,7 +81,7 @@ func TestAFlippedBitInTheLiveLogIsNoticed(t *testing.T) {
 	s := mustOpen(t, mem)
 	g := mustGroup(t, s, "g")
 	for first := uint64(1); first < 10; first += 3 {
-		mustCommit(t, s, write(g, 1, first, 3))
+		mustWrite(t, s, write(g, 1, first, 3))
 	}
 	died := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: newRand(1)})
 	name := lastLog(t, died)
@@ -179,7 +179,7 @@ func TestTheSideFileIsSyncedOncePerInterval(t *testing.T) {
 	commit := func(sync bool) {
 		b := write(g, 1, first, 1)
 		b.Sync = sync
-		mustCommit(t, s, b)
+		mustWrite(t, s, b)
 		first++
 	}
 	durable := durableNumber(t, mem)
@@ -199,7 +199,7 @@ func TestTheSideFileIsSyncedOncePerInterval(t *testing.T) {
 	before := s.number
 	commit(false)
 	if side, err := readSide(mem, dataDir); err != nil || side.number != before {
-		t.Errorf("a commit that promises nothing was noted: %v, %v", side, err)
+		t.Errorf("a write that promises nothing was noted: %v, %v", side, err)
 	}
 	now = now.Add(-time.Second)
 	commit(true)
@@ -226,14 +226,14 @@ func TestATornSlotNeverHidesTheDurableOne(t *testing.T) {
 	s := mustOpenWith(t, o)
 	g := mustGroup(t, s, "g")
 	for i := range uint64(20) {
-		mustCommit(t, s, write(g, 2, i+1, 1))
+		mustWrite(t, s, write(g, 2, i+1, 1))
 		if i%3 == 0 {
 			now = now.Add(time.Second)
 		}
 		if i%4 == 2 {
 			mustClose(t, s)
 			s = mustOpenWith(t, o)
-			mustCommit(t, s, &Batch{Group: g, HardState: HardState{Term: 2}, Sync: true})
+			mustWrite(t, s, &Batch{Group: g, HardState: HardState{Term: 2}, Sync: true})
 		}
 		durable := durableNumber(t, mem)
 		clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: newRand(1)})

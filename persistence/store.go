@@ -39,11 +39,11 @@ type Options struct {
 	MemTableSize int
 	// Now is the clock that paces the fsync of the side file; nil: time.Now.
 	Now func() time.Time
-	// SequenceInterval is the time between two fsyncs of the side file; 0: one second, negative: after each synced commit.
+	// SequenceInterval is the time between two fsyncs of the side file; 0: one second, negative: after each synced write.
 	SequenceInterval time.Duration
 }
 
-// Store is the durable state of one node. Commit, Group and SyncSequence take turns; Read and Recover run beside them.
+// Store is the durable state of one node. Write, Group and SyncSequence take turns; Read and Recover run beside them.
 // All methods may be called from any goroutine.
 type Store struct {
 	dir      string
@@ -55,10 +55,10 @@ type Store struct {
 	compactions *compactions
 	db          *pebble.DB
 
-	// turn is held while a commit is built or written. What follows belongs to its holder.
+	// turn is held while a write is built or written. What follows belongs to its holder.
 	turn     chan struct{}
 	pending  *pebble.Batch
-	number   uint64 // sequence number of the last commit
+	number   uint64 // sequence number of the last write
 	states   map[GroupID]*groupState
 	side     *sequence
 	sideSync time.Time
@@ -246,7 +246,7 @@ func (s *Store) strange(key []byte) error {
 
 func (s *Store) foundStore(found side) (*messages.Identity, error) {
 	if found.number > 0 {
-		return nil, say(ErrDamaged, "the database in %s is empty although %d commits were acknowledged; %s",
+		return nil, say(ErrDamaged, "the database in %s is empty although %d writes were acknowledged; %s",
 			s.dir, found.number, wipeAdvice)
 	}
 	iter, err := s.db.NewIter(nil)
@@ -310,7 +310,7 @@ func (s *Store) check(id *messages.Identity, found side) error {
 		return err
 	}
 	if s.number < found.number {
-		return say(ErrDamaged, "the database in %s ends at commit %d although commit %d was acknowledged: "+
+		return say(ErrDamaged, "the database in %s ends at write %d although write %d was acknowledged: "+
 			"its log is damaged, or older files were put back; %s", s.dir, s.number, found.number, wipeAdvice)
 	}
 	return nil
@@ -353,7 +353,7 @@ func (s *Store) Identity() *messages.Identity { return s.identity }
 // Failed returns why nothing can be stored any more, or nil. The error matches ErrFailed.
 func (s *Store) Failed() error { return s.fence.failure() }
 
-// Close waits for a commit and for reads in progress, and closes the directory. After a failure it abandons the database
+// Close waits for a write and for reads in progress, and closes the directory. After a failure it abandons the database
 // instead: its memory and goroutines stay, the directory becomes free unless a call still hangs in the file system, and
 // Close returns the failure. A second call does nothing.
 func (s *Store) Close() error {

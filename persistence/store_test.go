@@ -97,7 +97,7 @@ func TestOpenRefusesDamagedStoreRecords(t *testing.T) {
 	}{
 		{"identity undecodable", setting(identity, []byte{0xff}), ErrDamaged, "cannot be decoded"},
 		{"identity empty", setting(identity, sealRecord(nil, identity, nil)), ErrDamaged, "identity stored in data is incomplete"},
-		{"identity gone", deleting(identity), ErrDamaged, "is empty although 2 commits were acknowledged"},
+		{"identity gone", deleting(identity), ErrDamaged, "is empty although 2 writes were acknowledged"},
 		{"number gone", deleting(number), ErrDamaged, "sequence number stored in data cannot be read"},
 		{"number short", setting(number, []byte{1}), ErrDamaged, "sequence number stored in data cannot be decoded"},
 		{"group undecodable", setting(group, []byte{0xff}), ErrDamaged, "group record"},
@@ -127,7 +127,7 @@ func TestOpenRefusesADamagedDatabase(t *testing.T) {
 	fs := vfs.NewMem()
 	s := mustOpen(t, fs)
 	group := mustGroup(t, s, "g")
-	mustCommit(t, s, write(group, 1, 1, 5000))
+	mustWrite(t, s, write(group, 1, 1, 5000))
 	if err := s.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +310,7 @@ func TestNewLogsAreFilled(t *testing.T) {
 func TestLogsHaveTablesToThemselves(t *testing.T) {
 	s, g := newGroup(t)
 	for i := range uint64(50) {
-		mustCommit(t, s, write(g, 1, 20*i+1, 20))
+		mustWrite(t, s, write(g, 1, 20*i+1, 20))
 	}
 	if err := s.db.Flush(); err != nil {
 		t.Fatal(err)

@@ -16,13 +16,13 @@ import (
 // disk is a node's file system in memory, and a model of what was synced to it.
 type disk struct {
 	fs     *vfs.MemFS
-	slow   time.Duration // a commit takes up to this much longer
+	slow   time.Duration // a write takes up to this much longer
 	fail   atomic.Int32  // the failure that is due; Pebble's own goroutines look, too
 	panics bool          // a state machine panics at its next batch or query
 	double bool          // the group was founded with another disk of the node
 	failed chan struct{} // closed when the store gave up
 	syncs  atomic.Uint64 // of the write-ahead log so far
-	// writing is the journal's commit that has not reached the disk.
+	// writing is the journal's write that has not reached the disk.
 	writing func()
 
 	groups  []stored
@@ -52,7 +52,7 @@ var errInjected = errors.New("input/output error (simulated)")
 // fails says whether this failure is due, once.
 func (d *disk) fails(f failure) bool { return d.fail.CompareAndSwap(int32(f), int32(none)) }
 
-// execute is the journal's executor: the commit reaches the disk after a while, or never.
+// execute is the journal's executor: the write reaches the disk after a while, or never.
 func (n *node) execute(work func()) {
 	n.disk.writing = work
 	wait := n.w.between(20*time.Microsecond, 400*time.Microsecond)

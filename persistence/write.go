@@ -25,14 +25,14 @@ type Batch struct {
 	// First is the index of Entries[0]. The entries replace everything stored from First on. Ignored without entries.
 	First   uint64
 	Entries []messages.EncodedEntry
-	// HardState is always written. Its term is at least that of every entry, its commit hint at most the last index.
+	// HardState is always written. Its term is at least that of every entry, its write hint at most the last index.
 	HardState HardState
 	// PinnedPeers maps peers to the store ids to pin; usually nil.
 	PinnedPeers map[string]uint64
 	// CutTo, if not 0, drops the log up to this index, before Entries are added; CutTerm is the term there. It may be
 	// beyond the last index, and is below First.
 	CutTo, CutTerm uint64
-	// Sync: the batch promises something, so it must be durable when Commit returns.
+	// Sync: the batch promises something, so it must be durable when Write returns.
 	Sync bool
 }
 
@@ -40,8 +40,8 @@ type Batch struct {
 const maxBatchBytes = 1 << 30
 
 // Write writes the batches, in order, and waits until they are durable if any of them asks for Sync. Each batch is
-// atomic, and after a crash a prefix of the batches is found. When Commit returns an error, or does not return because
-// the disk failed, any prefix may have been stored, and no later Commit succeeds. A batch that does not fit the log is
+// atomic, and after a crash a prefix of the batches is found. When Write returns an error, or does not return because
+// the disk failed, any prefix may have been stored, and no later Write succeeds. A batch that does not fit the log is
 // such an error.
 func (s *Store) Write(batches []*Batch) error {
 	if len(batches) == 0 {
@@ -51,14 +51,14 @@ func (s *Store) Write(batches []*Batch) error {
 		return err
 	}
 	defer s.give()
-	if err := s.commit(batches); err != nil {
+	if err := s.write(batches); err != nil {
 		s.fence.fail(sayOf(ErrFailed, err, "nothing more is stored: start the node again"))
 		return s.fence.failure()
 	}
 	return nil
 }
 
-func (s *Store) commit(batches []*Batch) error {
+func (s *Store) write(batches []*Batch) error {
 	sync := false
 	for _, b := range batches {
 		// Pebble rotates its memtable for each batch larger than half of it.
@@ -88,7 +88,7 @@ func (s *Store) apply(sync bool) error {
 		options = pebble.Sync
 	}
 	if err := s.db.Apply(s.pending, options); err != nil {
-		return sayOf(ErrFailed, err, "the database refused a commit, nothing more is stored: start the node again")
+		return sayOf(ErrFailed, err, "the database refused a write, nothing more is stored: start the node again")
 	}
 	s.pending.Reset()
 	if err := s.fence.failure(); err != nil {
@@ -107,7 +107,7 @@ func (s *Store) apply(sync bool) error {
 	return nil
 }
 
-// SyncSequence fsyncs the side file if commits were noted there since its last fsync. Commit does so once per
+// SyncSequence fsyncs the side file if writes were noted there since its last fsync. Write does so once per
 // SequenceInterval; a node that has become idle may call this once.
 func (s *Store) SyncSequence() error {
 	if err := s.take(); err != nil {
