@@ -73,8 +73,25 @@ func (a *attacker) greet(t testing.TB, address string) {
 }
 
 func greeting(address string) []byte {
-	return encode(&remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectRequest{ConnectRequest: &remote.ConnectRequest{
-		ConnectionType: &remote.ConnectRequest_ServerConnection{ServerConnection: &remote.ServerConnection{MemberId: "m", Address: address}}}}})
+	return encode(connectRequest(&remote.ConnectRequest{
+		ConnectionType: &remote.ConnectRequest_ServerConnection{
+			ServerConnection: &remote.ServerConnection{MemberId: "m", Address: address},
+		},
+	}))
+}
+
+func connectRequest(r *remote.ConnectRequest) *remote.RemoteMessage {
+	return &remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectRequest{ConnectRequest: r}}
+}
+
+func connectResponse(r *remote.ConnectResponse) *remote.RemoteMessage {
+	return &remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectResponse{ConnectResponse: r}}
+}
+
+func disconnectRequest() *remote.RemoteMessage {
+	return &remote.RemoteMessage{
+		MessageType: &remote.RemoteMessage_DisconnectRequest{DisconnectRequest: &remote.DisconnectRequest{}},
+	}
 }
 
 func encode(m proto.Message) []byte {

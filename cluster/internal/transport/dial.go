@@ -40,7 +40,9 @@ func (t *Transport) dialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(caller{t.config.TLS.client(), t.config.TLS}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.3, Jitter: 0.2, MaxDelay: 100 * time.Millisecond},
+			Backoff: backoff.Config{
+				BaseDelay: 20 * time.Millisecond, Multiplier: 1.3, Jitter: 0.2, MaxDelay: 100 * time.Millisecond,
+			},
 			MinConnectTimeout: connectTimeout + handshakeTimeout,
 		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: time.Second, PermitWithoutStream: true}),
@@ -137,7 +139,9 @@ func (c outbound) Write(b []byte) (int, error) {
 
 // openStream is the client's stream interceptor. An endpoint writer calls it once; it returns when the peer is connected, and
 // fails only when the address is no peer's any more or the transport is shut down.
-func (t *Transport) openStream(_ context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (t *Transport) openStream(
+	_ context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	p := t.peer(conn.Target())
 	if p == nil {
 		return nil, status.Errorf(codes.Unavailable, "%s is not a peer", conn.Target())
@@ -154,7 +158,9 @@ func (t *Transport) openStream(_ context.Context, desc *grpc.StreamDesc, conn *g
 			return nil, status.Errorf(codes.Unavailable, "%s is not a peer any more", p.address)
 		}
 		ctx, cancel := context.WithCancel(life.ctx)
-		stream, response, err := t.greet(ctx, cancel, func() (grpc.ClientStream, error) { return streamer(ctx, desc, conn, method, opts...) })
+		stream, response, err := t.greet(ctx, cancel, func() (grpc.ClientStream, error) {
+			return streamer(ctx, desc, conn, method, opts...)
+		})
 		if err == nil {
 			l := &link{ClientStream: stream, peer: p, conn: conn, cancel: cancel, response: response, queue: newQueue()}
 			l.begin()
@@ -178,7 +184,9 @@ func (t *Transport) openStream(_ context.Context, desc *grpc.StreamDesc, conn *g
 }
 
 // greet opens a stream and exchanges ConnectRequest for its answer. Opening may take for ever, the exchange may not.
-func (t *Transport) greet(ctx context.Context, cancel context.CancelFunc, open func() (grpc.ClientStream, error)) (grpc.ClientStream, *remote.RemoteMessage, error) {
+func (t *Transport) greet(
+	ctx context.Context, cancel context.CancelFunc, open func() (grpc.ClientStream, error),
+) (grpc.ClientStream, *remote.RemoteMessage, error) {
 	stream, err := open()
 	if err != nil {
 		return nil, nil, err

@@ -15,10 +15,13 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// An oddPeer is a server that behaves in its own way after the greeting.
+// behaviour is what a server does after the greeting.
+type behaviour func(remote.Remoting_ReceiveServer) error
+
+// An oddPeer is a server with a behaviour of its own.
 type oddPeer struct {
 	remote.UnimplementedRemotingServer
-	answer func(remote.Remoting_ReceiveServer) error
+	answer behaviour
 }
 
 func (o oddPeer) Receive(s remote.Remoting_ReceiveServer) error {
@@ -28,8 +31,61 @@ func (o oddPeer) Receive(s remote.Remoting_ReceiveServer) error {
 	return o.answer(s)
 }
 
-func connectResponse(blocked bool) *remote.RemoteMessage {
-	return &remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectResponse{ConnectResponse: &remote.ConnectResponse{MemberId: "m", Blocked: blocked}}}
+func consent() *remote.RemoteMessage { return connectResponse(&remote.ConnectResponse{MemberId: "m"}) }
+
+// answersWith sends each message, and then waits for the end.
+func answersWith(all ...*remote.RemoteMessage) behaviour {
+	return func(s remote.Remoting_ReceiveServer) error {
+		for _, m := range all {
+			_ = s.Send(m)
+		}
+		<-s.Context().Done()
+		return nil
+	}
+}
+
+func oddAnswers() map[string]behaviour {
+	batch := &remote.RemoteMessage{MessageType: &remote.RemoteMessage_MessageBatch{MessageBatch: fullBatch()}}
+	return map[string]behaviour{
+		"leaves at once": func(s remote.Remoting_ReceiveServer) error {
+			_ = s.Send(consent())
+			return nil
+		},
+		"asks to disconnect":      answersWith(consent(), disconnectRequest()),
+		"sends messages":          answersWith(consent(), batch),
+		"answers twice":           answersWith(consent(), consent()),
+		"answers nothing":         answersWith(&remote.RemoteMessage{}),
+		"blocks us":               answersWith(connectResponse(&remote.ConnectResponse{MemberId: "m", Blocked: true})),
+		"answers with a megabyte": answersWith(connectResponse(&remote.ConnectResponse{MemberId: strings.Repeat("x", 1<<20)})),
+		"refuses":                 func(remote.Remoting_ReceiveServer) error { return status.Error(codes.PermissionDenied, "no") },
+		"ends without an answer":  func(remote.Remoting_ReceiveServer) error { return nil },
+		"disconnects instead":     answersWith(disconnectRequest()),
+	}
+}
+
+// serveOddly serves with a behaviour until sane is closed, and then as a peer does. Each try to connect is told.
+func serveOddly(t *testing.T, answer behaviour, sane <-chan struct{}) (address string, tries <-chan struct{}, stop func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := make(chan struct{}, 1000)
+	server := grpc.NewServer()
+	remote.RegisterRemotingServer(server, oddPeer{answer: func(s remote.Remoting_ReceiveServer) error {
+		select {
+		case tried <- struct{}{}:
+		default:
+		}
+		select {
+		case <-sane:
+			return answersWith(consent())(s)
+		default:
+			return answer(s)
+		}
+	}})
+	go func() { _ = server.Serve(l) }()
+	return l.Addr().String(), tried, server.Stop
 }
 
 // Whatever a peer answers, the transport tries again, soon and not in a storm, and connects as soon as the peer is sane.
@@ -38,59 +94,9 @@ func TestOddAnswers(t *testing.T) {
 		return
 	}
 	system, tr := start(t, testConfig(t, "127.0.0.1:0"))
-	disconnect := &remote.RemoteMessage{MessageType: &remote.RemoteMessage_DisconnectRequest{DisconnectRequest: &remote.DisconnectRequest{}}}
-	long := &remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectResponse{ConnectResponse: &remote.ConnectResponse{MemberId: strings.Repeat("x", 1<<20)}}}
-	after := func(m *remote.RemoteMessage) func(remote.Remoting_ReceiveServer) error {
-		return func(s remote.Remoting_ReceiveServer) error {
-			_ = s.Send(connectResponse(false))
-			if m == nil {
-				return nil
-			}
-			_ = s.Send(m)
-			<-s.Context().Done()
-			return nil
-		}
-	}
-	first := func(m *remote.RemoteMessage) func(remote.Remoting_ReceiveServer) error {
-		return func(s remote.Remoting_ReceiveServer) error {
-			_ = s.Send(m)
-			<-s.Context().Done()
-			return nil
-		}
-	}
-	for what, answer := range map[string]func(remote.Remoting_ReceiveServer) error{
-		"leaves at once":          after(nil),
-		"asks to disconnect":      after(disconnect),
-		"sends messages":          after(&remote.RemoteMessage{MessageType: &remote.RemoteMessage_MessageBatch{MessageBatch: fullBatch()}}),
-		"answers twice":           after(connectResponse(false)),
-		"answers nothing":         first(&remote.RemoteMessage{}),
-		"blocks us":               first(connectResponse(true)),
-		"answers with a megabyte": first(long),
-		"refuses":                 func(remote.Remoting_ReceiveServer) error { return status.Error(codes.PermissionDenied, "no") },
-		"ends without an answer":  func(remote.Remoting_ReceiveServer) error { return nil },
-		"disconnects instead":     first(disconnect),
-	} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		tries := make(chan struct{}, 1000)
-		quit := make(chan struct{})
-		server := grpc.NewServer()
-		remote.RegisterRemotingServer(server, oddPeer{answer: func(s remote.Remoting_ReceiveServer) error {
-			select {
-			case tries <- struct{}{}:
-			default:
-			}
-			select {
-			case <-quit:
-				return first(connectResponse(false))(s)
-			default:
-				return answer(s)
-			}
-		}})
-		go func() { _ = server.Serve(l) }()
-		address := l.Addr().String()
+	for what, answer := range oddAnswers() {
+		sane := make(chan struct{})
+		address, tries, stop := serveOddly(t, answer, sane)
 		tr.SetPeers([]string{address})
 		begun := time.Now()
 		for range 3 {
@@ -104,14 +110,14 @@ func TestOddAnswers(t *testing.T) {
 		if d := time.Since(begun); d > 1500*time.Millisecond || d < 100*time.Millisecond {
 			t.Errorf("a peer that %s was tried three times in %v", what, d)
 		}
-		close(quit)
+		close(sane)
 		eventually(t, 3*time.Second, "the sane peer is connected and stays so: it once "+what, func() bool {
 			p := tr.peer(address)
 			l := p.link.Load()
 			return l != nil && !l.closed.Load()
 		})
 		tr.SetPeers(nil)
-		server.Stop()
+		stop()
 	}
 }
 

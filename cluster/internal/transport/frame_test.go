@@ -50,7 +50,8 @@ func TestDecodingEqualsProtobuf(t *testing.T) {
 		}
 	}
 	f.greeting = nil
-	if err := f.decode(greeting("a:1"), types); err != nil || f.greeting.GetServerConnection().Address != "a:1" || f.greeting.GetServerConnection().MemberId != "m" {
+	err := f.decode(greeting("a:1"), types)
+	if c := f.greeting.GetServerConnection(); err != nil || c.GetAddress() != "a:1" || c.GetMemberId() != "m" {
 		t.Errorf("the greeting: %v, %v", f.greeting, err)
 	}
 }
@@ -184,7 +185,8 @@ func FuzzDecode(f *testing.F) {
 			if !proto.Equal(got.batch, want.GetMessageBatch()) {
 				t.Errorf("decoded %v, want %v", got.batch, want)
 			}
-			if len(got.batch.Envelopes) > maxEnvelopes || len(got.batch.Targets) > maxNames || len(got.batch.Senders) > maxNames || len(got.batch.TypeNames) > maxNames {
+			if len(got.batch.Envelopes) > maxEnvelopes || len(got.batch.Targets) > maxNames ||
+				len(got.batch.Senders) > maxNames || len(got.batch.TypeNames) > maxNames {
 				t.Error("over the limits")
 			}
 		}

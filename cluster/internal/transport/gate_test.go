@@ -244,7 +244,9 @@ func TestWhatDoesNotTravelIsDropped(t *testing.T) {
 	eventually(t, time.Second, "Stop, Watch and Unwatch are dropped", func() bool { return tr.Stats().Dropped[DropSystem] == 3 })
 	// Nobody at raft/nobody: the child's dead letter answer must not travel, and must not end its stream to us.
 	system.Root.RequestWithCustomSender(actor.NewPID(other, "raft/nobody"), vote, actor.NewPID(tr.Address(), "raft/me"))
-	eventually(t, time.Second, "the child drops its DeadLetterResponse", func() bool { return c.stats().Stats.Dropped[DropUnsendable] == 1 })
+	eventually(t, time.Second, "the child drops its DeadLetterResponse", func() bool {
+		return c.stats().Stats.Dropped[DropUnsendable] == 1
+	})
 	askUntilAnswered(t, system, other, time.Second)
 	if r := c.stats(); r.Bad != 0 || r.Stats.Disconnects != 0 || tr.Stats().Disconnects != 0 {
 		t.Errorf("the child: %+v", r)
@@ -363,7 +365,11 @@ func openGate(entries ...int) (*peer, any) {
 	l := &link{peer: p, queue: newQueue()}
 	l.queuedMessages.Store(-1 << 62)
 	p.link.Store(l)
-	m := &messages.AppendEntries{Header: &messages.Header{Group: "g", From: "n1", To: "n2", Term: 3, ClusterId: 1, StoreId: 2}, PrevLogIndex: 1, Round: 7}
+	m := &messages.AppendEntries{
+		Header:       &messages.Header{Group: "g", From: "n1", To: "n2", Term: 3, ClusterId: 1, StoreId: 2},
+		PrevLogIndex: 1,
+		Round:        7,
+	}
 	for _, n := range entries {
 		for range n {
 			m.Entries = append(m.Entries, make([]byte, 128))

@@ -30,27 +30,7 @@ func TestAnImpostorBreaksNothing(t *testing.T) {
 	}
 	idle := children[len(followers)]
 	eventually(t, 5*time.Second, "the idle one is connected", func() bool { return idle.stats().Stats.Connects == 1 })
-	quit, ended := make(chan struct{}), make(chan int)
-	go func() {
-		n := 0
-		defer func() { ended <- n }()
-		var open []*attacker
-		for ticker := time.NewTicker(20 * time.Millisecond); ; n++ {
-			for _, p := range peers {
-				a := attack(t, tr.Address())
-				a.send(greeting(p))
-				if open = append(open, a); len(open) > 30 {
-					_ = open[0].conn.Close()
-					open = open[1:]
-				}
-			}
-			select {
-			case <-ticker.C:
-			case <-quit:
-				return
-			}
-		}
-	}()
+	stop := impersonate(t, peers, tr.Address())
 	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		for _, f := range followers {
 			sendVote(system, f) // a leader's heartbeats
@@ -74,8 +54,7 @@ func TestAnImpostorBreaksNothing(t *testing.T) {
 			t.Errorf("after a restart it took %v", d)
 		}
 	}
-	close(quit)
-	greetings := <-ended
+	greetings := stop()
 	if n := log.count(""); n > 20 {
 		t.Errorf("%d lines:\n%s", n, &log)
 	}
@@ -87,31 +66,59 @@ func TestAnImpostorBreaksNothing(t *testing.T) {
 	}
 }
 
+// impersonate greets the node at address in the name of each peer, until stopped. It returns how often it did.
+func impersonate(t *testing.T, peers []string, address string) (stop func() (greetings int)) {
+	quit, ended := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		defer func() { ended <- n }()
+		var open []*attacker
+		for ticker := time.NewTicker(20 * time.Millisecond); ; n++ {
+			for _, p := range peers {
+				a := attack(t, address)
+				a.send(greeting(p))
+				if open = append(open, a); len(open) > 30 {
+					_ = open[0].conn.Close()
+					open = open[1:]
+				}
+			}
+			select {
+			case <-ticker.C:
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() int {
+		close(quit)
+		return <-ended
+	}
+}
+
 // A connection in a peer's name that only greets makes room for the next; connections that work do not.
 func TestConnectionsThatWorkStay(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	const claimed = "127.0.0.1:9"
 	var log record
-	c := testConfig(t, "127.0.0.1:0", claimed)
+	c := testConfig(t, "127.0.0.1:0", downPeer)
 	c.Logger = log.logger()
 	_, tr := start(t, c)
 	working := make([]*attacker, connsPerPeer)
 	for i := range working {
 		working[i] = attack(t, tr.Address())
-		working[i].greet(t, claimed)
+		working[i].greet(t, downPeer)
 		working[i].send(one(func(*remote.MessageBatch, *remote.MessageEnvelope) {}))
 	}
 	eventually(t, 2*time.Second, "both work", func() bool {
 		tr.door.mu.Lock()
 		defer tr.door.mu.Unlock()
-		all := tr.door.proven[claimed]
+		all := tr.door.proven[downPeer]
 		return len(all) == 2 && all[0].frame.Load() != 0 && all[1].frame.Load() != 0
 	})
 	for range 5 {
 		a := attack(t, tr.Address())
-		a.send(greeting(claimed))
+		a.send(greeting(downPeer))
 		if answer, err := a.fate(); err == nil {
 			t.Errorf("a third connection was let in: %q", answer)
 		}
@@ -123,7 +130,7 @@ func TestConnectionsThatWorkStay(t *testing.T) {
 	begun := time.Now()
 	eventually(t, 2*time.Second, "a connection is let in", func() bool {
 		a := attack(t, tr.Address())
-		a.send(greeting(claimed))
+		a.send(greeting(downPeer))
 		_, err := a.fate()
 		return err == nil
 	})

@@ -67,7 +67,8 @@ func (f *letter) write(mails []mail) (n int) {
 	}
 	for _, s := range f.senders {
 		b = protowire.AppendTag(b, 4, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(protowire.SizeTag(1)+protowire.SizeBytes(len(s.Address))+protowire.SizeTag(2)+protowire.SizeBytes(len(s.Id))))
+		b = protowire.AppendVarint(b, uint64(
+			protowire.SizeTag(1)+protowire.SizeBytes(len(s.Address))+protowire.SizeTag(2)+protowire.SizeBytes(len(s.Id))))
 		b = protowire.AppendString(protowire.AppendTag(b, 1, protowire.BytesType), s.Address)
 		b = protowire.AppendString(protowire.AppendTag(b, 2, protowire.BytesType), s.Id)
 	}

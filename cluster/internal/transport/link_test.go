@@ -11,7 +11,8 @@ import (
 
 // Two network namespaces and a cable between them, which swallows everything in both directions while it is cut.
 func TestALinkThatHeals(t *testing.T) {
-	if os.Getenv(envIsolated) == "" && exec.Command("unshare", "-n", "ip", "link", "add", "va", "type", "veth", "peer", "name", "vb").Run() != nil {
+	cable := exec.Command("unshare", "-n", "ip", "link", "add", "va", "type", "veth", "peer", "name", "vb")
+	if os.Getenv(envIsolated) == "" && cable.Run() != nil {
 		t.Skip("this needs the right to make network namespaces, and the commands ip and unshare")
 	}
 	if !isolate(t, "unshare", "-n") {

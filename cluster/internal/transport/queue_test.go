@@ -99,7 +99,8 @@ func TestTheWriterKeepsTheOrder(t *testing.T) {
 		}
 	}
 	c := &p.transport.counters
-	if n := c.written.Load(); n != uint64(len(groups)*each) || c.dropped[DropQueueFull].Load() != 0 || c.sent.Load() != n || c.frames.Load() > n {
+	if n := c.written.Load(); n != uint64(len(groups)*each) || c.dropped[DropQueueFull].Load() != 0 ||
+		c.sent.Load() != n || c.frames.Load() > n {
 		t.Errorf("%d sent, %d written in %d frames", c.sent.Load(), n, c.frames.Load())
 	}
 }
@@ -120,7 +121,9 @@ func TestALinkEndsWithMailInTheQueue(t *testing.T) {
 		} else {
 			l.cancel()
 		}
-		eventually(t, time.Second, "all is counted out: ended "+ending, func() bool { return l.queuedMessages.Load() == 0 && l.queuedBytes.Load() == 0 })
+		eventually(t, time.Second, "all is counted out: ended "+ending, func() bool {
+			return l.queuedMessages.Load() == 0 && l.queuedBytes.Load() == 0
+		})
 		eventually(t, time.Second, "the gate is closed", func() bool { return p.link.Load() == nil })
 		p.link.Store(l) // as a sender saw it a moment ago
 		vote(p, "g", 1000)

@@ -78,7 +78,8 @@ func TestCertificatesThatExpireAreSaid(t *testing.T) {
 		if day.After(now) {
 			day = pair.Leaf.NotBefore
 		}
-		if _, err := LoadTLS(files[0], files[1], files[2]); err == nil || !strings.Contains(err.Error(), files[0]) || !strings.Contains(err.Error(), date(day)) {
+		_, err = LoadTLS(files[0], files[1], files[2])
+		if err == nil || !strings.Contains(err.Error(), files[0]) || !strings.Contains(err.Error(), date(day)) {
 			t.Errorf("%v: %v", day, err)
 		}
 	}
@@ -89,7 +90,8 @@ func TestCertificatesThatExpireAreSaid(t *testing.T) {
 		r.look(now)
 		now = now.Add(time.Hour)
 	}
-	if log.count("level=WARN", "expires soon", files[0]) != 1 || log.count("level=WARN", "has expired", files[0]) != 2 || log.count("level=WARN") != 3 {
+	soon, expired := log.count("level=WARN", "expires soon", files[0]), log.count("level=WARN", "has expired", files[0])
+	if soon != 1 || expired != 2 || log.count("level=WARN") != 3 {
 		t.Errorf("in two days:\n%s", &log)
 	}
 	distant := &renewal{tls: r.tls, logger: log.logger()}

@@ -43,8 +43,8 @@ const (
 )
 
 func (r Refusal) String() string {
-	return [...]string{"malformed", "over a limit", "no greeting", "unknown peer", "certificate", "forged sender", "target", "type", "header",
-		"unary call", "handshake", "connection", "for now", "panic"}[r]
+	return [...]string{"malformed", "over a limit", "no greeting", "unknown peer", "certificate", "forged sender", "target", "type",
+		"header", "unary call", "handshake", "connection", "for now", "panic"}[r]
 }
 
 // Stats is a snapshot of a transport's counters since Start.

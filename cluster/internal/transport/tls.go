@@ -59,7 +59,8 @@ func (t *TLS) read(now time.Time) (*identity, error) {
 	certFile, keyFile, caFile := t.files[0], t.files[1], t.files[2]
 	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("the certificate %s and its key %s cannot be used; give PEM files that belong together: %w", certFile, keyFile, err)
+		return nil, fmt.Errorf("the certificate %s and its key %s cannot be used; give PEM files that belong together: %w",
+			certFile, keyFile, err)
 	}
 	pool, authorities, err := readAuthorities(caFile, now)
 	if err != nil {
@@ -94,7 +95,8 @@ func readAuthorities(file string, now time.Time) (*x509.CertPool, span, error) {
 		}
 	}
 	if longest.until.IsZero() {
-		return nil, span{}, fmt.Errorf("%s holds no certificate; give a PEM file with the authorities that sign the nodes' certificates", file)
+		return nil, span{}, fmt.Errorf("%s holds no certificate; "+
+			"give a PEM file with the authorities that sign the nodes' certificates", file)
 	}
 	return pool, longest, nil
 }

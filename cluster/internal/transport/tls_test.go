@@ -39,8 +39,11 @@ const quarter = 90 * 24 * time.Hour
 
 func newAuthority(t testing.TB) *authority {
 	a := &authority{t: t, dir: t.TempDir(), key: newKey(t)}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(quarter)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(quarter),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +92,11 @@ func (a *authority) issueFor(host string, from, until time.Duration) []string {
 		a.t.Fatal(err)
 	}
 	file := fmt.Sprint(host, "-", template.SerialNumber)
-	return []string{a.write(file+".pem", "CERTIFICATE", der), a.write(file+".key", "EC PRIVATE KEY", secret), filepath.Join(a.dir, "ca.pem")}
+	return []string{
+		a.write(file+".pem", "CERTIFICATE", der),
+		a.write(file+".key", "EC PRIVATE KEY", secret),
+		filepath.Join(a.dir, "ca.pem"),
+	}
 }
 
 func mustLoad(t testing.TB, files []string) *TLS {
@@ -169,7 +176,8 @@ func TestMutualTLS(t *testing.T) {
 			t.Errorf("%s: the connection ended with %v", what, err)
 		}
 	}
-	if err := greets(secure(client(ours.issue("n9"), nil)), other); status.Code(err) != codes.Unauthenticated || !strings.Contains(err.Error(), "certificate") {
+	err := greets(secure(client(ours.issue("n9"), nil)), other)
+	if status.Code(err) != codes.Unauthenticated || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("another node's certificate: %v", err)
 	}
 	plain := attackRaw(t, tr.Address())

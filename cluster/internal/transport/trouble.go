@@ -141,7 +141,8 @@ func (d *door) troubled(c *inbound, w trouble, err error) {
 	if !t.quiet.allow(troubleWords[w]+hostOf(c.RemoteAddr()), 1) {
 		return
 	}
-	attributes := append(ends(c.RemoteAddr(), c.LocalAddr()), slog.Uint64("so_far", t.counters.refused[RefusedHandshake].Load()), detail(err))
+	attributes := append(ends(c.RemoteAddr(), c.LocalAddr()),
+		slog.Uint64("so_far", t.counters.refused[RefusedHandshake].Load()), detail(err))
 	var unverified *tls.CertificateVerificationError
 	if errors.As(err, &unverified) && len(unverified.UnverifiedCertificates) > 0 {
 		c := unverified.UnverifiedCertificates[0]

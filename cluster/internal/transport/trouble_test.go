@@ -87,7 +87,8 @@ func TestTroublesWithTLSAreSaidByBothSides(t *testing.T) {
 	_, tr := start(t, c)
 	for w, address := range peers {
 		eventually(t, 5*time.Second, "the dialer says: "+troubleWords[w], func() bool {
-			return log.count("level=WARN", troubleWords[w], "peer="+address, "address="+tr.Address(), "from="+host, "to="+address, "error=") == 1
+			return log.count("level=WARN", troubleWords[w],
+				"peer="+address, "address="+tr.Address(), "from="+host, "to="+address, "error=") == 1
 		})
 	}
 	for w, c := range map[trouble]*tls.Config{
@@ -97,7 +98,8 @@ func TestTroublesWithTLSAreSaidByBothSides(t *testing.T) {
 			greetRaw(t, tr.Address(), c)
 		}
 		eventually(t, 5*time.Second, "the door says: "+troubleWords[w], func() bool {
-			return log.count("level=WARN", "cannot accept a connection to the peer port", troubleWords[w], "from="+host, "to="+tr.Address(), "error=") == 1
+			return log.count("level=WARN", "cannot accept a connection to the peer port", troubleWords[w],
+				"from="+host, "to="+tr.Address(), "error=") == 1
 		})
 	}
 	if n := log.count("level=WARN"); n != 2*len(peers) || log.count("certificate=", "127.0.0.1]") != 2 {
