@@ -108,7 +108,8 @@ func (w *world) checkStart(n *node, g int, v actors.View) {
 		same = same && v.Counted(m.ID) == disk.pins[m.ID]
 	}
 	if !same {
-		w.fail("a server starts with what it promised", "%s starts with %+v and a vote for %q; its disk has %+v, the entries up to %d and the pins %v",
+		w.fail("a server starts with what it promised",
+			"%s starts with %+v and a vote for %q; its disk has %+v, the entries up to %d and the pins %v",
 			n.id, now, v.Vote(), disk.hard, disk.log.last(), disk.pins)
 	}
 }

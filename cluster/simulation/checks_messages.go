@@ -78,7 +78,8 @@ func (w *world) voted(n *node, h *messages.Header, candidate string) {
 	}
 	t.votes[b] = candidate
 	if hard := n.disk.groups[g].hard; hard.Term < h.Term || hard.Term == h.Term && hard.Vote != candidate {
-		w.fail("a vote is on the disk before it is given", "%s gives %s its vote in term %d; its disk has %+v", n.id, candidate, h.Term, hard)
+		w.fail("a vote is on the disk before it is given",
+			"%s gives %s its vote in term %d; its disk has %+v", n.id, candidate, h.Term, hard)
 	}
 }
 
@@ -89,7 +90,8 @@ func (w *world) stands(n *node, m *messages.RequestVote) {
 		needed = len(w.nodes)
 	}
 	if got := 1 + n.seen[groupNumber(m.Header.Group)].prevotes[m.Round-1].size(); got < needed {
-		w.fail("who asks for votes had a majority of pre-votes (thesis 9.6)", "%s in term %d had %d of %d", n.id, m.Header.Term, got, needed)
+		w.fail("who asks for votes had a majority of pre-votes (thesis 9.6)",
+			"%s in term %d had %d of %d", n.id, m.Header.Term, got, needed)
 	}
 }
 

@@ -88,7 +88,10 @@ func (c *client) next() {
 		c.elsewhere(nil)
 		return
 	}
-	a := &asked{c: c, n: n, incarnation: n.incarnation, number: w.history.started, op: w.machine.Next(w.rng, w.history.started), called: w.now}
+	a := &asked{
+		c: c, n: n, incarnation: n.incarnation,
+		number: w.history.started, op: w.machine.Next(w.rng, w.history.started), called: w.now,
+	}
 	w.history.started++
 	w.history.open[a], w.history.unanswered[a] = true, true
 	if a.op.Read {

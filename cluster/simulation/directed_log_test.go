@@ -189,7 +189,9 @@ func TestC04TheLeaderDoesNotCountItselfBeforeItsOwnSync(t *testing.T) {
 
 func TestC05EveryIndexIsAppliedOnceInOrderHoweverDeliveryIsPaginated(t *testing.T) {
 	for _, limits := range []actors.Limits{
-		{ApplyBytes: 1}, {ApplyBytes: 40}, {ApplyEntries: 1}, {ApplyEntries: 2}, {TailBytes: 1, ApplyBytes: 1}, {TailBytes: 1, ApplyBytes: 40},
+		{ApplyBytes: 1}, {ApplyBytes: 40},
+		{ApplyEntries: 1}, {ApplyEntries: 2},
+		{TailBytes: 1, ApplyBytes: 1}, {TailBytes: 1, ApplyBytes: 40},
 	} {
 		s := newScenarioOf(t, Options{Nodes: 3, Limits: limits})
 		c := s.nodes[2]

@@ -15,7 +15,9 @@ import (
 // ask forges a RequestVote of a candidate whose log is as good as the voter's.
 func (s *scenario) ask(candidate, voter *node, term uint64) {
 	last, lastTerm := lastOnDisk(voter)
-	s.forge(candidate, voter, &messages.RequestVote{Header: s.header(candidate, voter, term), LastLogIndex: last, LastLogTerm: lastTerm, Round: 1})
+	s.forge(candidate, voter, &messages.RequestVote{
+		Header: s.header(candidate, voter, term), LastLogIndex: last, LastLogTerm: lastTerm, Round: 1,
+	})
 }
 
 func lastOnDisk(n *node) (index, term uint64) {

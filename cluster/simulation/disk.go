@@ -90,7 +90,9 @@ func (d *disk) write(n *node) {
 
 // rot flips one bit in the store, where the seed says.
 func (d *disk) rot(w *world) error {
-	db, err := pebble.Open(directory, &pebble.Options{FS: d.fs, Logger: quiet{}, FormatMajorVersion: pebble.FormatNewest, DisableAutomaticCompactions: true})
+	db, err := pebble.Open(directory, &pebble.Options{
+		FS: d.fs, Logger: quiet{}, FormatMajorVersion: pebble.FormatNewest, DisableAutomaticCompactions: true,
+	})
 	if err != nil {
 		return err
 	}

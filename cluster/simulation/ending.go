@@ -147,8 +147,10 @@ func (w *world) describe() string {
 	for _, n := range w.nodes {
 		for g, d := range n.doors {
 			s := d.Status()
-			all = append(all, fmt.Sprintf("%s/%s up=%v wiped=%v %v term=%d leader=%q last=%d@%d durable=%d disk=%d commit=%d applied=%d err=%v",
-				n.id, groupName(g), n.up, n.wiped, s.Role, s.Term, s.LeaderID, s.LastIndex, n.seen[g].log.lastTerm(), s.DurableIndex, n.disk.groups[g].log.last(), s.CommitIndex, s.AppliedIndex, s.Err))
+			all = append(all, fmt.Sprintf("%s/%s up=%v wiped=%v %v term=%d leader=%q last=%d@%d "+
+				"durable=%d disk=%d commit=%d applied=%d err=%v",
+				n.id, groupName(g), n.up, n.wiped, s.Role, s.Term, s.LeaderID, s.LastIndex, n.seen[g].log.lastTerm(),
+				s.DurableIndex, n.disk.groups[g].log.last(), s.CommitIndex, s.AppliedIndex, s.Err))
 		}
 		if n.broken != "" {
 			all = append(all, n.id+" is down: "+n.broken)

@@ -84,7 +84,8 @@ func (n *node) open() error {
 	}
 	n.store, n.storeID = store, store.Identity().StoreId
 	props := []actor.PropsOption{actor.WithMailbox(n.newMailbox)}
-	n.journal, err = actors.StartJournal(n.system.Root, recorder{n}, n.execute, func(err error) { n.w.fail("no actor panics", "%v", err) }, props...)
+	broken := func(err error) { n.w.fail("no actor panics", "%v", err) }
+	n.journal, err = actors.StartJournal(n.system.Root, recorder{n}, n.execute, broken, props...)
 	if err != nil {
 		return err
 	}
@@ -120,7 +121,8 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 	door, err := actors.Start(n.system.Root, actors.Config{
 		Group: groupName(g), ID: n.id, Members: n.w.members, ClientAddress: n.id,
 		Machine: machine,
-		Store:   n.store, Number: number, Journal: n.journal, Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Level: n.level, Props: props,
+		Store:   n.store, Number: number, Journal: n.journal,
+		Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Level: n.level, Props: props,
 		Timing: n.w.options.Timing, Limits: n.w.limits, Logger: n.logger(),
 		Observe: func(v actors.View) {
 			if n.incarnation == incarnation {

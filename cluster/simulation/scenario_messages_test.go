@@ -84,7 +84,10 @@ func (s *scenario) forge(from, to *node, m interface {
 
 // header of a forged message.
 func (s *scenario) header(from, to *node, term uint64) *messages.Header {
-	return &messages.Header{ClusterId: s.status(to).ClusterID, Group: groupName(0), From: from.id, To: to.id, StoreId: from.store.Identity().StoreId, Term: term, Level: messages.Level}
+	return &messages.Header{
+		ClusterId: s.status(to).ClusterID, Group: groupName(0), From: from.id, To: to.id,
+		StoreId: from.store.Identity().StoreId, Term: term, Level: messages.Level,
+	}
 }
 
 // tap is the wire of a node in a scenario: what somebody holds does not enter the network.

@@ -203,7 +203,8 @@ func (s *scenario) restart(n *node) {
 	}
 	n.start()
 	if n.up {
-		n.system.ProcessRegistry.RemoteHandlers = []actor.AddressResolver{func(*actor.PID) (actor.Process, bool) { return tap{wire{n}, s}, true }}
+		tapped := func(*actor.PID) (actor.Process, bool) { return tap{wire{n}, s}, true }
+		n.system.ProcessRegistry.RemoteHandlers = []actor.AddressResolver{tapped}
 	}
 	s.check()
 }

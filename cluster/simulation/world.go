@@ -245,7 +245,10 @@ func (w *world) fail(sentence, format string, args ...any) {
 }
 
 func (w *world) result() Result {
-	r := Result{Options: w.options, Steps: w.steps, Virtual: w.now, Completed: w.history.completed, Hits: w.hits_, Hash: w.trace.hash, Failure: w.failure}
+	r := Result{
+		Options: w.options, Steps: w.steps, Virtual: w.now, Completed: w.history.completed,
+		Hits: w.hits_, Hash: w.trace.hash, Failure: w.failure,
+	}
 	for i := range w.truth {
 		r.Committed += len(w.truth[i].committed)
 	}
