@@ -111,7 +111,9 @@ func tellsMore(ctx context.Context, err, last error) bool {
 }
 
 // once makes one try. sent is false when the request certainly did not leave.
-func (c *Client) once(ctx context.Context, writes bool, try int, s *server, ask func(context.Context, *server) error) (err error, sent bool) {
+func (c *Client) once(
+	ctx context.Context, writes bool, try int, s *server, ask func(context.Context, *server) error,
+) (err error, sent bool) {
 	growth := time.Duration(1) << min(try, 6)
 	if writes && !s.answeredWithin(fresh) {
 		if err := probe(ctx, s, firstProbe*growth); err != nil {
