@@ -116,7 +116,8 @@ func stalledBodies(t *testing.T, address string, end time.Time) string {
 			}
 			defer func() { _ = conn.Close() }()
 			_ = conn.SetDeadline(end)
-			_, _ = fmt.Fprintf(conn, "POST %sPut HTTP/1.1\r\nHost: x\r\nContent-Type: application/proto\r\nContent-Length: %d\r\n\r\n", keyValue, 520<<10+1)
+			_, _ = fmt.Fprintf(conn, "POST %sPut HTTP/1.1\r\nHost: x\r\n"+
+				"Content-Type: application/proto\r\nContent-Length: %d\r\n\r\n", keyValue, 520<<10+1)
 			_, _ = conn.Write(make([]byte, 520<<10))
 			line, _ := bufio.NewReader(conn).ReadString('\n')
 			n, _ := answers.LoadOrStore(line, new(atomic.Int64))
@@ -311,7 +312,8 @@ func (c *commands) others() (result func() string) {
 			select {
 			case <-stop:
 				slices.Sort(took)
-				ended <- fmt.Sprintf("others: %d writes, %d failed, median %v, slowest %v %s; sick %d times", len(took), failed, took[len(took)/2], took[len(took)-1], last, sick)
+				ended <- fmt.Sprintf("others: %d writes, %d failed, median %v, slowest %v %s; sick %d times",
+					len(took), failed, took[len(took)/2], took[len(took)-1], last, sick)
 				return
 			case <-time.After(20 * time.Millisecond):
 			}
@@ -356,7 +358,8 @@ func (c *commands) elections() string {
 		content, _ := os.ReadFile(log)
 		lines := strings.Split(strings.TrimSpace(string(content)), "\n")
 		for _, line := range lines {
-			if strings.Contains(line, "steps down") || strings.Contains(line, "leader") || strings.Contains(line, "WARN") || strings.Contains(line, "ERROR") {
+			if strings.Contains(line, "steps down") || strings.Contains(line, "leader") ||
+				strings.Contains(line, "WARN") || strings.Contains(line, "ERROR") {
 				text += "\n" + filepath.Base(log) + ": " + line
 			}
 		}

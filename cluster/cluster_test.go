@@ -151,7 +151,8 @@ func TestStatusCoversAllMembers(t *testing.T) {
 				if m.GetId() != nodes[i].spec.Config.ID || m.GetPeerAddress() != nodes[i].spec.Config.PeerAddr {
 					t.Fatal(r)
 				}
-				if !m.GetReachable() || m.GetError() != "" || m.GetClientAddress() != nodes[i].spec.Config.ClientAddr || m.GetAppliedIndex() == 0 {
+				if !m.GetReachable() || m.GetError() != "" || m.GetAppliedIndex() == 0 ||
+					m.GetClientAddress() != nodes[i].spec.Config.ClientAddr {
 					return false
 				}
 				roles[m.GetRole()]++

@@ -171,7 +171,8 @@ func checkPeerAddress(what, address string) error {
 		return fmt.Errorf("the %s %q has no usable host: give one that the other nodes can dial, such as 127.0.0.1:7001", what, address)
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("the %s %q cannot be dialed: give the host that the other nodes reach; to listen on every interface, set the address to listen on", what, address)
+		return fmt.Errorf("the %s %q cannot be dialed: give the host that the other nodes reach; "+
+			"to listen on every interface, set the address to listen on", what, address)
 	}
 	if port == "0" {
 		return fmt.Errorf("the %s %q has port 0: the other nodes must know the port, choose one", what, address)

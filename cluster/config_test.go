@@ -14,7 +14,11 @@ import (
 
 func TestParseMembers(t *testing.T) {
 	members, err := ParseMembers(" n1=127.0.0.1:7001, n2=[::1]:7002 ,n3=host.example:7003")
-	want := []actors.Member{{ID: "n1", Address: "127.0.0.1:7001"}, {ID: "n2", Address: "[::1]:7002"}, {ID: "n3", Address: "host.example:7003"}}
+	want := []actors.Member{
+		{ID: "n1", Address: "127.0.0.1:7001"},
+		{ID: "n2", Address: "[::1]:7002"},
+		{ID: "n3", Address: "host.example:7003"},
+	}
 	if err != nil || !slices.Equal(members, want) {
 		t.Fatal(members, err)
 	}
@@ -69,7 +73,8 @@ func TestParseMembersNeverPanics(t *testing.T) {
 func TestPeersMayAddressServersAndReplicatorsOnly(t *testing.T) {
 	for id, want := range map[string]bool{
 		"node": true, "raft/kv": true, "raft/kv/replicator-n1-7-3": true,
-		"journal": false, "raft/kv/machine": false, "": false, "raft": false, "raft/kv/": false, "guardian$1": false, "node/x": false, "$1": false,
+		"journal": false, "raft/kv/machine": false, "": false, "raft": false, "raft/kv/": false,
+		"guardian$1": false, "node/x": false, "$1": false,
 	} {
 		if fromPeers(id) != want {
 			t.Errorf("%q: %v", id, !want)

@@ -43,7 +43,8 @@ func spawnFacade(app *actor.ActorSystem, group string, door *actors.Door) (*acto
 	props := actor.PropsFromProducer(func() actor.Actor { return &facade{app.Root, door} })
 	pid, err := app.Root.SpawnNamed(props, facadeName(group))
 	if err != nil {
-		return nil, fmt.Errorf("the application's actor system has an actor %s already: give every node its own actor system (%w)", facadeName(group), err)
+		return nil, fmt.Errorf("the application's actor system has an actor %s already: "+
+			"give every node its own actor system (%w)", facadeName(group), err)
 	}
 	return pid, nil
 }

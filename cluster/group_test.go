@@ -88,7 +88,7 @@ func TestProposeAndRead(t *testing.T) {
 	// A caller that stops waiting does not learn the outcome, and cancels nothing.
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := group.Propose(short, []byte("slow")); !errors.Is(err, actors.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := group.Propose(short, []byte("slow")); !unknownInTime(err) {
 		t.Fatal(err)
 	}
 	applied := group.Status().AppliedIndex
@@ -97,7 +97,7 @@ func TestProposeAndRead(t *testing.T) {
 
 	// A call without a deadline is given one.
 	start := time.Now()
-	if _, err := group.Propose(context.Background(), []byte("slow")); !errors.Is(err, actors.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := group.Propose(context.Background(), []byte("slow")); !unknownInTime(err) {
 		t.Fatal(err)
 	}
 	if took := time.Since(start); took < 4*time.Second || took > 10*time.Second {
@@ -105,9 +105,15 @@ func TestProposeAndRead(t *testing.T) {
 	}
 	machine.release <- struct{}{}
 
-	if members := group.Members(); len(members) != 1 || members[0].Address != node.PeerAddr() || group.Name() != "kv" || group.PID() != nil {
+	members := group.Members()
+	if len(members) != 1 || members[0].Address != node.PeerAddr() || group.Name() != "kv" || group.PID() != nil {
 		t.Fatal(members, group.Name(), group.PID())
 	}
+}
+
+// unknownInTime: time was up, and the command may be applied or not.
+func unknownInTime(err error) bool {
+	return errors.Is(err, actors.ErrOutcomeUnknown) && errors.Is(err, context.DeadlineExceeded)
 }
 
 func TestShutdownAnswersWhoWaits(t *testing.T) {
@@ -230,7 +236,30 @@ func TestFacade(t *testing.T) {
 	app.Root.Send(group.PID(), "nobody asks")
 	app.Root.Send(group.PID(), nil)
 
-	// An actor that does not empty its bounded mailbox holds up nobody else.
+	slowAskerHoldsUpNobody(t, app, group)
+
+	if _, err := node.StartGroup(t.Context(), "second", group.Members(), echo{}); err != nil {
+		t.Fatal(err)
+	}
+	blocker, err := app.Root.SpawnNamed(actor.PropsFromFunc(func(actor.Context) {}), "troupe/third")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = node.StartGroup(t.Context(), "third", group.Members(), echo{})
+	mustContain(t, err, "has an actor troupe/third already")
+	app.Root.StopFuture(blocker).Wait()
+	if _, err := node.StartGroup(t.Context(), "third", group.Members(), echo{}); err != nil {
+		t.Fatal(err)
+	}
+	shutdown(t, node)
+	if _, found := app.ProcessRegistry.GetLocal("troupe/kv"); found {
+		t.Fatal("the group's actor outlives its node: the next node would find the name taken")
+	}
+}
+
+// slowAskerHoldsUpNobody: an actor that does not empty its bounded mailbox holds up nobody else.
+func slowAskerHoldsUpNobody(t *testing.T, app *actor.ActorSystem, group *cluster.Group) {
+	t.Helper()
 	hold := make(chan struct{})
 	var heard atomic.Int64
 	asker := app.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
@@ -255,24 +284,6 @@ func TestFacade(t *testing.T) {
 	close(hold)
 	eventually(t, "every answer in order", func() bool { return heard.Load() == 100 })
 	app.Root.Stop(asker)
-
-	if _, err := node.StartGroup(t.Context(), "second", group.Members(), echo{}); err != nil {
-		t.Fatal(err)
-	}
-	blocker, err := app.Root.SpawnNamed(actor.PropsFromFunc(func(actor.Context) {}), "troupe/third")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = node.StartGroup(t.Context(), "third", group.Members(), echo{})
-	mustContain(t, err, "has an actor troupe/third already")
-	app.Root.StopFuture(blocker).Wait()
-	if _, err := node.StartGroup(t.Context(), "third", group.Members(), echo{}); err != nil {
-		t.Fatal(err)
-	}
-	shutdown(t, node)
-	if _, found := app.ProcessRegistry.GetLocal("troupe/kv"); found {
-		t.Fatal("the group's actor outlives its node: the next node would find the name taken")
-	}
 }
 
 // memoryNode leads a group in memory: a benchmark of it measures the code and no disk.

@@ -39,11 +39,14 @@ func single(t testing.TB, dir string, machine actors.StateMachine, options ...cl
 	return singleWithin(t, dir, machine, cluster.ClientLimits{}, options...)
 }
 
-func singleWithin(t testing.TB, dir string, machine actors.StateMachine, limits cluster.ClientLimits, options ...cluster.Option) (*cluster.Node, *cluster.Group) {
+func singleWithin(
+	t testing.TB, dir string, machine actors.StateMachine, limits cluster.ClientLimits, options ...cluster.Option,
+) (*cluster.Node, *cluster.Group) {
 	t.Helper()
 	for attempt := 0; ; attempt++ {
 		c := cluster.Config{
-			ID: "n1", DataDir: dir, PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0", Timing: fastTiming(), Logger: testLogger(t), Clients: limits,
+			ID: "n1", DataDir: dir, PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0",
+			Timing: fastTiming(), Logger: testLogger(t), Clients: limits,
 		}
 		node, err := cluster.Start(t.Context(), c, options...)
 		if errors.Is(err, syscall.EADDRINUSE) && attempt < 10 {

@@ -15,6 +15,58 @@ import (
 	"github.com/troupe-raft/troupe/cluster/kv"
 )
 
+// embedded are nodes, by id, each in an application of its own.
+type embedded struct {
+	t       *testing.T
+	members []actors.Member
+	nodes   map[string]*cluster.Node // nil: stopped
+	groups  map[string]*cluster.Group
+	maps    map[string]*kv.Map
+}
+
+func (e *embedded) start(spec nodeSpec) {
+	e.t.Helper()
+	app := actor.NewActorSystem(actor.WithLoggerFactory(actorLogger(e.t)))
+	e.t.Cleanup(app.Shutdown)
+	spec.Config.Logger, spec.Config.Timing = testLogger(e.t), fastTiming()
+	node, err := cluster.Start(e.t.Context(), spec.Config, cluster.WithActorSystem(app))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { shutdown(e.t, node) })
+	id := node.ID()
+	e.nodes[id], e.maps[id] = node, kv.NewMap()
+	if e.groups[id], err = node.StartGroup(e.t.Context(), "kv", e.members, e.maps[id]); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+func (e *embedded) leading() (leader *cluster.Group) {
+	eventually(e.t, "somebody leads", func() bool {
+		for id, g := range e.groups {
+			if leads(g) && e.nodes[id] != nil {
+				leader = g
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+// put writes until the write is acknowledged.
+func (e *embedded) put(key string, value []byte) error {
+	for {
+		ctx, cancel := context.WithTimeout(e.t.Context(), 2*time.Second)
+		_, err := kv.Open(e.leading()).Put(ctx, key, value)
+		cancel()
+		again := errors.Is(err, actors.ErrNotLeader) || errors.Is(err, actors.ErrOutcomeUnknown) || errors.Is(err, actors.ErrClosed)
+		if !again {
+			return err
+		}
+	}
+}
+
 // TestThreeNodesInOneProcess embeds three nodes in three applications, stops the leader, and counts: every acknowledged write
 // is there, and the replicas are equal.
 func TestThreeNodesInOneProcess(t *testing.T) {
@@ -29,71 +81,33 @@ func TestThreeNodesInOneProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nodes, groups, maps := map[string]*cluster.Node{}, map[string]*cluster.Group{}, map[string]*kv.Map{}
-	start := func(spec nodeSpec) {
-		t.Helper()
-		app := actor.NewActorSystem(actor.WithLoggerFactory(actorLogger(t)))
-		t.Cleanup(app.Shutdown)
-		spec.Config.Logger, spec.Config.Timing = testLogger(t), fastTiming()
-		node, err := cluster.Start(t.Context(), spec.Config, cluster.WithActorSystem(app))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { shutdown(t, node) })
-		id := node.ID()
-		nodes[id], maps[id] = node, kv.NewMap()
-		if groups[id], err = node.StartGroup(t.Context(), "kv", members, maps[id]); err != nil {
-			t.Fatal(err)
-		}
-	}
+	e := &embedded{t, members, map[string]*cluster.Node{}, map[string]*cluster.Group{}, map[string]*kv.Map{}}
 	for _, spec := range specs {
-		start(spec)
-	}
-	leading := func() (leader *cluster.Group) {
-		eventually(t, "somebody leads", func() bool {
-			for id, g := range groups {
-				if leads(g) && nodes[id] != nil {
-					leader = g
-					return true
-				}
-			}
-			return false
-		})
-		return leader
+		e.start(spec)
 	}
 
 	const clients, writes = 16, 50
 	var all sync.WaitGroup
 	for c := range clients {
 		all.Go(func() {
-			key, acknowledged := fmt.Sprint("client-", c), 0
 			for w := range writes {
-				for {
-					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-					_, err := kv.Open(leading()).Put(ctx, key, fmt.Append(nil, w))
-					cancel()
-					if err == nil {
-						acknowledged++
-						break
-					}
-					if !errors.Is(err, actors.ErrNotLeader) && !errors.Is(err, actors.ErrOutcomeUnknown) && !errors.Is(err, actors.ErrClosed) {
-						t.Error(err)
-						return
-					}
+				if err := e.put(fmt.Sprint("client-", c), fmt.Append(nil, w)); err != nil {
+					t.Error(err)
+					return
 				}
 			}
 		})
 	}
 	all.Wait()
 
-	first := leading()
-	for id, g := range groups {
+	first := e.leading()
+	for id, g := range e.groups {
 		if g == first {
-			shutdown(t, nodes[id])
-			nodes[id] = nil
+			shutdown(t, e.nodes[id])
+			e.nodes[id] = nil
 		}
 	}
-	second := leading()
+	second := e.leading()
 	for c := range clients {
 		value, version, found, err := kv.Open(second).Get(t.Context(), fmt.Sprint("client-", c))
 		if err != nil || !found || string(value) != fmt.Sprint(writes-1) || version < writes {
@@ -101,18 +115,18 @@ func TestThreeNodesInOneProcess(t *testing.T) {
 		}
 	}
 	for _, spec := range specs {
-		if nodes[spec.Config.ID] == nil {
-			start(spec)
+		if e.nodes[spec.Config.ID] == nil {
+			e.start(spec)
 		}
 	}
-	last := leading().Status().CommitIndex
-	for id, g := range groups {
+	last := e.leading().Status().CommitIndex
+	for id, g := range e.groups {
 		eventually(t, id+" has caught up", func() bool { return g.Status().AppliedIndex >= last })
 	}
-	for _, node := range nodes {
+	for _, node := range e.nodes {
 		shutdown(t, node) // the maps may be looked into only now
 	}
-	if maps["n1"].Hash() != maps["n2"].Hash() || maps["n2"].Hash() != maps["n3"].Hash() {
+	if e.maps["n1"].Hash() != e.maps["n2"].Hash() || e.maps["n2"].Hash() != e.maps["n3"].Hash() {
 		t.Fatal("the replicas differ")
 	}
 }

@@ -18,7 +18,8 @@ func ParseMembers(list string) ([]actors.Member, error) {
 	for _, part := range strings.Split(list, ",") {
 		part = strings.TrimSpace(part)
 		if part == "" {
-			return nil, fmt.Errorf("the list of members %q has nothing between two commas: give every node as id=host:port, separated by commas", list)
+			return nil, fmt.Errorf("the list of members %q has nothing between two commas: "+
+				"give every node as id=host:port, separated by commas", list)
 		}
 		id, address, found := strings.Cut(part, "=")
 		if !found {
@@ -62,7 +63,8 @@ func checkSelf(id, peerAddr string, members []actors.Member) error {
 			continue
 		}
 		if m.Address != peerAddr {
-			return fmt.Errorf("the members say that node %s is at %s, but this node's peer address is %s: make them equal", id, m.Address, peerAddr)
+			return fmt.Errorf("the members say that node %s is at %s, but this node's peer address is %s: make them equal",
+				id, m.Address, peerAddr)
 		}
 		return nil
 	}

@@ -78,6 +78,44 @@ func TestAMemberListThatDiffersIsIgnored(t *testing.T) {
 	}
 }
 
+type refusedConfig struct {
+	change func(*cluster.Config)
+	says   string
+}
+
+// refusedConfigs are what Start refuses. Somebody listens at taken, and file is no directory.
+func refusedConfigs(taken, file string) map[string]refusedConfig {
+	return map[string]refusedConfig{
+		"empty id":             {func(c *cluster.Config) { c.ID = "" }, "node id is empty"},
+		"bad id":               {func(c *cluster.Config) { c.ID = "a/b" }, `'/'`},
+		"long id":              {func(c *cluster.Config) { c.ID = strings.Repeat("x", 65) }, "at most 64"},
+		"no directory":         {func(c *cluster.Config) { c.DataDir = "" }, "needs a data directory"},
+		"directory is a file":  {func(c *cluster.Config) { c.DataDir = file }, file},
+		"no peer address":      {func(c *cluster.Config) { c.PeerAddr = "" }, "needs a peer address"},
+		"peer without port":    {func(c *cluster.Config) { c.PeerAddr = "localhost" }, "not host:port"},
+		"peer port 0":          {func(c *cluster.Config) { c.PeerAddr = "127.0.0.1:0" }, "port 0"},
+		"peer port too large":  {func(c *cluster.Config) { c.PeerAddr = "127.0.0.1:70000" }, "up to 65535"},
+		"peer port not number": {func(c *cluster.Config) { c.PeerAddr = "127.0.0.1:http" }, "up to 65535"},
+		"peer everywhere":      {func(c *cluster.Config) { c.PeerAddr = "0.0.0.0:7001" }, "cannot be dialed"},
+		"peer without host":    {func(c *cluster.Config) { c.PeerAddr = ":7001" }, "no usable host"},
+		"peer listen":          {func(c *cluster.Config) { c.PeerListen = "x" }, "not host:port"},
+		"peer port taken":      {func(c *cluster.Config) { c.PeerAddr = taken }, "another node running there"},
+		"client address":       {func(c *cluster.Config) { c.ClientAddr = "nonsense" }, "client address"},
+		"client listen":        {func(c *cluster.Config) { c.ClientListen = "x:y" }, "up to 65535"},
+		"only client listen":   {func(c *cluster.Config) { c.ClientAddr, c.ClientListen = "", ":0" }, "no client address"},
+		"client port taken":    {func(c *cluster.Config) { c.ClientAddr = taken }, "is taken"},
+		"timing":               {func(c *cluster.Config) { c.Timing.Heartbeat = time.Hour }, "at least twice the heartbeat"},
+		"limits":               {func(c *cluster.Config) { c.Limits.AdmittedBytes = 1 }, "admitted bytes"},
+		"limits of clients":    {func(c *cluster.Config) { c.Clients.Requests = -1 }, "-1 requests under way"},
+		"foreign peer host":    {func(c *cluster.Config) { c.PeerAddr = "192.0.2.1:7001" }, "of this machine"},
+		"foreign client host":  {func(c *cluster.Config) { c.ClientAddr = "192.0.2.1:1" }, "address of this machine"},
+		"one port for both":    {func(c *cluster.Config) { c.ClientAddr = c.PeerAddr }, "cannot share"},
+		"no certificate": {func(c *cluster.Config) {
+			c.TLS = &cluster.TLS{CertFile: file, KeyFile: file, CAFile: file}
+		}, "certificate"},
+	}
+}
+
 func TestStartErrorsAreSentences(t *testing.T) {
 	if !alone(t) {
 		return
@@ -92,38 +130,12 @@ func TestStartErrorsAreSentences(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := runtime.NumGoroutine()
-	for name, c := range map[string]struct {
-		change func(*cluster.Config)
-		says   string
-	}{
-		"empty id":             {func(c *cluster.Config) { c.ID = "" }, "node id is empty"},
-		"bad id":               {func(c *cluster.Config) { c.ID = "a/b" }, `'/'`},
-		"long id":              {func(c *cluster.Config) { c.ID = strings.Repeat("x", 65) }, "at most 64"},
-		"no directory":         {func(c *cluster.Config) { c.DataDir = "" }, "needs a data directory"},
-		"directory is a file":  {func(c *cluster.Config) { c.DataDir = file }, file},
-		"no peer address":      {func(c *cluster.Config) { c.PeerAddr = "" }, "needs a peer address"},
-		"peer without port":    {func(c *cluster.Config) { c.PeerAddr = "localhost" }, "not host:port"},
-		"peer port 0":          {func(c *cluster.Config) { c.PeerAddr = "127.0.0.1:0" }, "port 0"},
-		"peer port too large":  {func(c *cluster.Config) { c.PeerAddr = "127.0.0.1:70000" }, "up to 65535"},
-		"peer port not number": {func(c *cluster.Config) { c.PeerAddr = "127.0.0.1:http" }, "up to 65535"},
-		"peer everywhere":      {func(c *cluster.Config) { c.PeerAddr = "0.0.0.0:7001" }, "cannot be dialed"},
-		"peer without host":    {func(c *cluster.Config) { c.PeerAddr = ":7001" }, "no usable host"},
-		"peer listen":          {func(c *cluster.Config) { c.PeerListen = "x" }, "not host:port"},
-		"peer port taken":      {func(c *cluster.Config) { c.PeerAddr = taken.Addr().String() }, "another node running there"},
-		"client address":       {func(c *cluster.Config) { c.ClientAddr = "nonsense" }, "client address"},
-		"client listen":        {func(c *cluster.Config) { c.ClientListen = "x:y" }, "up to 65535"},
-		"only client listen":   {func(c *cluster.Config) { c.ClientAddr, c.ClientListen = "", ":0" }, "no client address"},
-		"client port taken":    {func(c *cluster.Config) { c.ClientAddr = taken.Addr().String() }, "is taken"},
-		"timing":               {func(c *cluster.Config) { c.Timing.Heartbeat = time.Hour }, "at least twice the heartbeat"},
-		"limits":               {func(c *cluster.Config) { c.Limits.AdmittedBytes = 1 }, "admitted bytes"},
-		"limits of clients":    {func(c *cluster.Config) { c.Clients.Requests = -1 }, "-1 requests under way"},
-		"foreign peer host":    {func(c *cluster.Config) { c.PeerAddr = "192.0.2.1:7001" }, "of this machine"},
-		"foreign client host":  {func(c *cluster.Config) { c.ClientAddr = "192.0.2.1:1" }, "address of this machine"},
-		"one port for both":    {func(c *cluster.Config) { c.ClientAddr = c.PeerAddr }, "cannot share"},
-		"no certificate":       {func(c *cluster.Config) { c.TLS = &cluster.TLS{CertFile: file, KeyFile: file, CAFile: file} }, "certificate"},
-	} {
+	for name, c := range refusedConfigs(taken.Addr().String(), file) {
 		t.Run(name, func(t *testing.T) {
-			config := cluster.Config{ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0", Logger: testLogger(t)}
+			config := cluster.Config{
+				ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0",
+				Logger: testLogger(t),
+			}
 			c.change(&config)
 			node, err := cluster.Start(t.Context(), config)
 			if node != nil {
@@ -140,7 +152,8 @@ func TestStartErrorsAreSentences(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := cluster.Start(ctx, cluster.Config{ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t)}); !errors.Is(err, context.Canceled) {
+	config := cluster.Config{ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t)}
+	if _, err := cluster.Start(ctx, config); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	settles(t, before)
@@ -258,7 +271,8 @@ func TestFailingDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	failing.Store(true)
-	if _, err := store.Put(t.Context(), "k", []byte("lost")); !errors.Is(err, actors.ErrOutcomeUnknown) && !errors.Is(err, actors.ErrStorageFailed) {
+	_, err := store.Put(t.Context(), "k", []byte("lost"))
+	if !errors.Is(err, actors.ErrOutcomeUnknown) && !errors.Is(err, actors.ErrStorageFailed) {
 		t.Fatal(err)
 	}
 	eventually(t, "the node knows", func() bool { return node.Failed() != nil })
@@ -273,7 +287,7 @@ func TestFailingDisk(t *testing.T) {
 		t.Fatalf("what was applied before the failure cannot be read: %q, %v", value, err)
 	}
 	self := []actors.Member{{ID: "n1", Address: node.PeerAddr()}}
-	_, err := node.StartGroup(t.Context(), "late", self, kv.NewMap())
+	_, err = node.StartGroup(t.Context(), "late", self, kv.NewMap())
 	mustContain(t, err, "cannot be started", "disk")
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

@@ -276,7 +276,8 @@ func clusterSpecs(t testing.TB, n int) []nodeSpec {
 	specs := make([]nodeSpec, n)
 	for i := range specs {
 		specs[i].Config = cluster.Config{
-			ID: fmt.Sprintf("n%d", i+1), DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t), ClientAddr: loopback.FreeAddress(t), Timing: processTiming(),
+			ID: fmt.Sprintf("n%d", i+1), DataDir: t.TempDir(),
+			PeerAddr: loopback.FreeAddress(t), ClientAddr: loopback.FreeAddress(t), Timing: processTiming(),
 		}
 		specs[i].Groups = []string{"kv"}
 		members = append(members, specs[i].Config.ID+"="+specs[i].Config.PeerAddr)

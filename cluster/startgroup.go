@@ -113,7 +113,8 @@ func (n *Node) checkRecord(name string, given, stored []actors.Member) error {
 
 func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.StateMachine) (err error) {
 	g.door, err = actors.Start(n.system.Root, actors.Config{
-		Group: g.name, ID: n.config.ID, Members: fromRecord(record.GetMembers()), Reconfigured: n.reconfigured(g), ClientAddress: n.ClientAddr(), Machine: machine,
+		Group: g.name, ID: n.config.ID, Members: fromRecord(record.GetMembers()), Reconfigured: n.reconfigured(g),
+		ClientAddress: n.ClientAddr(), Machine: machine,
 		Store: n.store, Number: persistence.GroupID(record.GetNumber()), Journal: n.journal,
 		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Logger: n.config.Logger,
 		Timing: n.config.Timing, Limits: n.config.Limits, Props: n.props(),
