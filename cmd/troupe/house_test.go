@@ -97,7 +97,8 @@ func (f sourceFile) imports() {
 		if ours && folder != own && floors[folder] >= floor {
 			f.t.Errorf("%s:%d imports %s, which is not below it", f.name, f.at(spec), path)
 		}
-		if ours && strings.HasPrefix(f.name, "cluster/simulation/") && folder == "cluster" && inner != "cluster/simulation" && inner != "cluster/kv" {
+		simulator := strings.HasPrefix(f.name, "cluster/simulation/")
+		if ours && simulator && folder == "cluster" && inner != "cluster/simulation" && inner != "cluster/kv" {
 			f.t.Errorf("%s:%d imports %s: the simulator knows the floors below, and the map", f.name, f.at(spec), path)
 		}
 	}
@@ -107,7 +108,8 @@ func (f sourceFile) functions() {
 	ast.Inspect(f.syntax, func(n ast.Node) bool {
 		if function, ok := n.(*ast.FuncDecl); ok {
 			if n := f.set.Position(function.End()).Line - f.at(function) + 1; n > mostFunctionLines {
-				f.t.Errorf("%s:%d: %s has %d lines, of which %d are allowed", f.name, f.at(function), function.Name.Name, n, mostFunctionLines)
+				f.t.Errorf("%s:%d: %s has %d lines, of which %d are allowed",
+					f.name, f.at(function), function.Name.Name, n, mostFunctionLines)
 			}
 		}
 		return true
