@@ -51,12 +51,12 @@ func (o *outbox) entry(index uint64) {
 }
 
 // pin stages the store id of a peer.
-func (o *outbox) pin(peer string, store uint64) {
+func (o *outbox) pin(peer string, storeID uint64) {
 	b := o.stage()
 	if b.records.PinnedPeers == nil {
 		b.records.PinnedPeers = map[string]uint64{}
 	}
-	b.records.PinnedPeers[peer] = store
+	b.records.PinnedPeers[peer] = storeID
 	b.records.Sync = true
 }
 
