@@ -115,8 +115,8 @@ func (s *server) stop() {
 	if s.machine == nil {
 		s.door.refuseLookups() // nobody else will
 	}
-	if s.role != nil {
-		s.role.leave(s)
+	if s.role == nil || s.role.kind() != Failed {
+		s.become(&stopped{})
 	}
 	proposals, queries := s.door.take(nil, nil)
 	s.door.refuse(proposals, queries, err)

@@ -201,3 +201,20 @@ func TestG06ManyGroupsShareAJournalThatDies(t *testing.T) {
 	s.within(5*time.Second, "the others lead every group", func() bool { return s.led(b) == manyGroups })
 	s.during(time.Second, "it stays so", func() bool { return s.led(b) == manyGroups })
 }
+
+// A server that was stopped waits for its machine and its replicators, which may take long. It does nothing more meanwhile.
+func TestAServerThatStopsDoesNothingMore(t *testing.T) {
+	s := newCluster(t, 3)
+	a := s.nodes[0]
+	for _, m := range a.boxes {
+		if m != a.servers[0] {
+			m.starve(3 * time.Second)
+		}
+	}
+	s.w.stop(a)
+	stopped := func() bool { return s.status(a).Role == actors.Stopped }
+	s.until("n1 says that it is stopped", stopped)
+	s.during(2*time.Second, "n1 says that it is stopped", stopped)
+	s.until("n1 runs again", func() bool { return !stopped() })
+	s.settled()
+}
