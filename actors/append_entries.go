@@ -60,7 +60,7 @@ func (s *state) store(prev uint64, entries []messages.EncodedEntry) error {
 		// 4. Append any new entries not already in the log.
 		s.appendEncoded(entry.Term, encoded)
 		if err := s.amend(index, entry); err != nil {
-			return err
+			panic(err) // checkEntries has seen it
 		}
 	}
 	return nil
@@ -87,6 +87,11 @@ func (s *state) checkEntries(m *messages.AppendEntries) error {
 		amended, err := charter{}.amended(index, entry, s.level)
 		if err == nil && index == 1 {
 			err = s.foundedByOthers(amended.configuration)
+		}
+		var tooOld TooOldError
+		if errors.As(err, &tooOld) {
+			tooOld.What += fmt.Sprintf(", from a node that knows feature levels up to %d", m.Header.Level)
+			err = tooOld
 		}
 		if err != nil {
 			return err

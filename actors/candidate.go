@@ -15,11 +15,11 @@ func (c *candidate) kind() Role { return Candidate }
 
 func (c *candidate) enter(s *server) {
 	s.resetElectionTimer()
+	s.round++
+	c.round, c.votes = s.round, map[string]bool{}
 	if s.stalled() {
 		return // it would not lead either
 	}
-	s.round++
-	c.round, c.votes = s.round, map[string]bool{}
 	if c.campaign {
 		c.stand(s)
 		return

@@ -91,7 +91,7 @@ func (s *state) amend(index uint64, e messages.EntryView) error {
 func (s *state) meet(c *Configuration) {
 	s.peers.follow(c, s.id)
 	for _, p := range s.peers.all {
-		if m, _ := c.Member(p.ID); m.StoreID != 0 && p.storeID != m.StoreID {
+		if m, _ := c.Member(p.ID); m.StoreID != 0 && p.pinnedStore != m.StoreID {
 			s.pin(p, m.StoreID) // also when the peer was heard from another one before: that one is not in the group
 		}
 	}

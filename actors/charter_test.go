@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/persistence"
@@ -26,8 +27,15 @@ func TestTheCharterFollowsTheLog(t *testing.T) {
 	}
 	s.truncate(1)
 	expect(0, 0, 0, 0)
-	s.append(3, messages.Entry_KIND_FOUNDING, foundingOf77(t, 3))
+	founders := testMembers(3)
+	founders[2].Address = "elsewhere:1"
+	s.append(3, messages.Entry_KIND_FOUNDING, encode(&messages.Founding{
+		ClusterId: 77, Configuration: newConfiguration(1, founders, nil, nil).encoded(), Level: 1,
+	}))
 	expect(1, 1, 77, 1)
+	if s.peers.at("elsewhere:1") == nil || s.clusterID != 0 {
+		t.Errorf("n3 is at %s; an uncommitted founding names cluster %d", s.peers.of("n3").Address, s.clusterID)
+	}
 	for _, level := range []uint32{2, 3} {
 		s.append(3, messages.Entry_KIND_NOOP, nil)
 		s.append(3, messages.Entry_KIND_LEVEL, encode(&messages.FeatureLevel{Level: level}))
@@ -41,8 +49,53 @@ func TestTheCharterFollowsTheLog(t *testing.T) {
 	expect(1, 1, 77, 1)
 	s.truncate(1)
 	expect(0, 0, 0, 0)
-	if len(s.peers.all) != 2 || s.peers.of("n1") == nil || s.peers.of("n2") != nil {
+	if len(s.peers.all) != 2 || s.peers.of("n1") == nil || s.peers.of("n2") != nil || s.peers.at("elsewhere:1") != nil {
 		t.Errorf("the peers are %v", s.peers.all)
+	}
+	s.append(3, messages.Entry_KIND_FOUNDING, foundingOf77(t, 3))
+	if s.commit(1); s.clusterID != 77 {
+		t.Errorf("a committed founding names cluster %d", s.clusterID)
+	}
+}
+
+// A founding has the voters that the server was configured with, and nobody else.
+func TestAFoundingOfOthersIsRefused(t *testing.T) {
+	of := func(names string) (members []Member) {
+		for _, id := range strings.Fields(names) {
+			members = append(members, Member{ID: id, Address: id + ":1", StoreID: 1})
+		}
+		return members
+	}
+	for name, c := range map[string]*Configuration{
+		"one voter often":    newConfiguration(1, of("n1 n1 n1 n2 n3"), nil, nil),
+		"learners":           newConfiguration(1, of("n1"), nil, of("n2 n3")),
+		"more learners":      newConfiguration(1, of("n1 n2 n3"), nil, of("n4")),
+		"nobody":             newConfiguration(1, nil, nil, of("n1 n2 n3")),
+		"a joint phase":      newConfiguration(1, of("n1"), of("n2 n3"), nil),
+		"another index":      newConfiguration(7, of("n1 n2 n3"), nil, nil),
+		"others":             newConfiguration(1, of("n1 n2 n4"), nil, nil),
+		"a name without end": newConfiguration(1, of("n1 n2 "+strings.Repeat("n", 1<<20)), nil, nil),
+	} {
+		s := stateWith(nil, 3)
+		founding := encode(&messages.Founding{ClusterId: 1, Configuration: c.encoded(), Level: 1})
+		entry := messages.EncodeEntry(1, messages.Entry_KIND_FOUNDING, founding)
+		m := &messages.AppendEntries{Header: &messages.Header{From: "n1", Term: 3, Level: 1}, Entries: [][]byte{entry}}
+		if _, _, err := s.appendEntries(m); err == nil || s.log.last != 0 || len(err.Error()) > 1000 {
+			t.Errorf("%s: the log ends at %d", name, s.log.last)
+		}
+	}
+}
+
+// A pin is kept when its member leaves, and is there when it comes back.
+func TestAPinOutlivesAMembership(t *testing.T) {
+	s := stateWith([]uint64{1}, 3)
+	s.outbox = outbox{durable: 1}
+	s.pin(s.peers.of("n3"), 33)
+	s.outbox.synced(s.seal(time.Time{}))
+	s.meet(newConfiguration(2, testMembers(2), nil, nil))
+	s.meet(newConfiguration(3, testMembers(3), nil, nil))
+	if p := s.peers.of("n3"); p.pinnedStore != 33 || !p.pinned {
+		t.Errorf("it is known by %d, pinned %v", p.pinnedStore, p.pinned)
 	}
 }
 
@@ -70,7 +123,9 @@ func TestTheCharterIsRecovered(t *testing.T) {
 		"a founding in bits": {amendments{{Index: 1, Entry: bits}}, 0, "cannot be decoded"},
 	} {
 		s, err := newState(&Config{ID: "n2", Group: "g", Members: testMembers(3), Level: 2}, &messages.Identity{StoreId: 2},
-			persistence.Recovered{HardState: persistence.HardState{Term: 1, Commit: 1}, Last: 9, Amendments: c.amendments})
+			persistence.Recovered{
+				HardState: persistence.HardState{Term: 1, Commit: 1}, Last: uint64(9 * min(len(c.amendments), 1)), Amendments: c.amendments,
+			})
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%s: %v", name, err)
@@ -80,6 +135,14 @@ func TestTheCharterIsRecovered(t *testing.T) {
 		if err != nil || s.charter().level != c.level || (s.clusterID != 0) != (c.level > 0) {
 			t.Errorf("%s: %v, %+v", name, err, s.charter())
 		}
+	}
+}
+
+func TestALogWithoutAFoundingIsRefused(t *testing.T) {
+	c := &Config{ID: "n2", Group: "g", Members: testMembers(3), Level: 2}
+	_, err := newState(c, &messages.Identity{StoreId: 2}, persistence.Recovered{Last: 9})
+	if !errors.Is(err, errFounding) {
+		t.Error(err)
 	}
 }
 
@@ -100,13 +163,14 @@ func TestPeersFollowTheConfiguration(t *testing.T) {
 	if s.peers.of("n3") != nil || s.peers.of("n2") != nil || len(s.peers.all) != 3 {
 		t.Errorf("the peers are %+v", s.peers.all)
 	}
-	if p := s.peers.of("n1"); p != n1 || p.foreign != 7 || p.storeID != 11 || p.pid.Address != "elsewhere:1" || s.peers.at("n1:1") != nil {
+	p := s.peers.of("n1")
+	if p != n1 || p.foreign != 7 || p.pinnedStore != 11 || p.pid.Address != "elsewhere:1" || s.peers.at("n1:1") != nil {
 		t.Errorf("who stays is %+v", p)
 	}
-	if p := s.peers.of("n4"); p.storeID != 14 || !p.pinned {
+	if p := s.peers.of("n4"); p.pinnedStore != 14 || !p.pinned {
 		t.Errorf("who was pinned is %+v", p)
 	}
-	if p := s.peers.of("n5"); p.storeID != 15 || p.pinned || s.outbox.open.records.PinnedPeers["n5"] != 15 {
+	if p := s.peers.of("n5"); p.pinnedStore != 15 || p.pinned || s.outbox.open.records.PinnedPeers["n5"] != 15 {
 		t.Errorf("whose directory is named is %+v, to be pinned is %v", p, s.outbox.open.records.PinnedPeers)
 	}
 }

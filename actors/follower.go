@@ -63,7 +63,7 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 	f.hear(s, m)
 	if len(m.Entries) == 0 {
 		f.clientAddress = m.ClientAddress
-	} else {
+	} else if reply.Success {
 		f.tooOld = nil
 	}
 	f.pace.measure(m.LeaderCommit, s.lastApplied, f.heard, s.c.Timing.Election)

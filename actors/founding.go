@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func (s *state) found(clusterID uint64) {
 	for i := range voters {
 		voters[i].StoreID = s.storeID
 		if p := s.peers.of(voters[i].ID); p != nil {
-			voters[i].StoreID = p.storeID
+			voters[i].StoreID = p.pinnedStore
 			level = min(level, p.level)
 		}
 	}
@@ -37,12 +38,19 @@ func (s *state) found(clusterID uint64) {
 	}))
 }
 
-// foundedByOthers says why a founding is none of this group's: its members are others than this server was configured with.
+// foundedByOthers says why a founding is none of this group's: its voters are others than this server was configured with.
 func (s *state) foundedByOthers(c *Configuration) error {
-	founders, configured := ids(c.members), ids(s.charters[0].configuration.members)
-	if slices.Equal(founders, configured) {
-		return nil
+	founders, configured := ids(c.Voters), ids(s.charters[0].configuration.Voters)
+	switch {
+	case c.Index != 1 || len(c.Outgoing)+len(c.Learners) > 0:
+		return errors.New("the founding of the group is none: it has more than voters, or another index than 1")
+	case !slices.Equal(founders, configured):
+		names := strings.Join(founders, ", ")
+		return fmt.Errorf("the group was founded by %s, not by %s: start the node with the members that it was founded with",
+			names[:min(len(names), mostNames)], strings.Join(configured, ", "))
 	}
-	return fmt.Errorf("the group was founded by %s, not by %s: start the node with the members that it was founded with",
-		strings.Join(founders, ", "), strings.Join(configured, ", "))
+	return nil
 }
+
+// mostNames is how many bytes of names, which may come from a stranger, an error has.
+const mostNames = 200

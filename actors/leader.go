@@ -59,7 +59,7 @@ func (l *leader) begin(s *server) {
 func (l *leader) spawnReplicator(s *server, to *peer) *actor.PID {
 	s.spawned++
 	first := replicator{
-		c: s.c, to: to.ID, target: to.pid, header: s.header(to.ID), term: s.currentTerm, storeID: to.storeID,
+		c: s.c, to: to.ID, target: to.pid, header: s.header(to.ID), term: s.currentTerm, storeID: to.pinnedStore,
 		nextIndex: l.sent + 1, prevTerm: s.log.term(l.sent), last: l.sent, commit: s.commitIndex,
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { r := first; return &r }, s.c.Props...)
@@ -161,8 +161,8 @@ func (l *leader) measure(s *server) {
 
 // hearsMajority is check-quorum (section 6.2 of the thesis): a leader that was cut off must not go on as one.
 func (l *leader) hearsMajority(s *server, since time.Time) bool {
-	l.all.of(s.id).heard = s.c.Clock.Now() // it hears itself
-	return s.configuration().Quorum().Heard(l.all.heardSince(since))
+	heard := l.all.heardSince(since)
+	return s.configuration().Quorum().Heard(func(id string) bool { return id == s.id || heard(id) })
 }
 
 // beat begins a round and renews the replicators' permission to send heartbeats.

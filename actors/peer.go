@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"maps"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -12,9 +13,9 @@ import (
 type peer struct {
 	Member
 	pid *actor.PID
-	// storeID is the id of the peer's data directory, pinned when it was first heard; 0: never heard. What a node says from
+	// pinnedStore is the id of the peer's data directory, pinned when it was first heard; 0: never heard. What a node says from
 	// another directory does not count: a wiped disk forgot what its node promised.
-	storeID uint64
+	pinnedStore uint64
 	// pinned: the pin is durable, and what the peer promises may be counted.
 	pinned bool
 	// level is the newest feature level that the peer last said to know.
@@ -34,8 +35,14 @@ type peer struct {
 // peers are all members but this server, in the order of ids.
 type peers struct {
 	group string
-	pins  map[string]uint64 // as recovered
+	pins  map[string]uint64 // the durable ones, of former members too
 	all   []*peer
+}
+
+func newPeers(group string, pins map[string]uint64) peers {
+	p := peers{group: group, pins: map[string]uint64{}}
+	maps.Copy(p.pins, pins)
+	return p
 }
 
 // follow makes the members of a configuration the peers of the server self. A member that stays is known as before.
@@ -47,7 +54,7 @@ func (p *peers) follow(c *Configuration, self string) {
 		}
 		known := p.of(m.ID)
 		if known == nil {
-			known = &peer{storeID: p.pins[m.ID], pinned: p.pins[m.ID] != 0, warned: map[string]bool{}}
+			known = &peer{pinnedStore: p.pins[m.ID], pinned: p.pins[m.ID] != 0, warned: map[string]bool{}}
 		}
 		known.Member, known.pid = m, actor.NewPID(m.Address, actorName(p.group))
 		all = append(all, known)
@@ -121,9 +128,9 @@ func (s *server) admits(h *messages.Header) bool {
 	case h.ClusterId != 0 && s.clusterID != 0 && h.ClusterId != s.clusterID:
 		s.warn(p, "a node of another cluster answers under a member's name: check its --initial-cluster and its data directory")
 		return false
-	case p.storeID == 0:
+	case p.pinnedStore == 0:
 		s.pin(p, h.StoreId)
-	case p.storeID != h.StoreId:
+	case p.pinnedStore != h.StoreId:
 		p.foreign = h.StoreId
 		s.warn(p, "a member answers from another data directory than before, and is ignored: "+
 			"it was wiped or copied, and needs its own directory back")
@@ -151,9 +158,13 @@ func (s *server) hear(p *peer, h *messages.Header) {
 
 // pin remembers the peer's data directory for good; it counts when that is durable.
 func (s *state) pin(p *peer, storeID uint64) {
-	p.storeID, p.pinned = storeID, false
+	p.pinnedStore, p.pinned = storeID, false
 	s.outbox.pin(p.ID, storeID)
-	s.outbox.hold(func() { p.pinned = p.pinned || p.storeID == storeID })
+	s.outbox.hold(func() {
+		if p.pinnedStore == storeID {
+			p.pinned, s.peers.pins[p.ID] = true, storeID
+		}
+	})
 }
 
 func (s *server) warn(p *peer, message string) {

@@ -36,7 +36,7 @@ type replicator struct {
 	permitted           time.Time
 	answered            uint64 // the last round that the follower answered
 	sentAt              time.Time
-	refused             string // what the follower said of its failure, to log it once
+	refused             string // why the follower takes nothing, empty when it does
 }
 
 // mode is what a replicator does.
@@ -123,7 +123,7 @@ func (r *replicator) push(ctx actor.Context, m *appended) {
 // pump asks for entries while the follower lacks some and the window is open: if last log index ≥ nextIndex for a follower, send
 // AppendEntries RPC with log entries starting at nextIndex (section 5.3).
 func (r *replicator) pump(ctx actor.Context) {
-	if r.mode == streaming && r.nextIndex <= r.last && r.inflight.open(r.c.Limits) {
+	if r.mode == streaming && r.nextIndex <= r.last && r.open() {
 		r.fetch(ctx, loading, r.nextIndex-1, maxIndex)
 	}
 }
@@ -183,7 +183,7 @@ func lastTermOf(entries []messages.EncodedEntry) uint64 {
 
 // stream sends entries from nextIndex on, in messages of bounded size, while the window is open.
 func (r *replicator) stream(ctx actor.Context, entries []messages.EncodedEntry) {
-	for len(entries) > 0 && r.inflight.open(r.c.Limits) {
+	for len(entries) > 0 && r.open() {
 		n, bytes := 0, 0
 		for n < len(entries) && (n == 0 || bytes+len(entries[n]) <= r.c.Limits.MessageBytes) {
 			bytes += len(entries[n])
@@ -195,6 +195,11 @@ func (r *replicator) stream(ctx actor.Context, entries []messages.EncodedEntry) 
 		r.inflight.push(r.nextIndex-1, bytes)
 		entries = entries[n:]
 	}
+}
+
+// open says whether more may be sent. A follower that refused what it was sent gets one message at a time, until it takes one.
+func (r *replicator) open() bool {
+	return r.inflight.open(r.c.Limits) && (r.refused == "" || len(r.inflight.sent) == 0)
 }
 
 // probe asks whether the logs meet before nextIndex.
@@ -234,11 +239,13 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 		// A reply has the term of its question: this one answers somebody else.
 	case m.Error != "":
 		if m.Error != r.refused {
-			r.c.Logger.Warn("a follower can promise nothing", "follower", r.to, "because", m.Error)
+			r.c.Logger.Warn("a follower takes nothing", "follower", r.to, "because", m.Error)
 			r.refused = m.Error
 		}
 	default:
-		r.refused = ""
+		if m.MatchIndex > r.matchIndex {
+			r.refused = ""
+		}
 		r.report(ctx, m)
 		if m.Success {
 			r.accepted(ctx, m)

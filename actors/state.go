@@ -39,13 +39,16 @@ func newState(c *Config, identity *messages.Identity, r persistence.Recovered) (
 		id: c.ID, group: c.Group, storeID: identity.StoreId, level: c.Level, clusterID: r.HardState.ClusterID,
 		currentTerm: r.HardState.Term, votedFor: r.HardState.Vote, log: newLog(r), charters: charters{{configuration: founders}},
 		commitIndex: max(r.HardState.Commit, r.Compacted), lastApplied: r.Compacted,
-		outbox: outbox{group: c.Number, durable: r.Last}, peers: peers{group: c.Group, pins: r.PeerStores},
+		outbox: outbox{group: c.Number, durable: r.Last}, peers: newPeers(c.Group, r.PeerStores),
 	}
 	s.meet(founders)
 	for _, a := range r.Amendments {
 		if err := s.recoverAmendment(a); err != nil {
 			return s, err
 		}
+	}
+	if r.Compacted == 0 && r.Last > 0 && s.charter().index == 0 {
+		return s, errFounding
 	}
 	s.commit(s.commitIndex)
 	return s, nil
@@ -68,7 +71,7 @@ func (s *state) header(to string) *messages.Header {
 		ClusterId: s.clusterID, Group: s.group, From: s.id, To: to, StoreId: s.storeID, Term: s.currentTerm, Level: s.level,
 	}
 	if p := s.peers.of(to); p != nil {
-		h.ToStoreId = p.storeID
+		h.ToStoreId = p.pinnedStore
 	}
 	return h
 }

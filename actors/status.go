@@ -53,7 +53,7 @@ type Status struct {
 	// Ready: this server leads, and has committed an entry of its term.
 	Ready bool
 	// Unready is why this server cannot serve now, nil when it can: a [NoLeaderError], a [BehindError], a [NotCountedError],
-	// [ErrNothingCommitted], or Err.
+	// a [TooOldError], [ErrNothingCommitted], or Err.
 	Unready error
 	// Err is why a Failed or Stopped server is so, otherwise nil.
 	Err error

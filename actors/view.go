@@ -29,7 +29,7 @@ func (v View) Level() uint32 { return v.s.charter().level }
 // Counted is the data directory from which a member counts; 0: none, or this server itself.
 func (v View) Counted(id string) uint64 {
 	if p := v.s.peers.of(id); p != nil && p.pinned {
-		return p.storeID
+		return p.pinnedStore
 	}
 	return 0
 }

@@ -101,7 +101,8 @@ func (n *Node) record(ctx context.Context, name string, members []actors.Member)
 }
 
 func (n *Node) checkRecord(name string, given, stored []actors.Member) error {
-	if slices.Equal(sortedMembers(given), sortedMembers(stored)) {
+	same := func(a, b actors.Member) bool { return a.ID == b.ID && a.Address == b.Address }
+	if slices.EqualFunc(sortedMembers(given), sortedMembers(stored), same) {
 		return nil
 	}
 	if err := checkSelf(n.config.ID, n.config.PeerAddr, stored); err != nil {

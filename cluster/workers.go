@@ -6,7 +6,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// workers run the mailboxes of a node, and its journal's commits, on goroutines that are used again. Proto.Actor starts a new
+// workers run the mailboxes of a node, and its journal's writes, on goroutines that are used again. Proto.Actor starts a new
 // goroutine for every wake-up of a mailbox; growing their small stacks took a quarter of the time.
 type workers struct {
 	mu     sync.Mutex

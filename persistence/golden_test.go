@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/troupe-raft/troupe/messages"
 )
@@ -66,12 +67,16 @@ func writeGoldenDir(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	var kinds []messages.EncodedEntry
-	for n := range int32(len(messages.Entry_Kind_name)) {
-		kinds = append(kinds, messages.EncodeEntry(1, messages.Entry_Kind(n), fmt.Appendf(nil, "kind %d", n)))
-	}
+	members := []*messages.Member{{Id: "n1", Address: "n1:1", StoreId: 11}, {Id: "n2", Address: "n2:1", StoreId: 12}}
 	mustWrite(t, s, &Batch{
-		Group: 1, First: 1, Entries: kinds, HardState: HardState{Term: 1, Vote: "n2", ClusterID: 77},
+		Group: 1, First: 1, Entries: []messages.EncodedEntry{
+			goldenEntry(t, messages.Entry_KIND_FOUNDING, &messages.Founding{
+				ClusterId: 77, Configuration: &messages.Configuration{Index: 1, Voters: members}, Level: 1,
+			}),
+			goldenEntry(t, messages.Entry_KIND_NOOP, nil),
+			goldenEntry(t, messages.Entry_KIND_LEVEL, &messages.FeatureLevel{Level: 1}),
+			messages.EncodeEntry(1, messages.Entry_KIND_COMMAND, []byte("a command")),
+		}, HardState: HardState{Term: 1, Vote: "n2", ClusterID: 77},
 		PinnedPeers: map[string]uint64{"n2": 12}, Sync: true,
 	})
 	mustWrite(t, s, write(1, 2, 5, 26))
@@ -87,6 +92,18 @@ func writeGoldenDir(t *testing.T, dir string) {
 	if err := os.WriteFile(dir+".txt", []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func goldenEntry(t *testing.T, kind messages.Entry_Kind, m proto.Message) messages.EncodedEntry {
+	t.Helper()
+	var data []byte
+	if m != nil {
+		var err error
+		if data, err = (proto.MarshalOptions{Deterministic: true}).Marshal(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return messages.EncodeEntry(1, kind, data)
 }
 
 // dump is all that is in a store, in readable form.

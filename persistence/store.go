@@ -55,7 +55,7 @@ type Store struct {
 	compactions *compactions
 	db          *pebble.DB
 
-	// turn is held while a write is built or written. What follows belongs to its holder.
+	// turn is held while batches are put together or written. What follows belongs to its holder.
 	turn     chan struct{}
 	pending  *pebble.Batch
 	number   uint64 // sequence number of the last write
@@ -212,8 +212,8 @@ func (s *Store) load() error {
 func (s *Store) refuseStrangeKeys() error {
 	known := [][2][]byte{
 		{key(0, kindGroup), key(0, kindGroup+1)},
-		{key(0, kindIdentity), key(0, kindIdentity+1)},
-		{key(0, kindSequence), key(0, kindSequence+1)},
+		{key(0, kindIdentity), append(key(0, kindIdentity), 0)},
+		{key(0, kindSequence), append(key(0, kindSequence), 0)},
 		{key(1, 0), {regionRecords + 1}},
 		{{regionLogs}, {regionLogs + 1}},
 	}

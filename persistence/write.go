@@ -25,7 +25,7 @@ type Batch struct {
 	// First is the index of Entries[0]. The entries replace everything stored from First on. Ignored without entries.
 	First   uint64
 	Entries []messages.EncodedEntry
-	// HardState is always written. Its term is at least that of every entry, its write hint at most the last index.
+	// HardState is always written. Its term is at least that of every entry, its commit hint at most the last index.
 	HardState HardState
 	// PinnedPeers maps peers to the store ids to pin; usually nil.
 	PinnedPeers map[string]uint64

@@ -83,7 +83,8 @@ func (w *world) voted(n *node, h *messages.Header, candidate string) {
 	}
 }
 
-// stands: a candidacy follows a round of pre-votes, which a majority granted; all did if the group is not founded.
+// stands: a candidacy follows a round of pre-votes, which a majority granted; all did if the group is not founded. It counts by itself,
+// on purpose: the other checks ask the server's own configuration.
 func (w *world) stands(n *node, m *messages.RequestVote) {
 	needed := len(w.nodes)/2 + 1
 	if m.LastLogIndex == 0 {

@@ -35,7 +35,7 @@ func (v *versions) upgrade(n *node) {
 	}
 }
 
-// checkLevel: a group has no level that a member does not know, and none that is lower than before.
+// checkLevel: a group has no level that a member does not know.
 func (w *world) checkLevel(n *node, g int, v actors.View) {
 	seen := &n.seen[g]
 	if v.Level() == seen.level {
