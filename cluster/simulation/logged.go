@@ -6,6 +6,21 @@ import "slices"
 type logged struct {
 	before uint64 // the index before the first
 	ids    []entryID
+	levels []leveled
+}
+
+// leveled is an entry that sets the group's feature level.
+type leveled struct {
+	index uint64
+	level uint32
+}
+
+// level is what the log says of the group's feature level.
+func (l *logged) level() uint32 {
+	if len(l.levels) == 0 {
+		return 0
+	}
+	return l.levels[len(l.levels)-1].level
 }
 
 func (l *logged) last() uint64 { return l.before + uint64(len(l.ids)) }
@@ -26,10 +41,18 @@ func (l *logged) lastTerm() uint64 {
 	return l.ids[len(l.ids)-1].term
 }
 
-func (l *logged) append(id entryID) { l.ids = append(l.ids, id) }
+func (l *logged) append(id entryID) {
+	l.ids = append(l.ids, id)
+	if id.level > 0 {
+		l.levels = append(l.levels, leveled{l.last(), id.level})
+	}
+}
 
 // truncate removes the entry at from and all that follow.
-func (l *logged) truncate(from uint64) { l.ids = l.ids[:from-l.before-1] }
+func (l *logged) truncate(from uint64) {
+	l.ids = l.ids[:from-l.before-1]
+	l.levels = slices.DeleteFunc(l.levels, func(e leveled) bool { return e.index >= from })
+}
 
 // cut removes the entries up to an index, which may be beyond the last.
 func (l *logged) cut(to uint64) {
@@ -40,4 +63,4 @@ func (l *logged) cut(to uint64) {
 	l.before = to
 }
 
-func (l *logged) clone() logged { return logged{l.before, slices.Clone(l.ids)} }
+func (l *logged) clone() logged { return logged{l.before, slices.Clone(l.ids), slices.Clone(l.levels)} }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/persistence"
 )
@@ -117,6 +119,7 @@ func (r recorder) Write(batches []*persistence.Batch) error {
 type entryID struct {
 	term, hash uint64
 	kind       messages.Entry_Kind
+	level      uint32 // that it sets; 0: none
 }
 
 func identify(encoded messages.EncodedEntry) entryID {
@@ -124,7 +127,20 @@ func identify(encoded messages.EncodedEntry) entryID {
 	if err != nil {
 		panic(err)
 	}
-	return entryID{e.Term, contents(e.Kind, e.Data), e.Kind}
+	return entryID{e.Term, contents(e.Kind, e.Data), e.Kind, levelOf(e)}
+}
+
+// levelOf is the feature level that an entry sets, or 0.
+func levelOf(e messages.EntryView) uint32 {
+	var founding messages.Founding
+	var raised messages.FeatureLevel
+	switch {
+	case e.Kind == messages.Entry_KIND_FOUNDING && proto.Unmarshal(e.Data, &founding) == nil:
+		return founding.Level
+	case e.Kind == messages.Entry_KIND_LEVEL && proto.Unmarshal(e.Data, &raised) == nil:
+		return raised.Level
+	}
+	return 0
 }
 
 func contents(kind messages.Entry_Kind, data []byte) uint64 {
