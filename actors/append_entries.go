@@ -59,8 +59,8 @@ func (s *state) store(prev uint64, entries []messages.EncodedEntry) error {
 		}
 		// 4. Append any new entries not already in the log.
 		s.appendEncoded(entry.Term, encoded)
-		if err := s.amend(index, entry); err != nil {
-			panic(err) // checkEntries has seen it
+		if entry.Kind.Amends() {
+			s.mustAmend(entry)
 		}
 	}
 	return nil
@@ -84,6 +84,9 @@ func (s *state) checkEntries(m *messages.AppendEntries) error {
 		}
 		term = entry.Term
 		index := m.PrevLogIndex + 1 + uint64(i)
+		if index > 1 && !entry.Kind.Amends() {
+			continue
+		}
 		amended, err := charter{}.amended(index, entry, s.level)
 		if err == nil && index == 1 {
 			err = s.foundedByOthers(amended.configuration)

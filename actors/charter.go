@@ -43,14 +43,12 @@ func (e TooOldError) Error() string {
 
 var errFounding = errors.New("a log begins with the founding of its group, and has no other")
 
-// amended is the charter from an entry on. known is the newest feature level that this server knows.
+// amended is the charter from an entry on that amends it. known is the newest feature level that this server knows.
 func (c charter) amended(index uint64, e messages.EntryView, known uint32) (charter, error) {
 	if (index == 1) != (e.Kind == messages.Entry_KIND_FOUNDING) {
 		return c, errFounding
 	}
 	switch e.Kind {
-	case messages.Entry_KIND_COMMAND, messages.Entry_KIND_NOOP:
-		return c, nil
 	case messages.Entry_KIND_FOUNDING:
 		var f messages.Founding
 		if err := proto.Unmarshal(e.Data, &f); err != nil {
@@ -77,14 +75,22 @@ func (s *state) charter() charter { return s.charters.inForce() }
 // configuration is the one in force.
 func (s *state) configuration() *Configuration { return s.charter().configuration }
 
-// amend lets an entry that was appended have its effect on the charter. The entry was checked.
+// amend lets an entry have its effect on the charter.
 func (s *state) amend(index uint64, e messages.EntryView) error {
 	now, err := s.charter().amended(index, e, s.level)
-	if err == nil && now.index == index {
-		s.charters = append(s.charters, now)
-		s.meet(now.configuration)
+	if err != nil {
+		return err
 	}
-	return err
+	s.charters = append(s.charters, now)
+	s.meet(now.configuration)
+	return nil
+}
+
+// mustAmend does so with the entry that was just appended: this server made it, or checkEntries has seen it.
+func (s *state) mustAmend(e messages.EntryView) {
+	if err := s.amend(s.log.last, e); err != nil {
+		panic(err)
+	}
 }
 
 // meet takes up the members of a configuration, and the data directories that it names.

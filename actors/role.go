@@ -2,8 +2,8 @@ package actors
 
 import "github.com/troupe-raft/troupe/messages"
 
-// role is follower, candidate, leader or failed: what Figure 2 says about a server in that role, with the state that only that
-// role has. Changing role is one assignment, in become.
+// role is follower, candidate, leader, failed or stopped: what Figure 2 says about a server in the first three, with the state that
+// only that role has. Changing role is one assignment, in become.
 type role interface {
 	kind() Role
 	enter(*server)
@@ -41,7 +41,7 @@ type role interface {
 	members() progresses
 }
 
-// active has what the roles that take part in Raft have in common, and does nothing where only one of them does something.
+// active is how a role behaves that says nothing else: it takes part in Raft, and does nothing where only one role does something.
 type active struct{}
 
 func (active) receive(s *server, m any) { s.handle(m) }

@@ -55,7 +55,7 @@ func (s *server) Receive(ctx actor.Context) {
 	}
 }
 
-// handle does what a server in any role but failed does with a message.
+// handle is what a server does with a message in the roles that take part in Raft.
 func (s *server) handle(m any) {
 	switch m := m.(type) {
 	case *messages.RequestVote:

@@ -91,11 +91,8 @@ func (s *state) vote(candidate string) {
 // append adds an entry of the term to the log.
 func (s *state) append(term uint64, kind messages.Entry_Kind, data []byte) {
 	s.appendEncoded(term, messages.EncodeEntry(term, kind, data))
-	if kind == messages.Entry_KIND_COMMAND || kind == messages.Entry_KIND_NOOP {
-		return
-	}
-	if err := s.amend(s.log.last, messages.EntryView{Term: term, Kind: kind, Data: data}); err != nil {
-		panic(err)
+	if kind.Amends() {
+		s.mustAmend(messages.EntryView{Term: term, Kind: kind, Data: data})
 	}
 }
 

@@ -12,6 +12,10 @@ type EncodedEntry = []byte
 
 var errBadEntry = errors.New("the bytes are not an encoded log entry")
 
+// Amends says whether entries of this kind change the group itself: its founding, its feature level. Kinds that this version does not
+// know may do so.
+func (k Entry_Kind) Amends() bool { return k != Entry_KIND_COMMAND && k != Entry_KIND_NOOP }
+
 // EncodeEntry encodes an Entry, exactly as proto.Marshal does, with one allocation.
 func EncodeEntry(term uint64, kind Entry_Kind, data []byte) EncodedEntry {
 	return AppendEntry(make([]byte, 0, EntrySize(term, kind, data)), term, kind, data)

@@ -166,7 +166,7 @@ func (c *checker) block(key, value []byte) error {
 		if err := c.entry(i, view.Term); err != nil {
 			return err
 		}
-		if view.Kind != messages.Entry_KIND_COMMAND && view.Kind != messages.Entry_KIND_NOOP && i > c.found.Compacted {
+		if view.Kind.Amends() && i > c.found.Compacted {
 			c.found.Amendments = append(c.found.Amendments, IndexedEntry{i, bytes.Clone(entry)})
 		}
 		framed = rest
