@@ -2,11 +2,13 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/grpc"
 )
 
 // NewSystem makes the internal actor system that Start wants: no metrics, no talk of dead letters (a message to an actor that
@@ -35,10 +37,20 @@ func (h quietHandler) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (h quietHandler) Handle(ctx context.Context, r slog.Record) error {
-	if strings.HasPrefix(r.Message, "Endpoint") || strings.HasPrefix(r.Message, "failed to connect to remote") {
+	if strings.HasPrefix(r.Message, "Endpoint") || strings.HasPrefix(r.Message, "failed to connect to remote") || tellsOfStop(r) {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)
+}
+
+// tellsOfStop says whether the remote complains of having been stopped before it served: whoever stopped it knows.
+func tellsOfStop(r slog.Record) (tells bool) {
+	r.Attrs(func(a slog.Attr) bool {
+		err, _ := a.Value.Any().(error)
+		tells = errors.Is(err, grpc.ErrServerStopped)
+		return !tells
+	})
+	return tells
 }
 
 func (h quietHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
