@@ -48,7 +48,7 @@ type Config struct {
 	// Props are added to every actor of the group; a simulator puts its mailbox and dispatcher here.
 	Props []actor.PropsOption
 	// Observe, if set, sees the server after every message. It must not block.
-	Observe func(View)
+	Observe func(Observation)
 	Logger  *slog.Logger
 
 	Timing Timing

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -51,6 +52,18 @@ func (r *register) Apply(entries []Entry) []Result {
 		results[i].Value = fmt.Append(nil, len(r.commands))
 	}
 	return results
+}
+
+func (r *register) Snapshot() (View, error) {
+	return ViewOf([]byte(strings.Join(r.all(), "\n"))), nil
+}
+
+func (r *register) Restore(from io.Reader) error {
+	state, err := io.ReadAll(from)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.commands = strings.FieldsFunc(string(state), func(c rune) bool { return c == '\n' })
+	return err
 }
 
 func (r *register) all() []string {

@@ -54,7 +54,7 @@ func TestAPanicOfAServerIsLoggedWithItsStack(t *testing.T) {
 	eventually(t, "the status says so", func() bool { return errors.Is(n.door.Status().Unready, ErrGroupFailed) })
 }
 
-func observeAndPanic(View) { panic("an observer that panics") }
+func observeAndPanic(Observation) { panic("an observer that panics") }
 
 func TestAPanicOfTheJournalHasItsStack(t *testing.T) {
 	root := actor.NewActorSystem().Root

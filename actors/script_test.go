@@ -101,7 +101,7 @@ func (c script) header(term uint64) *messages.Header {
 	return &messages.Header{
 		ClusterId: c.number("cluster", 0), Group: c.text("group", "g"), From: from, To: c.text("to", "n1"),
 		StoreId: c.number("store", 10+c.parse(strings.TrimLeft(from, "nx"))), Term: c.number("term", term), ToStoreId: c.number("known", 0),
-		Level: uint32(c.number("level", messages.Level)),
+		Level: uint32(c.number("level", messages.LevelFirst)),
 	}
 }
 

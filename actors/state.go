@@ -28,7 +28,7 @@ type state struct {
 	outbox outbox
 	peers  peers
 
-	changedFrom uint64 // see View
+	changedFrom uint64 // see Observation
 }
 
 // Volatile state on leaders is in leader (matchIndex) and replicator (nextIndex).

@@ -109,7 +109,7 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 	}
 	s.door, err = Start(s.system.Root, Config{
 		Group: "g", ID: "n1", Members: testMembers(of), ClientAddress: "n1:client", Machine: &register{},
-		Store: store, Number: number, Journal: journal, Clock: s.clock, Seed: 1, Level: uint32(script{t, d, of}.number("level", 0)),
+		Store: store, Number: number, Journal: journal, Clock: s.clock, Seed: 1, Level: uint32(script{t, d, of}.number("level", messages.LevelFirst)),
 		Timing: Timing{DiskStall: stall},
 		Logger: slog.New(slog.NewTextHandler(complaints{s}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Props: []actor.PropsOption{same, actor.WithOnInit(func(ctx actor.Context) {

@@ -1,9 +1,11 @@
 package cluster_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"net"
@@ -29,6 +31,15 @@ func (c *counter) Apply(entries []actors.Entry) []actors.Result {
 
 func (c *counter) Query(context.Context, []byte) ([]byte, error) {
 	return binary.AppendUvarint(nil, c.sum), nil
+}
+
+func (c *counter) Snapshot() (actors.View, error) {
+	return actors.ViewOf(binary.AppendUvarint(nil, c.sum)), nil
+}
+
+func (c *counter) Restore(r io.Reader) (err error) {
+	c.sum, err = binary.ReadUvarint(bufio.NewReader(r))
+	return err
 }
 
 // A cluster of one node. For three, start each on its own machine with the same list of members.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,6 +46,9 @@ func (echo) Query(_ context.Context, query []byte) ([]byte, error) {
 	}
 	return query, nil
 }
+
+func (echo) Snapshot() (actors.View, error) { return actors.ViewOf(nil), nil }
+func (echo) Restore(io.Reader) error        { return nil }
 
 func TestProposeAndRead(t *testing.T) {
 	if !alone(t) {

@@ -39,6 +39,7 @@ func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 		TLS:       tls,
 		AllowTypes: []proto.Message{
 			&messages.RequestVote{}, &messages.RequestVoteReply{}, &messages.AppendEntries{}, &messages.AppendEntriesReply{},
+			&messages.InstallSnapshot{}, &messages.InstallSnapshotReply{},
 			&messages.NodeStatusRequest{}, &messages.NodeStatusReply{},
 		},
 		AllowTarget:     fromPeers,

@@ -9,8 +9,8 @@ import (
 )
 
 // The checksum of an RPC is the CRC-32C of its encoding without the checksum: the tags and values of the fields that are present, in
-// the order of their numbers, and behind them the fields that the reader does not know. Entries come last. A new field takes a number
-// above all others of its message: whoever does not know it gets the same sum.
+// the order of their numbers, and behind them the fields that the reader does not know. Entries and chunks come last. A new field takes a
+// number above all others of its message: whoever does not know it gets the same sum.
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -31,6 +31,13 @@ func (f fields) text(field protowire.Number, s string) fields {
 		return f
 	}
 	return protowire.AppendString(protowire.AppendTag(f, field, protowire.BytesType), s)
+}
+
+func (f fields) bytes(field protowire.Number, b []byte) fields {
+	if len(b) == 0 {
+		return f
+	}
+	return protowire.AppendBytes(protowire.AppendTag(f, field, protowire.BytesType), b)
 }
 
 func (f fields) flag(field protowire.Number, b bool) fields {
@@ -117,6 +124,30 @@ func (m *AppendEntriesReply) Seal()        { m.Checksum = checksum(m) }
 func (m *AppendEntriesReply) Intact() bool { return m.Checksum == checksum(m) }
 func (m *AppendEntriesReply) covered(f fields) fields {
 	f = f.header(m.Header).flag(2, m.Success).number(3, m.MatchIndex).number(4, m.Round)
-	f = f.number(5, m.ConflictIndex).number(6, m.ConflictTerm).text(7, m.Error)
+	f = f.number(5, m.ConflictIndex).number(6, m.ConflictTerm).text(7, m.Error).flag(16, m.NeedsSnapshot)
+	return append(f, m.unknownFields...)
+}
+
+// Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
+func (m *InstallSnapshot) Seal()        { m.Checksum = m.sum() }
+func (m *InstallSnapshot) Intact() bool { return m.Checksum == m.sum() }
+
+func (m *InstallSnapshot) covered(f fields) fields {
+	f = f.header(m.Header).number(2, m.LastIncludedIndex).number(3, m.LastIncludedTerm).number(4, m.Offset)
+	f = append(f.number(5, m.Bytes).bytes(6, m.Digest).number(7, m.Round), m.unknownFields...)
+	if len(m.Data) > 0 {
+		f = protowire.AppendVarint(protowire.AppendTag(f, 8, protowire.BytesType), uint64(len(m.Data)))
+	}
+	return f
+}
+
+func (m *InstallSnapshot) sum() uint32 { return crc32.Update(checksum(m), castagnoli, m.Data) }
+
+// Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
+func (m *InstallSnapshotReply) Seal()        { m.Checksum = checksum(m) }
+func (m *InstallSnapshotReply) Intact() bool { return m.Checksum == checksum(m) }
+func (m *InstallSnapshotReply) covered(f fields) fields {
+	f = f.header(m.Header).number(2, m.LastIncludedIndex).bytes(3, m.Digest).number(4, m.Offset).number(5, m.Round)
+	f = f.flag(6, m.Done).number(7, m.MatchIndex).text(8, m.Error)
 	return append(f, m.unknownFields...)
 }

@@ -559,7 +559,20 @@ type MemberStatus struct {
 	PeerAddress   string `protobuf:"bytes,9,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
 	ClientAddress string `protobuf:"bytes,10,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
 	// Whom this member takes for the leader of its term; empty when it knows none.
-	LeaderId      string `protobuf:"bytes,11,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
+	LeaderId string `protobuf:"bytes,11,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
+	// The log begins here: what is before was cut.
+	FirstIndex uint64 `protobuf:"varint,12,opt,name=first_index,json=firstIndex,proto3" json:"first_index,omitempty"`
+	// The newest snapshot has the effects of all entries up to here; 0: there is none. Its file has so many bytes.
+	SnapshotIndex uint64 `protobuf:"varint,13,opt,name=snapshot_index,json=snapshotIndex,proto3" json:"snapshot_index,omitempty"`
+	SnapshotBytes uint64 `protobuf:"varint,14,opt,name=snapshot_bytes,json=snapshotBytes,proto3" json:"snapshot_bytes,omitempty"`
+	// The bytes of the log's entries.
+	LogBytes uint64 `protobuf:"varint,15,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	// How the leader sends to this member: probing, streaming or installing; empty when no leader says so.
+	Replication string `protobuf:"bytes,16,opt,name=replication,proto3" json:"replication,omitempty"`
+	// Of a snapshot that is installed on this member, from 0 to 1.
+	Progress float64 `protobuf:"fixed64,17,opt,name=progress,proto3" json:"progress,omitempty"`
+	// Why the member's last snapshot failed; empty when it did not.
+	SnapshotError string `protobuf:"bytes,18,opt,name=snapshot_error,json=snapshotError,proto3" json:"snapshot_error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -671,6 +684,163 @@ func (x *MemberStatus) GetLeaderId() string {
 	return ""
 }
 
+func (x *MemberStatus) GetFirstIndex() uint64 {
+	if x != nil {
+		return x.FirstIndex
+	}
+	return 0
+}
+
+func (x *MemberStatus) GetSnapshotIndex() uint64 {
+	if x != nil {
+		return x.SnapshotIndex
+	}
+	return 0
+}
+
+func (x *MemberStatus) GetSnapshotBytes() uint64 {
+	if x != nil {
+		return x.SnapshotBytes
+	}
+	return 0
+}
+
+func (x *MemberStatus) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *MemberStatus) GetReplication() string {
+	if x != nil {
+		return x.Replication
+	}
+	return ""
+}
+
+func (x *MemberStatus) GetProgress() float64 {
+	if x != nil {
+		return x.Progress
+	}
+	return 0
+}
+
+func (x *MemberStatus) GetSnapshotError() string {
+	if x != nil {
+		return x.SnapshotError
+	}
+	return ""
+}
+
+type SnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the first group that the node started.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// What this node has applied, whether it leads or not.
+	Local         bool `protobuf:"varint,2,opt,name=local,proto3" json:"local,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotRequest) Reset() {
+	*x = SnapshotRequest{}
+	mi := &file_client_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotRequest) ProtoMessage() {}
+
+func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
+func (*SnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SnapshotRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *SnapshotRequest) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
+type SnapshotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The length of the whole file.
+	Bytes uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// The next piece of it.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotResponse) Reset() {
+	*x = SnapshotResponse{}
+	mi := &file_client_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotResponse) ProtoMessage() {}
+
+func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
+func (*SnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SnapshotResponse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *SnapshotResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 // NotLeader is an error detail: ask there.
 type NotLeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -683,7 +853,7 @@ type NotLeader struct {
 
 func (x *NotLeader) Reset() {
 	*x = NotLeader{}
-	mi := &file_client_proto_msgTypes[11]
+	mi := &file_client_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +865,7 @@ func (x *NotLeader) String() string {
 func (*NotLeader) ProtoMessage() {}
 
 func (x *NotLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[11]
+	mi := &file_client_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +878,7 @@ func (x *NotLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotLeader.ProtoReflect.Descriptor instead.
 func (*NotLeader) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{11}
+	return file_client_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *NotLeader) GetLeaderId() string {
@@ -734,7 +904,7 @@ type OutcomeUnknown struct {
 
 func (x *OutcomeUnknown) Reset() {
 	*x = OutcomeUnknown{}
-	mi := &file_client_proto_msgTypes[12]
+	mi := &file_client_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +916,7 @@ func (x *OutcomeUnknown) String() string {
 func (*OutcomeUnknown) ProtoMessage() {}
 
 func (x *OutcomeUnknown) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[12]
+	mi := &file_client_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +929,7 @@ func (x *OutcomeUnknown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutcomeUnknown.ProtoReflect.Descriptor instead.
 func (*OutcomeUnknown) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{12}
+	return file_client_proto_rawDescGZIP(), []int{14}
 }
 
 var File_client_proto protoreflect.FileDescriptor
@@ -799,7 +969,7 @@ const file_client_proto_rawDesc = "" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x128\n" +
 	"\amembers\x18\x02 \x03(\v2\x1e.troupe.client.v1.MemberStatusR\amembers\x12\x14\n" +
-	"\x05group\x18\x03 \x01(\tR\x05group\"\xc8\x02\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\"\xb9\x04\n" +
 	"\fMemberStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x12\n" +
@@ -813,7 +983,21 @@ const file_client_proto_rawDesc = "" +
 	"\fpeer_address\x18\t \x01(\tR\vpeerAddress\x12%\n" +
 	"\x0eclient_address\x18\n" +
 	" \x01(\tR\rclientAddress\x12\x1b\n" +
-	"\tleader_id\x18\v \x01(\tR\bleaderId\"O\n" +
+	"\tleader_id\x18\v \x01(\tR\bleaderId\x12\x1f\n" +
+	"\vfirst_index\x18\f \x01(\x04R\n" +
+	"firstIndex\x12%\n" +
+	"\x0esnapshot_index\x18\r \x01(\x04R\rsnapshotIndex\x12%\n" +
+	"\x0esnapshot_bytes\x18\x0e \x01(\x04R\rsnapshotBytes\x12\x1b\n" +
+	"\tlog_bytes\x18\x0f \x01(\x04R\blogBytes\x12 \n" +
+	"\vreplication\x18\x10 \x01(\tR\vreplication\x12\x1a\n" +
+	"\bprogress\x18\x11 \x01(\x01R\bprogress\x12%\n" +
+	"\x0esnapshot_error\x18\x12 \x01(\tR\rsnapshotError\"=\n" +
+	"\x0fSnapshotRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
+	"\x05local\x18\x02 \x01(\bR\x05local\"<\n" +
+	"\x10SnapshotResponse\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"O\n" +
 	"\tNotLeader\x12\x1b\n" +
 	"\tleader_id\x18\x01 \x01(\tR\bleaderId\x12%\n" +
 	"\x0eclient_address\x18\x02 \x01(\tR\rclientAddress\"\x10\n" +
@@ -822,9 +1006,10 @@ const file_client_proto_rawDesc = "" +
 	"\x03Put\x12\x1c.troupe.client.v1.PutRequest\x1a\x1d.troupe.client.v1.PutResponse\x12G\n" +
 	"\x03Get\x12\x1c.troupe.client.v1.GetRequest\x1a\x1d.troupe.client.v1.GetResponse\"\x03\x90\x02\x01\x12K\n" +
 	"\x06Delete\x12\x1f.troupe.client.v1.DeleteRequest\x1a .troupe.client.v1.DeleteResponse\x12c\n" +
-	"\x0eCompareAndSwap\x12'.troupe.client.v1.CompareAndSwapRequest\x1a(.troupe.client.v1.CompareAndSwapResponse2[\n" +
+	"\x0eCompareAndSwap\x12'.troupe.client.v1.CompareAndSwapRequest\x1a(.troupe.client.v1.CompareAndSwapResponse2\xb0\x01\n" +
 	"\aCluster\x12P\n" +
-	"\x06Status\x12\x1f.troupe.client.v1.StatusRequest\x1a .troupe.client.v1.StatusResponse\"\x03\x90\x02\x01B(Z&github.com/troupe-raft/troupe/messagesb\x06proto3"
+	"\x06Status\x12\x1f.troupe.client.v1.StatusRequest\x1a .troupe.client.v1.StatusResponse\"\x03\x90\x02\x01\x12S\n" +
+	"\bSnapshot\x12!.troupe.client.v1.SnapshotRequest\x1a\".troupe.client.v1.SnapshotResponse0\x01B(Z&github.com/troupe-raft/troupe/messagesb\x06proto3"
 
 var (
 	file_client_proto_rawDescOnce sync.Once
@@ -838,7 +1023,7 @@ func file_client_proto_rawDescGZIP() []byte {
 	return file_client_proto_rawDescData
 }
 
-var file_client_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_client_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_client_proto_goTypes = []any{
 	(*PutRequest)(nil),             // 0: troupe.client.v1.PutRequest
 	(*PutResponse)(nil),            // 1: troupe.client.v1.PutResponse
@@ -851,8 +1036,10 @@ var file_client_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 8: troupe.client.v1.StatusRequest
 	(*StatusResponse)(nil),         // 9: troupe.client.v1.StatusResponse
 	(*MemberStatus)(nil),           // 10: troupe.client.v1.MemberStatus
-	(*NotLeader)(nil),              // 11: troupe.client.v1.NotLeader
-	(*OutcomeUnknown)(nil),         // 12: troupe.client.v1.OutcomeUnknown
+	(*SnapshotRequest)(nil),        // 11: troupe.client.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),       // 12: troupe.client.v1.SnapshotResponse
+	(*NotLeader)(nil),              // 13: troupe.client.v1.NotLeader
+	(*OutcomeUnknown)(nil),         // 14: troupe.client.v1.OutcomeUnknown
 }
 var file_client_proto_depIdxs = []int32{
 	10, // 0: troupe.client.v1.StatusResponse.members:type_name -> troupe.client.v1.MemberStatus
@@ -861,13 +1048,15 @@ var file_client_proto_depIdxs = []int32{
 	4,  // 3: troupe.client.v1.KeyValue.Delete:input_type -> troupe.client.v1.DeleteRequest
 	6,  // 4: troupe.client.v1.KeyValue.CompareAndSwap:input_type -> troupe.client.v1.CompareAndSwapRequest
 	8,  // 5: troupe.client.v1.Cluster.Status:input_type -> troupe.client.v1.StatusRequest
-	1,  // 6: troupe.client.v1.KeyValue.Put:output_type -> troupe.client.v1.PutResponse
-	3,  // 7: troupe.client.v1.KeyValue.Get:output_type -> troupe.client.v1.GetResponse
-	5,  // 8: troupe.client.v1.KeyValue.Delete:output_type -> troupe.client.v1.DeleteResponse
-	7,  // 9: troupe.client.v1.KeyValue.CompareAndSwap:output_type -> troupe.client.v1.CompareAndSwapResponse
-	9,  // 10: troupe.client.v1.Cluster.Status:output_type -> troupe.client.v1.StatusResponse
-	6,  // [6:11] is the sub-list for method output_type
-	1,  // [1:6] is the sub-list for method input_type
+	11, // 6: troupe.client.v1.Cluster.Snapshot:input_type -> troupe.client.v1.SnapshotRequest
+	1,  // 7: troupe.client.v1.KeyValue.Put:output_type -> troupe.client.v1.PutResponse
+	3,  // 8: troupe.client.v1.KeyValue.Get:output_type -> troupe.client.v1.GetResponse
+	5,  // 9: troupe.client.v1.KeyValue.Delete:output_type -> troupe.client.v1.DeleteResponse
+	7,  // 10: troupe.client.v1.KeyValue.CompareAndSwap:output_type -> troupe.client.v1.CompareAndSwapResponse
+	9,  // 11: troupe.client.v1.Cluster.Status:output_type -> troupe.client.v1.StatusResponse
+	12, // 12: troupe.client.v1.Cluster.Snapshot:output_type -> troupe.client.v1.SnapshotResponse
+	7,  // [7:13] is the sub-list for method output_type
+	1,  // [1:7] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
@@ -885,7 +1074,7 @@ func file_client_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_client_proto_rawDesc), len(file_client_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -147,7 +147,9 @@ type Founding struct {
 	// The first configuration.
 	Configuration *Configuration `protobuf:"bytes,3,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	// The feature level that all members knew.
-	Level         uint32 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
+	Level uint32 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
+	// The SHA-256 of the snapshot that the group begins with; empty: it begins with nothing.
+	Origin        []byte `protobuf:"bytes,5,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -201,6 +203,13 @@ func (x *Founding) GetLevel() uint32 {
 		return x.Level
 	}
 	return 0
+}
+
+func (x *Founding) GetOrigin() []byte {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
 }
 
 // FeatureLevel: all members know the level, so that what came with it may be used.
@@ -320,6 +329,246 @@ func (x *Configuration) GetLearners() []*Member {
 	return nil
 }
 
+// Charter is what a log, up to some index, says of its own group.
+type Charter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The index of the entry that said so last.
+	Index         uint64         `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	ClusterId     uint64         `protobuf:"fixed64,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Level         uint32         `protobuf:"varint,3,opt,name=level,proto3" json:"level,omitempty"`
+	Configuration *Configuration `protobuf:"bytes,4,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Charter) Reset() {
+	*x = Charter{}
+	mi := &file_disk_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Charter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Charter) ProtoMessage() {}
+
+func (x *Charter) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Charter.ProtoReflect.Descriptor instead.
+func (*Charter) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Charter) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Charter) GetClusterId() uint64 {
+	if x != nil {
+		return x.ClusterId
+	}
+	return 0
+}
+
+func (x *Charter) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Charter) GetConfiguration() *Configuration {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+// SnapshotHeader begins a snapshot file (Figure 13).
+type SnapshotHeader struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Format uint32                 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
+	// The group's name.
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// The last entry that the snapshot has the effects of.
+	LastIncludedIndex uint64 `protobuf:"varint,3,opt,name=last_included_index,json=lastIncludedIndex,proto3" json:"last_included_index,omitempty"`
+	LastIncludedTerm  uint64 `protobuf:"varint,4,opt,name=last_included_term,json=lastIncludedTerm,proto3" json:"last_included_term,omitempty"`
+	// The charter in force there.
+	Charter *Charter `protobuf:"bytes,5,opt,name=charter,proto3" json:"charter,omitempty"`
+	// The state machine's name.
+	Machine       string `protobuf:"bytes,6,opt,name=machine,proto3" json:"machine,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotHeader) Reset() {
+	*x = SnapshotHeader{}
+	mi := &file_disk_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotHeader) ProtoMessage() {}
+
+func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
+func (*SnapshotHeader) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SnapshotHeader) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
+	}
+	return 0
+}
+
+func (x *SnapshotHeader) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *SnapshotHeader) GetLastIncludedIndex() uint64 {
+	if x != nil {
+		return x.LastIncludedIndex
+	}
+	return 0
+}
+
+func (x *SnapshotHeader) GetLastIncludedTerm() uint64 {
+	if x != nil {
+		return x.LastIncludedTerm
+	}
+	return 0
+}
+
+func (x *SnapshotHeader) GetCharter() *Charter {
+	if x != nil {
+		return x.Charter
+	}
+	return nil
+}
+
+func (x *SnapshotHeader) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
+}
+
+// Snapshot points to a group's snapshot file.
+type Snapshot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the file. Both are 0 for the file that a group begins with, whatever it says.
+	LastIncludedIndex uint64 `protobuf:"varint,1,opt,name=last_included_index,json=lastIncludedIndex,proto3" json:"last_included_index,omitempty"`
+	LastIncludedTerm  uint64 `protobuf:"varint,2,opt,name=last_included_term,json=lastIncludedTerm,proto3" json:"last_included_term,omitempty"`
+	// As in the file; none for the file that a group begins with.
+	Charter *Charter `protobuf:"bytes,3,opt,name=charter,proto3" json:"charter,omitempty"`
+	// The length of the file.
+	Bytes uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// The SHA-256 at its end.
+	Digest        []byte `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Snapshot) Reset() {
+	*x = Snapshot{}
+	mi := &file_disk_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Snapshot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Snapshot) ProtoMessage() {}
+
+func (x *Snapshot) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
+func (*Snapshot) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Snapshot) GetLastIncludedIndex() uint64 {
+	if x != nil {
+		return x.LastIncludedIndex
+	}
+	return 0
+}
+
+func (x *Snapshot) GetLastIncludedTerm() uint64 {
+	if x != nil {
+		return x.LastIncludedTerm
+	}
+	return 0
+}
+
+func (x *Snapshot) GetCharter() *Charter {
+	if x != nil {
+		return x.Charter
+	}
+	return nil
+}
+
+func (x *Snapshot) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Snapshot) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 // HardState is what a server must remember over a restart besides its log.
 type HardState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -336,7 +585,7 @@ type HardState struct {
 
 func (x *HardState) Reset() {
 	*x = HardState{}
-	mi := &file_disk_proto_msgTypes[4]
+	mi := &file_disk_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +597,7 @@ func (x *HardState) String() string {
 func (*HardState) ProtoMessage() {}
 
 func (x *HardState) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[4]
+	mi := &file_disk_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -361,7 +610,7 @@ func (x *HardState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HardState.ProtoReflect.Descriptor instead.
 func (*HardState) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{4}
+	return file_disk_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HardState) GetTerm() uint64 {
@@ -405,7 +654,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_disk_proto_msgTypes[5]
+	mi := &file_disk_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +666,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[5]
+	mi := &file_disk_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +679,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{5}
+	return file_disk_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Member) GetId() string {
@@ -466,7 +715,7 @@ type GroupRecord struct {
 
 func (x *GroupRecord) Reset() {
 	*x = GroupRecord{}
-	mi := &file_disk_proto_msgTypes[6]
+	mi := &file_disk_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +727,7 @@ func (x *GroupRecord) String() string {
 func (*GroupRecord) ProtoMessage() {}
 
 func (x *GroupRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[6]
+	mi := &file_disk_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +740,7 @@ func (x *GroupRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRecord.ProtoReflect.Descriptor instead.
 func (*GroupRecord) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{6}
+	return file_disk_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GroupRecord) GetName() string {
@@ -530,7 +779,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_disk_proto_msgTypes[7]
+	mi := &file_disk_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +791,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[7]
+	mi := &file_disk_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +804,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{7}
+	return file_disk_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Identity) GetFormat() uint32 {
@@ -597,7 +846,7 @@ type Compacted struct {
 
 func (x *Compacted) Reset() {
 	*x = Compacted{}
-	mi := &file_disk_proto_msgTypes[8]
+	mi := &file_disk_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +858,7 @@ func (x *Compacted) String() string {
 func (*Compacted) ProtoMessage() {}
 
 func (x *Compacted) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[8]
+	mi := &file_disk_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +871,7 @@ func (x *Compacted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compacted.ProtoReflect.Descriptor instead.
 func (*Compacted) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{8}
+	return file_disk_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Compacted) GetIndex() uint64 {
@@ -654,19 +903,39 @@ const file_disk_proto_rawDesc = "" +
 	"\tKIND_NOOP\x10\x01\x12\x11\n" +
 	"\rKIND_FOUNDING\x10\x02\x12\x0e\n" +
 	"\n" +
-	"KIND_LEVEL\x10\x03\"\x8a\x01\n" +
+	"KIND_LEVEL\x10\x03\"\xa2\x01\n" +
 	"\bFounding\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\x06R\tclusterId\x12C\n" +
 	"\rconfiguration\x18\x03 \x01(\v2\x1d.troupe.disk.v1.ConfigurationR\rconfiguration\x12\x14\n" +
-	"\x05level\x18\x04 \x01(\rR\x05levelJ\x04\b\x02\x10\x03\"$\n" +
+	"\x05level\x18\x04 \x01(\rR\x05level\x12\x16\n" +
+	"\x06origin\x18\x05 \x01(\fR\x06originJ\x04\b\x02\x10\x03\"$\n" +
 	"\fFeatureLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"\xbd\x01\n" +
 	"\rConfiguration\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12.\n" +
 	"\x06voters\x18\x02 \x03(\v2\x16.troupe.disk.v1.MemberR\x06voters\x122\n" +
 	"\boutgoing\x18\x03 \x03(\v2\x16.troupe.disk.v1.MemberR\boutgoing\x122\n" +
-	"\blearners\x18\x04 \x03(\v2\x16.troupe.disk.v1.MemberR\blearners\"j\n" +
+	"\blearners\x18\x04 \x03(\v2\x16.troupe.disk.v1.MemberR\blearners\"\x99\x01\n" +
+	"\aCharter\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x02 \x01(\x06R\tclusterId\x12\x14\n" +
+	"\x05level\x18\x03 \x01(\rR\x05level\x12C\n" +
+	"\rconfiguration\x18\x04 \x01(\v2\x1d.troupe.disk.v1.ConfigurationR\rconfiguration\"\xe9\x01\n" +
+	"\x0eSnapshotHeader\x12\x16\n" +
+	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12.\n" +
+	"\x13last_included_index\x18\x03 \x01(\x04R\x11lastIncludedIndex\x12,\n" +
+	"\x12last_included_term\x18\x04 \x01(\x04R\x10lastIncludedTerm\x121\n" +
+	"\acharter\x18\x05 \x01(\v2\x17.troupe.disk.v1.CharterR\acharter\x12\x18\n" +
+	"\amachine\x18\x06 \x01(\tR\amachine\"\xc9\x01\n" +
+	"\bSnapshot\x12.\n" +
+	"\x13last_included_index\x18\x01 \x01(\x04R\x11lastIncludedIndex\x12,\n" +
+	"\x12last_included_term\x18\x02 \x01(\x04R\x10lastIncludedTerm\x121\n" +
+	"\acharter\x18\x03 \x01(\v2\x17.troupe.disk.v1.CharterR\acharter\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12\x16\n" +
+	"\x06digest\x18\x05 \x01(\fR\x06digest\"j\n" +
 	"\tHardState\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x12\n" +
 	"\x04vote\x18\x02 \x01(\tR\x04vote\x12\x16\n" +
@@ -703,31 +972,37 @@ func file_disk_proto_rawDescGZIP() []byte {
 }
 
 var file_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_disk_proto_goTypes = []any{
-	(Entry_Kind)(0),       // 0: troupe.disk.v1.Entry.Kind
-	(*Entry)(nil),         // 1: troupe.disk.v1.Entry
-	(*Founding)(nil),      // 2: troupe.disk.v1.Founding
-	(*FeatureLevel)(nil),  // 3: troupe.disk.v1.FeatureLevel
-	(*Configuration)(nil), // 4: troupe.disk.v1.Configuration
-	(*HardState)(nil),     // 5: troupe.disk.v1.HardState
-	(*Member)(nil),        // 6: troupe.disk.v1.Member
-	(*GroupRecord)(nil),   // 7: troupe.disk.v1.GroupRecord
-	(*Identity)(nil),      // 8: troupe.disk.v1.Identity
-	(*Compacted)(nil),     // 9: troupe.disk.v1.Compacted
+	(Entry_Kind)(0),        // 0: troupe.disk.v1.Entry.Kind
+	(*Entry)(nil),          // 1: troupe.disk.v1.Entry
+	(*Founding)(nil),       // 2: troupe.disk.v1.Founding
+	(*FeatureLevel)(nil),   // 3: troupe.disk.v1.FeatureLevel
+	(*Configuration)(nil),  // 4: troupe.disk.v1.Configuration
+	(*Charter)(nil),        // 5: troupe.disk.v1.Charter
+	(*SnapshotHeader)(nil), // 6: troupe.disk.v1.SnapshotHeader
+	(*Snapshot)(nil),       // 7: troupe.disk.v1.Snapshot
+	(*HardState)(nil),      // 8: troupe.disk.v1.HardState
+	(*Member)(nil),         // 9: troupe.disk.v1.Member
+	(*GroupRecord)(nil),    // 10: troupe.disk.v1.GroupRecord
+	(*Identity)(nil),       // 11: troupe.disk.v1.Identity
+	(*Compacted)(nil),      // 12: troupe.disk.v1.Compacted
 }
 var file_disk_proto_depIdxs = []int32{
 	0, // 0: troupe.disk.v1.Entry.kind:type_name -> troupe.disk.v1.Entry.Kind
 	4, // 1: troupe.disk.v1.Founding.configuration:type_name -> troupe.disk.v1.Configuration
-	6, // 2: troupe.disk.v1.Configuration.voters:type_name -> troupe.disk.v1.Member
-	6, // 3: troupe.disk.v1.Configuration.outgoing:type_name -> troupe.disk.v1.Member
-	6, // 4: troupe.disk.v1.Configuration.learners:type_name -> troupe.disk.v1.Member
-	6, // 5: troupe.disk.v1.GroupRecord.members:type_name -> troupe.disk.v1.Member
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	9, // 2: troupe.disk.v1.Configuration.voters:type_name -> troupe.disk.v1.Member
+	9, // 3: troupe.disk.v1.Configuration.outgoing:type_name -> troupe.disk.v1.Member
+	9, // 4: troupe.disk.v1.Configuration.learners:type_name -> troupe.disk.v1.Member
+	4, // 5: troupe.disk.v1.Charter.configuration:type_name -> troupe.disk.v1.Configuration
+	5, // 6: troupe.disk.v1.SnapshotHeader.charter:type_name -> troupe.disk.v1.Charter
+	5, // 7: troupe.disk.v1.Snapshot.charter:type_name -> troupe.disk.v1.Charter
+	9, // 8: troupe.disk.v1.GroupRecord.members:type_name -> troupe.disk.v1.Member
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_disk_proto_init() }
@@ -741,7 +1016,7 @@ func file_disk_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_disk_proto_rawDesc), len(file_disk_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

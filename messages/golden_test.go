@@ -165,6 +165,8 @@ func something(field protoreflect.FieldDescriptor) protoreflect.Value {
 		return protoreflect.ValueOfBytes([]byte{0, 0xff, byte(n)})
 	case protoreflect.EnumKind:
 		return protoreflect.ValueOfEnum(1)
+	case protoreflect.DoubleKind:
+		return protoreflect.ValueOfFloat64(float64(n) / 64)
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
 		return protoreflect.ValueOfUint32(uint32(100 + n))
 	default:

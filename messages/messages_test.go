@@ -54,9 +54,15 @@ type sealed interface {
 	Intact() bool
 }
 
+func allRPCs() []sealed {
+	return []sealed{
+		&RequestVote{}, &RequestVoteReply{}, &AppendEntries{}, &AppendEntriesReply{}, &InstallSnapshot{}, &InstallSnapshotReply{},
+	}
+}
+
 // A field that the checksum forgot would change nothing.
 func TestChecksumCoversEveryField(t *testing.T) {
-	for _, m := range []sealed{&RequestVote{}, &RequestVoteReply{}, &AppendEntries{}, &AppendEntriesReply{}} {
+	for _, m := range allRPCs() {
 		m.ProtoReflect().Mutable(m.ProtoReflect().Descriptor().Fields().ByName("header"))
 		m.Seal()
 		if !m.Intact() {
@@ -93,6 +99,8 @@ func other(kind protoreflect.Kind) protoreflect.Value {
 		return protoreflect.ValueOfBool(true)
 	case protoreflect.StringKind:
 		return protoreflect.ValueOfString("x")
+	case protoreflect.BytesKind:
+		return protoreflect.ValueOfBytes([]byte("x"))
 	case protoreflect.Fixed32Kind:
 		return protoreflect.ValueOfUint32(1)
 	default:
@@ -104,7 +112,7 @@ func other(kind protoreflect.Kind) protoreflect.Value {
 func TestUnknownFieldsAreCovered(t *testing.T) {
 	strange := protowire.AppendString(protowire.AppendTag(nil, 100, protowire.BytesType), "of a newer version")
 	for _, long := range []string{"g", strings.Repeat("g", 200), strings.Repeat("g", 20_000)} {
-		for _, kind := range []sealed{&RequestVote{}, &RequestVoteReply{}, &AppendEntries{}, &AppendEntriesReply{}} {
+		for _, kind := range allRPCs() {
 			m := full(kind.ProtoReflect().Descriptor()).(sealed)
 			h := m.(interface{ GetHeader() *Header }).GetHeader()
 			h.Group = long
@@ -129,7 +137,7 @@ func TestUnknownFieldsAreCovered(t *testing.T) {
 }
 
 // sealedByHand is the encoding of a message with the checksum that the encoding has without it: fields in the order of their numbers,
-// unknown ones behind them, and entries last.
+// unknown ones behind them, and entries or a chunk last.
 func sealedByHand(t *testing.T, m sealed) []byte {
 	fields := m.ProtoReflect().Descriptor().Fields()
 	rest := proto.Clone(m)
@@ -140,6 +148,10 @@ func sealedByHand(t *testing.T, m sealed) []byte {
 			entries = append(MarshalEntryHead(entries, e), e...)
 		}
 		a.Entries = nil
+	}
+	if s, ok := rest.(*InstallSnapshot); ok {
+		entries = protowire.AppendBytes(protowire.AppendTag(nil, 8, protowire.BytesType), s.Data)
+		s.Data = nil
 	}
 	unsealed, err := proto.MarshalOptions{Deterministic: true}.Marshal(rest)
 	if err != nil {
@@ -159,6 +171,8 @@ func TestNoFlippedBitGoesUnnoticed(t *testing.T) {
 		&RequestVoteReply{Header: h, Granted: true, Round: 6},
 		&AppendEntries{Header: h, PrevLogIndex: 5, PrevLogTerm: 4, LeaderCommit: 5, Round: 7, Entries: entries},
 		&AppendEntriesReply{Header: h, Success: true, MatchIndex: 9, Round: 7},
+		&InstallSnapshot{Header: h, LastIncludedIndex: 5, LastIncludedTerm: 4, Bytes: 9, Digest: []byte("digest"), Data: []byte("data")},
+		&InstallSnapshotReply{Header: h, LastIncludedIndex: 5, Digest: []byte("digest"), Offset: 8, Round: 7},
 	} {
 		m.Seal()
 		whole, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)

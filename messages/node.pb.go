@@ -87,10 +87,12 @@ func (x *NodeStatusRequest) GetRound() uint64 {
 }
 
 type NodeStatusReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
-	Round         uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
-	Status        *MemberStatus          `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	From   string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	Round  uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	Status *MemberStatus          `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	// What a leader knows of the others.
+	Replications  []*Replication `protobuf:"bytes,4,rep,name=replications,proto3" json:"replications,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -146,6 +148,76 @@ func (x *NodeStatusReply) GetStatus() *MemberStatus {
 	return nil
 }
 
+func (x *NodeStatusReply) GetReplications() []*Replication {
+	if x != nil {
+		return x.Replications
+	}
+	return nil
+}
+
+// Replication is how a leader sends to a member.
+type Replication struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Node id.
+	Member string `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	// As in MemberStatus.
+	Mode          string  `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"`
+	Progress      float64 `protobuf:"fixed64,3,opt,name=progress,proto3" json:"progress,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replication) Reset() {
+	*x = Replication{}
+	mi := &file_node_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replication) ProtoMessage() {}
+
+func (x *Replication) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replication.ProtoReflect.Descriptor instead.
+func (*Replication) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Replication) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *Replication) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Replication) GetProgress() float64 {
+	if x != nil {
+		return x.Progress
+	}
+	return 0
+}
+
 var File_node_proto protoreflect.FileDescriptor
 
 const file_node_proto_rawDesc = "" +
@@ -155,11 +227,16 @@ const file_node_proto_rawDesc = "" +
 	"\x11NodeStatusRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x14\n" +
-	"\x05round\x18\x03 \x01(\x04R\x05round\"s\n" +
+	"\x05round\x18\x03 \x01(\x04R\x05round\"\xb4\x01\n" +
 	"\x0fNodeStatusReply\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x126\n" +
-	"\x06status\x18\x03 \x01(\v2\x1e.troupe.client.v1.MemberStatusR\x06statusB(Z&github.com/troupe-raft/troupe/messagesb\x06proto3"
+	"\x06status\x18\x03 \x01(\v2\x1e.troupe.client.v1.MemberStatusR\x06status\x12?\n" +
+	"\freplications\x18\x04 \x03(\v2\x1b.troupe.node.v1.ReplicationR\freplications\"U\n" +
+	"\vReplication\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x1a\n" +
+	"\bprogress\x18\x03 \x01(\x01R\bprogressB(Z&github.com/troupe-raft/troupe/messagesb\x06proto3"
 
 var (
 	file_node_proto_rawDescOnce sync.Once
@@ -173,19 +250,21 @@ func file_node_proto_rawDescGZIP() []byte {
 	return file_node_proto_rawDescData
 }
 
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_node_proto_goTypes = []any{
 	(*NodeStatusRequest)(nil), // 0: troupe.node.v1.NodeStatusRequest
 	(*NodeStatusReply)(nil),   // 1: troupe.node.v1.NodeStatusReply
-	(*MemberStatus)(nil),      // 2: troupe.client.v1.MemberStatus
+	(*Replication)(nil),       // 2: troupe.node.v1.Replication
+	(*MemberStatus)(nil),      // 3: troupe.client.v1.MemberStatus
 }
 var file_node_proto_depIdxs = []int32{
-	2, // 0: troupe.node.v1.NodeStatusReply.status:type_name -> troupe.client.v1.MemberStatus
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	3, // 0: troupe.node.v1.NodeStatusReply.status:type_name -> troupe.client.v1.MemberStatus
+	2, // 1: troupe.node.v1.NodeStatusReply.replications:type_name -> troupe.node.v1.Replication
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }
@@ -200,7 +279,7 @@ func file_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

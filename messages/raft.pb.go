@@ -409,8 +409,10 @@ type AppendEntriesReply struct {
 	ConflictIndex uint64 `protobuf:"varint,5,opt,name=conflict_index,json=conflictIndex,proto3" json:"conflict_index,omitempty"`
 	ConflictTerm  uint64 `protobuf:"varint,6,opt,name=conflict_term,json=conflictTerm,proto3" json:"conflict_term,omitempty"`
 	// Why this server can no longer promise anything, such as a failed disk. Empty when it can.
-	Error         string `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
-	Checksum      uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	Error    string `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	Checksum uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	// not success: the group begins with a snapshot that this server does not have.
+	NeedsSnapshot bool `protobuf:"varint,16,opt,name=needs_snapshot,json=needsSnapshot,proto3" json:"needs_snapshot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -501,6 +503,238 @@ func (x *AppendEntriesReply) GetChecksum() uint32 {
 	return 0
 }
 
+func (x *AppendEntriesReply) GetNeedsSnapshot() bool {
+	if x != nil {
+		return x.NeedsSnapshot
+	}
+	return false
+}
+
+// InstallSnapshot sends a chunk of a snapshot file (paper, Figure 13).
+type InstallSnapshot struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Header            *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	LastIncludedIndex uint64                 `protobuf:"varint,2,opt,name=last_included_index,json=lastIncludedIndex,proto3" json:"last_included_index,omitempty"`
+	LastIncludedTerm  uint64                 `protobuf:"varint,3,opt,name=last_included_term,json=lastIncludedTerm,proto3" json:"last_included_term,omitempty"`
+	// Where in the file the chunk belongs.
+	Offset uint64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	// The length of the file, and the SHA-256 at its end: chunks of another file do not fit.
+	Bytes  uint64 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Digest []byte `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"`
+	// As in AppendEntries.
+	Round uint64 `protobuf:"varint,7,opt,name=round,proto3" json:"round,omitempty"`
+	// The chunk.
+	Data          []byte `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	Checksum      uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstallSnapshot) Reset() {
+	*x = InstallSnapshot{}
+	mi := &file_raft_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstallSnapshot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstallSnapshot) ProtoMessage() {}
+
+func (x *InstallSnapshot) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstallSnapshot.ProtoReflect.Descriptor instead.
+func (*InstallSnapshot) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *InstallSnapshot) GetHeader() *Header {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *InstallSnapshot) GetLastIncludedIndex() uint64 {
+	if x != nil {
+		return x.LastIncludedIndex
+	}
+	return 0
+}
+
+func (x *InstallSnapshot) GetLastIncludedTerm() uint64 {
+	if x != nil {
+		return x.LastIncludedTerm
+	}
+	return 0
+}
+
+func (x *InstallSnapshot) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *InstallSnapshot) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *InstallSnapshot) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *InstallSnapshot) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *InstallSnapshot) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *InstallSnapshot) GetChecksum() uint32 {
+	if x != nil {
+		return x.Checksum
+	}
+	return 0
+}
+
+type InstallSnapshotReply struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Header *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// Of which file.
+	LastIncludedIndex uint64 `protobuf:"varint,2,opt,name=last_included_index,json=lastIncludedIndex,proto3" json:"last_included_index,omitempty"`
+	Digest            []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The receiver has the file up to here, and goes on there.
+	Offset uint64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	Round  uint64 `protobuf:"varint,5,opt,name=round,proto3" json:"round,omitempty"`
+	// The receiver needs no more of the file: its log equals the leader's up to match_index, durably.
+	Done       bool   `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
+	MatchIndex uint64 `protobuf:"varint,7,opt,name=match_index,json=matchIndex,proto3" json:"match_index,omitempty"`
+	// Why the receiver cannot take the file, such as a full disk. Empty when it can.
+	Error         string `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	Checksum      uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstallSnapshotReply) Reset() {
+	*x = InstallSnapshotReply{}
+	mi := &file_raft_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstallSnapshotReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstallSnapshotReply) ProtoMessage() {}
+
+func (x *InstallSnapshotReply) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstallSnapshotReply.ProtoReflect.Descriptor instead.
+func (*InstallSnapshotReply) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *InstallSnapshotReply) GetHeader() *Header {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *InstallSnapshotReply) GetLastIncludedIndex() uint64 {
+	if x != nil {
+		return x.LastIncludedIndex
+	}
+	return 0
+}
+
+func (x *InstallSnapshotReply) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *InstallSnapshotReply) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *InstallSnapshotReply) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *InstallSnapshotReply) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *InstallSnapshotReply) GetMatchIndex() uint64 {
+	if x != nil {
+		return x.MatchIndex
+	}
+	return 0
+}
+
+func (x *InstallSnapshotReply) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *InstallSnapshotReply) GetChecksum() uint32 {
+	if x != nil {
+		return x.Checksum
+	}
+	return 0
+}
+
 var File_raft_proto protoreflect.FileDescriptor
 
 const file_raft_proto_rawDesc = "" +
@@ -538,7 +772,7 @@ const file_raft_proto_rawDesc = "" +
 	"\rleader_commit\x18\x05 \x01(\x04R\fleaderCommit\x12\x14\n" +
 	"\x05round\x18\x06 \x01(\x04R\x05round\x12%\n" +
 	"\x0eclient_address\x18\a \x01(\tR\rclientAddress\x12\x1a\n" +
-	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\x93\x02\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xba\x02\n" +
 	"\x12AppendEntriesReply\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x18\n" +
 	"\asuccess\x18\x02 \x01(\bR\asuccess\x12\x1f\n" +
@@ -548,6 +782,28 @@ const file_raft_proto_rawDesc = "" +
 	"\x0econflict_index\x18\x05 \x01(\x04R\rconflictIndex\x12#\n" +
 	"\rconflict_term\x18\x06 \x01(\x04R\fconflictTerm\x12\x14\n" +
 	"\x05error\x18\a \x01(\tR\x05error\x12\x1a\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\x12%\n" +
+	"\x0eneeds_snapshot\x18\x10 \x01(\bR\rneedsSnapshot\"\xab\x02\n" +
+	"\x0fInstallSnapshot\x12.\n" +
+	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12.\n" +
+	"\x13last_included_index\x18\x02 \x01(\x04R\x11lastIncludedIndex\x12,\n" +
+	"\x12last_included_term\x18\x03 \x01(\x04R\x10lastIncludedTerm\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x14\n" +
+	"\x05bytes\x18\x05 \x01(\x04R\x05bytes\x12\x16\n" +
+	"\x06digest\x18\x06 \x01(\fR\x06digest\x12\x14\n" +
+	"\x05round\x18\a \x01(\x04R\x05round\x12\x12\n" +
+	"\x04data\x18\b \x01(\fR\x04data\x12\x1a\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xa3\x02\n" +
+	"\x14InstallSnapshotReply\x12.\n" +
+	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12.\n" +
+	"\x13last_included_index\x18\x02 \x01(\x04R\x11lastIncludedIndex\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x14\n" +
+	"\x05round\x18\x05 \x01(\x04R\x05round\x12\x12\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done\x12\x1f\n" +
+	"\vmatch_index\x18\a \x01(\x04R\n" +
+	"matchIndex\x12\x14\n" +
+	"\x05error\x18\b \x01(\tR\x05error\x12\x1a\n" +
 	"\bchecksum\x18\x0f \x01(\aR\bchecksumB(Z&github.com/troupe-raft/troupe/messagesb\x06proto3"
 
 var (
@@ -562,24 +818,28 @@ func file_raft_proto_rawDescGZIP() []byte {
 	return file_raft_proto_rawDescData
 }
 
-var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_raft_proto_goTypes = []any{
-	(*Header)(nil),             // 0: troupe.raft.v1.Header
-	(*RequestVote)(nil),        // 1: troupe.raft.v1.RequestVote
-	(*RequestVoteReply)(nil),   // 2: troupe.raft.v1.RequestVoteReply
-	(*AppendEntries)(nil),      // 3: troupe.raft.v1.AppendEntries
-	(*AppendEntriesReply)(nil), // 4: troupe.raft.v1.AppendEntriesReply
+	(*Header)(nil),               // 0: troupe.raft.v1.Header
+	(*RequestVote)(nil),          // 1: troupe.raft.v1.RequestVote
+	(*RequestVoteReply)(nil),     // 2: troupe.raft.v1.RequestVoteReply
+	(*AppendEntries)(nil),        // 3: troupe.raft.v1.AppendEntries
+	(*AppendEntriesReply)(nil),   // 4: troupe.raft.v1.AppendEntriesReply
+	(*InstallSnapshot)(nil),      // 5: troupe.raft.v1.InstallSnapshot
+	(*InstallSnapshotReply)(nil), // 6: troupe.raft.v1.InstallSnapshotReply
 }
 var file_raft_proto_depIdxs = []int32{
 	0, // 0: troupe.raft.v1.RequestVote.header:type_name -> troupe.raft.v1.Header
 	0, // 1: troupe.raft.v1.RequestVoteReply.header:type_name -> troupe.raft.v1.Header
 	0, // 2: troupe.raft.v1.AppendEntries.header:type_name -> troupe.raft.v1.Header
 	0, // 3: troupe.raft.v1.AppendEntriesReply.header:type_name -> troupe.raft.v1.Header
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0, // 4: troupe.raft.v1.InstallSnapshot.header:type_name -> troupe.raft.v1.Header
+	0, // 5: troupe.raft.v1.InstallSnapshotReply.header:type_name -> troupe.raft.v1.Header
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_raft_proto_init() }
@@ -593,7 +853,7 @@ func file_raft_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raft_proto_rawDesc), len(file_raft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

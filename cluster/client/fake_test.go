@@ -21,6 +21,7 @@ import (
 // fake is one node's client port. Its functions may be nil: then it answers like a leader of an empty map.
 type fake struct {
 	messagesconnect.UnimplementedKeyValueHandler
+	messagesconnect.UnimplementedClusterHandler
 	address string
 	put     func(context.Context, *messages.PutRequest) (*messages.PutResponse, error)
 	get     func(context.Context, *messages.GetRequest) (*messages.GetResponse, error)

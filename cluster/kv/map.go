@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 
@@ -114,6 +115,22 @@ func (m *Map) Query(_ context.Context, query []byte) ([]byte, error) {
 	answer := append(make([]byte, 0, maxResultBytes+size), answerValue)
 	return append(binary.AppendUvarint(answer, present.version), present.value...), nil
 }
+
+// Snapshot copies the map.
+func (m *Map) Snapshot() (actors.View, error) {
+	state := binary.AppendUvarint(nil, m.floor)
+	for key, it := range m.items {
+		state = binary.AppendUvarint(appendBytes(appendBytes(state, []byte(key)), it.value), it.version)
+	}
+	return actors.ViewOf(state), nil
+}
+
+func appendBytes(b, data []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(data))), data...)
+}
+
+// Restore reads what a view wrote.
+func (m *Map) Restore(r io.Reader) error { return errors.New("the map cannot be restored yet") }
 
 // Len is the number of keys.
 func (m *Map) Len() int { return len(m.items) }

@@ -67,7 +67,7 @@ type seen struct {
 }
 
 // observe checks the five properties of the paper's figure 3 after every message.
-func (w *world) observe(n *node, g int, v actors.View) {
+func (w *world) observe(n *node, g int, v actors.Observation) {
 	before, now := &n.seen[g], v.Status()
 	if now.Term < before.status.Term || now.CommitIndex < before.status.CommitIndex || now.AppliedIndex < before.status.AppliedIndex {
 		w.fail("term, commit and applied never fall within an incarnation", "%s: %+v, then %+v", n.id, before.status, now)
@@ -101,7 +101,7 @@ func (w *world) observe(n *node, g int, v actors.View) {
 }
 
 // checkStart: a server begins with what is on its disk.
-func (w *world) checkStart(n *node, g int, v actors.View) {
+func (w *world) checkStart(n *node, g int, v actors.Observation) {
 	now, disk := v.Status(), &n.disk.groups[g]
 	same := now.Term == disk.hard.Term && v.Vote() == disk.hard.Vote && now.LastIndex == disk.log.last()
 	for _, m := range w.members {
@@ -115,7 +115,7 @@ func (w *world) checkStart(n *node, g int, v actors.View) {
 }
 
 // matchLogs: if two logs contain an entry with the same index and term, then the logs are identical in all entries up through it.
-func (w *world) matchLogs(n *node, g int, v actors.View) {
+func (w *world) matchLogs(n *node, g int, v actors.Observation) {
 	from, last := v.ChangedFrom(), v.Status().LastIndex
 	if from == 0 {
 		return
@@ -150,7 +150,7 @@ func (w *world) founded(g int) {
 }
 
 // commit takes note of one committed entry. The first to say so must have a majority of disks behind it.
-func (w *world) commit(n *node, g int, v actors.View, index uint64) {
+func (w *world) commit(n *node, g int, v actors.Observation, index uint64) {
 	t, term, id := &w.truth[g], v.Status().Term, n.seen[g].log.at(index)
 	if index <= uint64(len(t.committed)) {
 		if t.committed[index-1] != id {

@@ -8,14 +8,14 @@ import (
 
 // peerSeen is what a server showed of another.
 type peerSeen struct {
-	counted      uint64 // see actors.View.Counted
+	counted      uint64 // see actors.Observation.Counted
 	match, round uint64
 	heard        time.Duration // when the round rose
 	late         time.Duration // since when this server had been stuck when it last sent a heartbeat
 }
 
 // checkCounted: a member counts from one data directory, the one that is pinned on the disk, and that the group was founded with.
-func (w *world) checkCounted(n *node, g int, v actors.View) {
+func (w *world) checkCounted(n *node, g int, v actors.Observation) {
 	founders := w.truth[g].founders
 	for i, m := range w.members {
 		p, counted := &n.seen[g].peers[i], v.Counted(m.ID)
@@ -31,7 +31,7 @@ func (w *world) checkCounted(n *node, g int, v actors.View) {
 	}
 }
 
-func (w *world) checkLeader(n *node, g int, v actors.View) {
+func (w *world) checkLeader(n *node, g int, v actors.Observation) {
 	t, before, now := &w.truth[g], &n.seen[g], v.Status()
 	if other, known := t.leaders[now.Term]; known && other != n.id {
 		w.fail("at most one leader is elected in a term (Election Safety)", "%s and %s in term %d", other, n.id, now.Term)
@@ -48,7 +48,7 @@ func (w *world) checkLeader(n *node, g int, v actors.View) {
 	w.checkHeard(n, g, v)
 }
 
-func (w *world) checkNewLeader(n *node, g int, v actors.View) {
+func (w *world) checkNewLeader(n *node, g int, v actors.Observation) {
 	t, mine, now := &w.truth[g], &n.seen[g], v.Status()
 	t.leaders[now.Term] = n.id
 	w.note("%s leads in term %d", n.id, now.Term)
@@ -77,7 +77,7 @@ func (w *world) checkNewLeader(n *node, g int, v actors.View) {
 }
 
 // checkFollower: what a leader counts of a follower is so.
-func (w *world) checkFollower(n *node, g int, other *node, v actors.View) {
+func (w *world) checkFollower(n *node, g int, other *node, v actors.Observation) {
 	mine, term := &n.seen[g], v.Status().Term
 	p := &mine.peers[other.place]
 	match, round := v.Progress(other.id)
@@ -96,7 +96,7 @@ func (w *world) checkFollower(n *node, g int, other *node, v actors.View) {
 }
 
 // checkHeard is check-quorum, with some heartbeats to notice it. A server that did not come to run reads its mail first.
-func (w *world) checkHeard(n *node, g int, v actors.View) {
+func (w *world) checkHeard(n *node, g int, v actors.Observation) {
 	timing := w.options.Timing
 	since := w.now - timing.Election*11/10 - 3*timing.Heartbeat
 	if max(n.resumed, n.servers[g].starvedTo) > w.now-4*timing.Heartbeat {

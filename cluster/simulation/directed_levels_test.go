@@ -3,6 +3,8 @@ package simulation
 import (
 	"testing"
 	"time"
+
+	"github.com/troupe-raft/troupe/messages"
 )
 
 // A group of members that run different versions has the level of the oldest one, over elections too. It rises when the last one runs a
@@ -10,8 +12,9 @@ import (
 func TestTheLevelRisesWhenAllMembersKnowIt(t *testing.T) {
 	s := newScenario(t, 3)
 	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
-	s.upgrade(a, 3)
-	s.upgrade(b, 2)
+	const present = messages.Level
+	s.upgrade(a, present+2)
+	s.upgrade(b, present+1)
 	level := func(want uint32) func() bool {
 		return func() bool {
 			for _, n := range s.nodes {
@@ -24,19 +27,19 @@ func TestTheLevelRisesWhenAllMembersKnowIt(t *testing.T) {
 	}
 	s.elect(a)
 	s.settled()
-	s.during(5*time.Second, "level 1", level(1))
+	s.during(5*time.Second, "the present level", level(present))
 	s.elect(b)
 	s.settled()
-	s.during(5*time.Second, "level 1", level(1))
+	s.during(5*time.Second, "the present level", level(present))
 	s.crash(c, true)
 	s.put("put k 1")
-	s.during(5*time.Second, "level 1 while one is down", level(1))
-	c.level = 3
+	s.during(5*time.Second, "the present level while one is down", level(present))
+	c.level = present + 2
 	s.restart(c)
-	s.until("level 2", level(2))
-	s.during(5*time.Second, "level 2", level(2))
-	s.upgrade(b, 3)
-	s.until("level 3", level(3))
+	s.until("the next level", level(present+1))
+	s.during(5*time.Second, "the next level", level(present+1))
+	s.upgrade(b, present+2)
+	s.until("the level after", level(present+2))
 	s.put("put k 2")
 	s.settled()
 }

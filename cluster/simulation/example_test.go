@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strconv"
 
@@ -24,6 +25,15 @@ func (d *dispenser) Apply(entries []actors.Entry) []actors.Result {
 
 func (d *dispenser) Query(context.Context, []byte) ([]byte, error) {
 	return strconv.AppendInt(nil, int64(d.next), 10), nil
+}
+
+func (d *dispenser) Snapshot() (actors.View, error) {
+	return actors.ViewOf(strconv.AppendInt(nil, int64(d.next), 10)), nil
+}
+
+func (d *dispenser) Restore(r io.Reader) error {
+	_, err := fmt.Fscan(r, &d.next)
+	return err
 }
 
 // The model says, one operation at a time, what the state machine does. Its state is a string.

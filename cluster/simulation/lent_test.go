@@ -3,6 +3,7 @@ package simulation
 import (
 	"bytes"
 	"context"
+	"io"
 	"math/rand/v2"
 	"testing"
 
@@ -31,6 +32,13 @@ func (l *last) Query(_ context.Context, query []byte) ([]byte, error) {
 		return query, nil
 	}
 	return bytes.Clone(query), nil
+}
+
+func (l *last) Snapshot() (actors.View, error) { return actors.ViewOf(bytes.Clone(l.command)), nil }
+
+func (l *last) Restore(r io.Reader) (err error) {
+	l.command, err = io.ReadAll(r)
+	return err
 }
 
 // A state machine that keeps the memory of a command or of a query is found.

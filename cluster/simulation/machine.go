@@ -1,9 +1,13 @@
 package simulation
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/troupe-raft/troupe/actors"
@@ -92,6 +96,25 @@ func (r registers) Apply(entries []actors.Entry) []actors.Result {
 		}
 	}
 	return results
+}
+
+// Snapshot copies the state, in the order of keys: nodes whose states are equal write the same.
+func (r registers) Snapshot() (actors.View, error) {
+	var state []byte
+	for _, key := range slices.Sorted(maps.Keys(r)) {
+		state = fmt.Appendf(state, "%s %s\n", key, r[key])
+	}
+	return actors.ViewOf(state), nil
+}
+
+func (r registers) Restore(from io.Reader) error {
+	clear(r)
+	lines := bufio.NewScanner(from)
+	for lines.Scan() {
+		key, value, _ := strings.Cut(lines.Text(), " ")
+		r[key] = value
+	}
+	return lines.Err()
 }
 
 func (r registers) Query(_ context.Context, query []byte) ([]byte, error) {

@@ -124,7 +124,7 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 		Store:   n.store, Number: number, Journal: n.journal,
 		Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Level: n.level, Props: props,
 		Timing: n.w.options.Timing, Limits: n.w.limits, Logger: n.logger(),
-		Observe: func(v actors.View) {
+		Observe: func(v actors.Observation) {
 			if n.incarnation == incarnation {
 				n.w.observe(n, g, v)
 			}

@@ -36,7 +36,7 @@ func (v *versions) upgrade(n *node) {
 }
 
 // checkLevel: a group has the level that the log says, and none that a member does not know.
-func (w *world) checkLevel(n *node, g int, v actors.View) {
+func (w *world) checkLevel(n *node, g int, v actors.Observation) {
 	seen := &n.seen[g]
 	if v.Level() != seen.log.level() {
 		w.fail("the level in force is the one in the log", "%s has %d, its log has %d", n.id, v.Level(), seen.log.level())

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"os"
@@ -24,6 +25,10 @@ func (c *counter) Apply(entries []actors.Entry) []actors.Result {
 }
 
 func (c *counter) Query(context.Context, []byte) ([]byte, error) { return fmt.Append(nil, *c), nil }
+
+func (c *counter) Snapshot() (actors.View, error) { return actors.ViewOf(fmt.Append(nil, *c)), nil }
+
+func (c *counter) Restore(r io.Reader) error { _, err := fmt.Fscan(r, c); return err }
 
 // visitor is an actor of the application. It adds a hundred, one plain message each, and then asks for the total.
 type visitor struct {

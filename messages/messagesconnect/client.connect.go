@@ -48,6 +48,8 @@ const (
 	KeyValueCompareAndSwapProcedure = "/troupe.client.v1.KeyValue/CompareAndSwap"
 	// ClusterStatusProcedure is the fully-qualified name of the Cluster's Status RPC.
 	ClusterStatusProcedure = "/troupe.client.v1.Cluster/Status"
+	// ClusterSnapshotProcedure is the fully-qualified name of the Cluster's Snapshot RPC.
+	ClusterSnapshotProcedure = "/troupe.client.v1.Cluster/Snapshot"
 )
 
 // KeyValueClient is a client for the troupe.client.v1.KeyValue service.
@@ -221,6 +223,8 @@ func (UnimplementedKeyValueHandler) CompareAndSwap(context.Context, *messages.Co
 // ClusterClient is a client for the troupe.client.v1.Cluster service.
 type ClusterClient interface {
 	Status(context.Context, *messages.StatusRequest) (*messages.StatusResponse, error)
+	// Snapshot streams a snapshot file of the group, as a backup. It has all that was acknowledged before the call.
+	Snapshot(context.Context, *messages.SnapshotRequest) (*connect.ServerStreamForClient[messages.SnapshotResponse], error)
 }
 
 // NewClusterClient constructs a client for the troupe.client.v1.Cluster service. By default, it
@@ -241,12 +245,19 @@ func NewClusterClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		snapshot: connect.NewClient[messages.SnapshotRequest, messages.SnapshotResponse](
+			httpClient,
+			baseURL+ClusterSnapshotProcedure,
+			connect.WithSchema(clusterMethods.ByName("Snapshot")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // clusterClient implements ClusterClient.
 type clusterClient struct {
-	status *connect.Client[messages.StatusRequest, messages.StatusResponse]
+	status   *connect.Client[messages.StatusRequest, messages.StatusResponse]
+	snapshot *connect.Client[messages.SnapshotRequest, messages.SnapshotResponse]
 }
 
 // Status calls troupe.client.v1.Cluster.Status.
@@ -258,9 +269,16 @@ func (c *clusterClient) Status(ctx context.Context, req *messages.StatusRequest)
 	return nil, err
 }
 
+// Snapshot calls troupe.client.v1.Cluster.Snapshot.
+func (c *clusterClient) Snapshot(ctx context.Context, req *messages.SnapshotRequest) (*connect.ServerStreamForClient[messages.SnapshotResponse], error) {
+	return c.snapshot.CallServerStream(ctx, connect.NewRequest(req))
+}
+
 // ClusterHandler is an implementation of the troupe.client.v1.Cluster service.
 type ClusterHandler interface {
 	Status(context.Context, *messages.StatusRequest) (*messages.StatusResponse, error)
+	// Snapshot streams a snapshot file of the group, as a backup. It has all that was acknowledged before the call.
+	Snapshot(context.Context, *messages.SnapshotRequest, *connect.ServerStream[messages.SnapshotResponse]) error
 }
 
 // NewClusterHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -277,10 +295,18 @@ func NewClusterHandler(svc ClusterHandler, opts ...connect.HandlerOption) (strin
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	clusterSnapshotHandler := connect.NewServerStreamHandlerSimple(
+		ClusterSnapshotProcedure,
+		svc.Snapshot,
+		connect.WithSchema(clusterMethods.ByName("Snapshot")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/troupe.client.v1.Cluster/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ClusterStatusProcedure:
 			clusterStatusHandler.ServeHTTP(w, r)
+		case ClusterSnapshotProcedure:
+			clusterSnapshotHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -292,4 +318,8 @@ type UnimplementedClusterHandler struct{}
 
 func (UnimplementedClusterHandler) Status(context.Context, *messages.StatusRequest) (*messages.StatusResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("troupe.client.v1.Cluster.Status is not implemented"))
+}
+
+func (UnimplementedClusterHandler) Snapshot(context.Context, *messages.SnapshotRequest, *connect.ServerStream[messages.SnapshotResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("troupe.client.v1.Cluster.Snapshot is not implemented"))
 }

@@ -13,7 +13,10 @@ import (
 )
 
 // statusService answers Cluster.Status.
-type statusService struct{ node Node }
+type statusService struct {
+	messagesconnect.UnimplementedClusterHandler
+	node Node
+}
 
 var _ messagesconnect.ClusterHandler = statusService{}
 

@@ -2,32 +2,32 @@ package actors
 
 import "github.com/troupe-raft/troupe/messages"
 
-// View is a server's state after it handled a message, for simulators and tests. It is valid only during the call that got it.
-type View struct{ s *server }
+// Observation is a server's state after it handled a message, for simulators and tests. It is valid only during the call that got it.
+type Observation struct{ s *server }
 
 // Status is what the door shows from now on.
-func (v View) Status() Status { return v.s.door.Status() }
+func (v Observation) Status() Status { return v.s.door.Status() }
 
 // ChangedFrom is the lowest index that was appended or truncated since the view before; 0: none.
-func (v View) ChangedFrom() uint64 { return v.s.changedFrom }
+func (v Observation) ChangedFrom() uint64 { return v.s.changedFrom }
 
 // Entry is an entry of the log's tail.
-func (v View) Entry(index uint64) messages.EncodedEntry { return v.s.log.slice(index, index)[0] }
+func (v Observation) Entry(index uint64) messages.EncodedEntry { return v.s.log.slice(index, index)[0] }
 
 // Vote is whom the server voted for in its term; empty: nobody.
-func (v View) Vote() string { return v.s.votedFor }
+func (v Observation) Vote() string { return v.s.votedFor }
 
 // Configuration is the one in force.
-func (v View) Configuration() *Configuration { return v.s.configuration() }
+func (v Observation) Configuration() *Configuration { return v.s.configuration() }
 
 // Electorate says which votes make a leader now.
-func (v View) Electorate() Quorum { return v.s.electorate() }
+func (v Observation) Electorate() Quorum { return v.s.electorate() }
 
 // Level is the feature level of the group, as of the server's log.
-func (v View) Level() uint32 { return v.s.charter().level }
+func (v Observation) Level() uint32 { return v.s.charter().level }
 
 // Counted is the data directory from which a member counts; 0: none, or this server itself.
-func (v View) Counted(id string) uint64 {
+func (v Observation) Counted(id string) uint64 {
 	if p := v.s.peers.of(id); p != nil && p.pinned {
 		return p.pinnedStore
 	}
@@ -36,7 +36,7 @@ func (v View) Counted(id string) uint64 {
 
 // Progress is what a leader counts of a member: the last index that matches, and the last round that it answered. It is 0 of servers
 // that do not lead.
-func (v View) Progress(id string) (match, round uint64) {
+func (v Observation) Progress(id string) (match, round uint64) {
 	if p := v.s.role.members().of(id); p != nil {
 		return p.match, p.round
 	}
@@ -52,7 +52,7 @@ func (s *state) changed(index uint64) {
 
 func (s *server) observe() {
 	if s.c.Observe != nil {
-		s.c.Observe(View{s})
+		s.c.Observe(Observation{s})
 	}
 	s.changedFrom = 0
 }
