@@ -148,6 +148,5 @@ func (m *InstallSnapshotReply) Seal()        { m.Checksum = checksum(m) }
 func (m *InstallSnapshotReply) Intact() bool { return m.Checksum == checksum(m) }
 func (m *InstallSnapshotReply) covered(f fields) fields {
 	f = f.header(m.Header).number(2, m.LastIncludedIndex).bytes(3, m.Digest).number(4, m.Offset).number(5, m.Round)
-	f = f.flag(6, m.Done).number(7, m.MatchIndex).text(8, m.Error)
-	return append(f, m.unknownFields...)
+	return append(f.text(6, m.Error), m.unknownFields...)
 }

@@ -623,6 +623,8 @@ func (x *InstallSnapshot) GetChecksum() uint32 {
 	return 0
 }
 
+// InstallSnapshotReply acknowledges a chunk. Once the receiver has installed the file, or needs none, it answers with an
+// AppendEntriesReply.
 type InstallSnapshotReply struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Header *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
@@ -632,11 +634,8 @@ type InstallSnapshotReply struct {
 	// The receiver has the file up to here, and goes on there.
 	Offset uint64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
 	Round  uint64 `protobuf:"varint,5,opt,name=round,proto3" json:"round,omitempty"`
-	// The receiver needs no more of the file: its log equals the leader's up to match_index, durably.
-	Done       bool   `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
-	MatchIndex uint64 `protobuf:"varint,7,opt,name=match_index,json=matchIndex,proto3" json:"match_index,omitempty"`
 	// Why the receiver cannot take the file, such as a full disk. Empty when it can.
-	Error         string `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	Error         string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	Checksum      uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -703,20 +702,6 @@ func (x *InstallSnapshotReply) GetOffset() uint64 {
 func (x *InstallSnapshotReply) GetRound() uint64 {
 	if x != nil {
 		return x.Round
-	}
-	return 0
-}
-
-func (x *InstallSnapshotReply) GetDone() bool {
-	if x != nil {
-		return x.Done
-	}
-	return false
-}
-
-func (x *InstallSnapshotReply) GetMatchIndex() uint64 {
-	if x != nil {
-		return x.MatchIndex
 	}
 	return 0
 }
@@ -793,17 +778,14 @@ const file_raft_proto_rawDesc = "" +
 	"\x06digest\x18\x06 \x01(\fR\x06digest\x12\x14\n" +
 	"\x05round\x18\a \x01(\x04R\x05round\x12\x12\n" +
 	"\x04data\x18\b \x01(\fR\x04data\x12\x1a\n" +
-	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xa3\x02\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xee\x01\n" +
 	"\x14InstallSnapshotReply\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12.\n" +
 	"\x13last_included_index\x18\x02 \x01(\x04R\x11lastIncludedIndex\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x16\n" +
 	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x14\n" +
-	"\x05round\x18\x05 \x01(\x04R\x05round\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done\x12\x1f\n" +
-	"\vmatch_index\x18\a \x01(\x04R\n" +
-	"matchIndex\x12\x14\n" +
-	"\x05error\x18\b \x01(\tR\x05error\x12\x1a\n" +
+	"\x05round\x18\x05 \x01(\x04R\x05round\x12\x14\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\x12\x1a\n" +
 	"\bchecksum\x18\x0f \x01(\aR\bchecksumB(Z&github.com/troupe-raft/troupe/messagesb\x06proto3"
 
 var (
