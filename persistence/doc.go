@@ -10,11 +10,11 @@
 //	'A' n 'C'              Compacted: up to where the log of group n was cut
 //	'A' n 'H'              HardState
 //	'A' n 'P' node id      store id that is pinned for this peer (u64)
-//	'A' n 'S'              kept for the pointer to a snapshot
+//	'A' n 'S'              Snapshot: the pointer to the group's snapshot
 //	'L' n last index u64   one block of entries
 //
-// What is not in this list was written by a newer troupe, and is refused. Snapshots have a place beside the database:
-// snapshots/<group number>/. Recovery does not look there.
+// What is not in this list was written by a newer troupe, and is refused. A new directory has format 1; the write that makes the
+// first pointer raises it to 2.
 //
 // # Blocks
 //
@@ -29,6 +29,26 @@
 // under i-1, and adds the new blocks, all in one Pebble batch. Cutting the log to c deletes the keys of [0, c] and
 // records c; a block that straddles c stays, and its entries up to c are ignored.
 //
+// # Snapshots
+//
+// A snapshot is the file snapshots/<group number>/<index>-<term>. The file that a group begins with is 0-0, whatever entry it is of.
+// All integers are big-endian:
+//
+//	"troupe.snapshot\n" | format u32
+//	length u32 | crc32c u32 | encoded SnapshotHeader              at most 1 MiB
+//	as often as needed: length u32 | crc32c u32 | piece of the state   at most 256 KiB, not empty
+//	0 u32 | length of the state u64 | SHA-256 of all that is before it
+//
+// The header is part 0, and the pieces are numbered from 1. A part's checksum covers its number (u64) and its content, so that parts
+// cannot change places.
+//
+// A file is written under a temporary name, <index>-<term>.<number>.new, synced and renamed, and its folder is synced. It counts from the
+// write that stores its pointer. Until then, and when another pointer has taken its place, it is a leftover: Open removes those. Open reads
+// the files that are pointed to, and refuses a directory when one is not as it was written.
+//
+// These files do not pass the fence (see below): when one cannot be written nothing is lost, and the node must be able to remove what
+// filled its disk.
+//
 // # What a torn write-ahead log can hide
 //
 // Pebble cannot tell a rotten end of its live log from a torn one, and drops it silently. Each write therefore carries
@@ -39,7 +59,8 @@
 // # Files beside Pebble's
 //
 // SEQUENCE is the side file. SPARE is filled with zeros, and the next write-ahead log begins in it; SPARE.new becomes SPARE when it is
-// full. USED was a log. Without SEQUENCE a directory is refused; the others may be removed while the node is stopped.
+// full. USED was a log. Without SEQUENCE, or a snapshot that is pointed to, a directory is refused; SPARE, SPARE.new and USED may be
+// removed while the node is stopped.
 //
 // # A failing disk
 //

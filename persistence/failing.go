@@ -94,6 +94,16 @@ func (f *fence) leave(op, name string, err error) {
 	}
 }
 
+// hold keeps the directory's lock until done is called. Unlike enter it fails when the fence is broken.
+func (f *fence) hold() error {
+	f.working.Add(1)
+	if err := f.failure(); err != nil {
+		f.done()
+		return err
+	}
+	return nil
+}
+
 // done counts a mutating call out.
 func (f *fence) done() {
 	if f.working.Add(-1) == 0 && f.abandoned.Load() {

@@ -20,13 +20,13 @@ const goldenDir = "testdata/golden/format-%d"
 // A directory that any format's version wrote is read by every later one. A directory is written once, with -write-golden, and never
 // changed; beside it is what is in it.
 func TestGoldenDirectoriesAreRead(t *testing.T) {
-	present := fmt.Sprintf(goldenDir, identityFormat)
+	present := fmt.Sprintf(goldenDir, newestFormat)
 	if *writeGolden {
 		writeGoldenDir(t, present)
 	}
 	dirs, err := filepath.Glob("testdata/golden/format-*.txt")
-	if err != nil || len(dirs) != identityFormat {
-		t.Fatalf("%d directories for %d formats (%v): make the new one with -write-golden", len(dirs), identityFormat, err)
+	if err != nil || len(dirs) != newestFormat {
+		t.Fatalf("%d directories for %d formats (%v): make the new one with -write-golden", len(dirs), newestFormat, err)
 	}
 	for _, text := range dirs {
 		want, err := os.ReadFile(text)
@@ -86,7 +86,8 @@ func writeGoldenDir(t *testing.T, dir string) {
 	mustWrite(t, s, write(1, 3, 21, 20)) // over some of what is in the table
 	mustWrite(t, s, write(2, 1, 1, 9))
 	mustWrite(t, s, &Batch{Group: 2, CutTo: 4, CutTerm: 1, HardState: HardState{Term: 3, Commit: 5}, Sync: true})
-	mustWrite(t, s, &Batch{Group: 1, HardState: HardState{Term: 4, Vote: "n2", Commit: 7, ClusterID: 77}, Sync: true})
+	hard := HardState{Term: 4, Vote: "n2", Commit: 7, ClusterID: 77}
+	mustWrite(t, s, point(1, mustTake(t, s, 1, 7, 2, []byte("the first piece"), []byte(" and the second")), hard))
 	content := dump(t, s)
 	mustClose(t, s)
 	if err := os.WriteFile(dir+".txt", []byte(content), 0o644); err != nil {
@@ -121,6 +122,10 @@ func dump(t *testing.T, s *Store) string {
 			text += fmt.Sprintf(" %s=%s", m.Id, m.Address)
 		}
 		found := mustRecover(t, s, GroupID(r.Number))
+		if p := found.Snapshot; p != nil {
+			text += fmt.Sprintf("\n  snapshot at %d@%d of cluster %d, %d bytes, SHA-256 %x: %q", p.LastIncludedIndex, p.LastIncludedTerm,
+				p.Charter.GetClusterId(), p.Bytes, p.Digest, mustReadSnapshot(t, s, GroupID(r.Number), p))
+		}
 		text += fmt.Sprintf("\n  %+v, cut at %d@%d, last %d, spans %v, pins %v\n",
 			found.HardState, found.Compacted, found.CompactedTerm, found.Last, found.Spans, found.PeerStores)
 		for _, a := range found.Amendments {

@@ -27,6 +27,7 @@ const (
 	kindCompacted = 'C'
 	kindHardState = 'H'
 	kindPeer      = 'P'
+	kindSnapshot  = 'S'
 )
 
 const (

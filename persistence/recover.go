@@ -29,6 +29,8 @@ type Recovered struct {
 	Spans []TermSpan
 	// Amendments are the entries that are no commands and no no-ops, in the order of the log: they change the group itself.
 	Amendments []IndexedEntry
+	// Snapshot points to the group's snapshot; nil: there is none.
+	Snapshot *messages.Snapshot
 	// PeerStores maps peers to their pinned store ids.
 	PeerStores map[string]uint64
 }
@@ -106,10 +108,12 @@ func (c *checker) record(key, value []byte) error {
 		return c.hardState(key, value)
 	case kind == kindPeer && len(key) > prefixLen:
 		return c.peer(key, value)
+	case kind == kindSnapshot && len(key) == prefixLen:
+		return c.snapshot(key, value)
 	}
 	if _, err := openRecord(key, value); err == nil {
 		return say(ErrNewer, "the log of group %d in %s has a record %q of a newer format than %d, "+
-			"which is the newest that this troupe knows: start a newer troupe", c.group, c.dir, key, identityFormat)
+			"which is the newest that this troupe knows: start a newer troupe", c.group, c.dir, key, newestFormat)
 	}
 	return c.damaged("the record under %q is none of troupe's", key)
 }
@@ -139,6 +143,15 @@ func (c *checker) peer(key, value []byte) error {
 		return c.damaged("the store id of peer %q cannot be decoded", key[prefixLen:])
 	}
 	c.found.PeerStores[string(key[prefixLen:])] = binary.BigEndian.Uint64(store)
+	return nil
+}
+
+func (c *checker) snapshot(key, value []byte) error {
+	record := &messages.Snapshot{}
+	if err := decodeRecord(key, value, record); err != nil {
+		return c.damaged("the pointer to its snapshot cannot be decoded")
+	}
+	c.found.Snapshot = record
 	return nil
 }
 
@@ -205,6 +218,9 @@ func (c *checker) entry(index, term uint64) error {
 		}
 		return nil
 	}
+	if s := f.Snapshot; s != nil && index == s.LastIncludedIndex && term != s.LastIncludedTerm {
+		return c.damaged("its snapshot ends at entry %d of term %d, and that entry is of term %d", index, s.LastIncludedTerm, term)
+	}
 	if term < c.term {
 		return c.damaged("the term falls from %d to %d at entry %d", c.term, term, index)
 	}
@@ -223,6 +239,22 @@ func (c *checker) finish() error {
 	}
 	if c.term > f.HardState.Term {
 		return c.damaged("an entry is of term %d although the server has seen no term after %d", c.term, f.HardState.Term)
+	}
+	return c.fits(f.Snapshot)
+}
+
+// fits checks that the snapshot stands within the log.
+func (c *checker) fits(s *messages.Snapshot) error {
+	f := &c.found
+	switch {
+	case s == nil:
+		return nil
+	case s.LastIncludedIndex < f.Compacted:
+		return c.damaged("it was cut at entry %d although its snapshot ends at entry %d", f.Compacted, s.LastIncludedIndex)
+	case s.LastIncludedIndex > f.Last:
+		return c.damaged("it ends at entry %d although its snapshot ends at entry %d", f.Last, s.LastIncludedIndex)
+	case s.LastIncludedIndex == f.Compacted && s.LastIncludedTerm != f.CompactedTerm:
+		return c.damaged("it was cut at entry %d of term %d, and its snapshot says term %d", f.Compacted, f.CompactedTerm, s.LastIncludedTerm)
 	}
 	return nil
 }

@@ -65,14 +65,21 @@ type Store struct {
 	record   messages.HardState
 	scratch  []byte
 
-	identity *messages.Identity
-	closed   atomic.Bool
-	mu       sync.Mutex // guards records, and reads from starting after Close
-	records  map[string]*messages.GroupRecord
-	reads    sync.WaitGroup
+	identity  atomic.Pointer[messages.Identity]
+	snapshots *snapshots
+	closed    atomic.Bool
+	mu        sync.Mutex // guards records, and reads from starting after Close
+	records   map[string]*messages.GroupRecord
+	reads     sync.WaitGroup
 }
 
-const identityFormat = 1
+// Formats of the directory. A new one has the first; the first pointer to a snapshot raises it.
+const (
+	formatOfLogs      = 1
+	formatOfSnapshots = 2
+
+	newestFormat = formatOfSnapshots
+)
 
 // Open opens the directory, and founds a store there when it is new. It refuses, and changes no record, when the directory
 // is in use (ErrLocked), belongs to somebody else (ErrForeign), was written by a newer troupe (ErrNewer) or by one before the first
@@ -118,7 +125,7 @@ func newStore(dir string, o Options) *Store {
 	}
 	return &Store{
 		dir: dir, options: o, log: o.Logger, memTable: o.MemTableSize, fence: newFence(o.FS),
-		compactions: newCompactions(),
+		compactions: newCompactions(), snapshots: newSnapshots(),
 
 		turn:    make(chan struct{}, 1),
 		states:  map[GroupID]*groupState{},
@@ -198,14 +205,17 @@ func (s *Store) load() error {
 	} else if err := s.check(id, found); err != nil {
 		return err
 	}
-	s.identity = id
+	s.identity.Store(id)
 	if s.side, err = openSequence(s.fence, s.dir, id.StoreId, found.slot); err != nil {
 		return err
 	}
 	if err := s.refuseStrangeKeys(); err != nil {
 		return err
 	}
-	return s.loadGroups()
+	if err := s.loadGroups(); err != nil {
+		return err
+	}
+	return s.loadSnapshots()
 }
 
 // refuseStrangeKeys looks for keys outside of what this version knows. Kinds of records within a group are recovery's.
@@ -241,7 +251,7 @@ func (s *Store) refuseStrangeKeys() error {
 // strange is the refusal of a key that this version does not know.
 func (s *Store) strange(key []byte) error {
 	return say(ErrNewer, "the key %q in %s is of a newer format than %d, "+
-		"which is the newest that this troupe knows: start a newer troupe", key, s.dir, identityFormat)
+		"which is the newest that this troupe knows: start a newer troupe", key, s.dir, newestFormat)
 }
 
 func (s *Store) foundStore(found side) (*messages.Identity, error) {
@@ -260,7 +270,7 @@ func (s *Store) foundStore(found side) (*messages.Identity, error) {
 	if strange {
 		return nil, say(ErrForeign, "the database in %s was not made by troupe: give the node another --data-dir", s.dir)
 	}
-	id := &messages.Identity{Format: identityFormat, NodeId: s.options.NodeID, StoreId: s.options.StoreID, Cluster: s.options.Cluster}
+	id := &messages.Identity{Format: formatOfLogs, NodeId: s.options.NodeID, StoreId: s.options.StoreID, Cluster: s.options.Cluster}
 	for id.StoreId == 0 {
 		var b [8]byte
 		_, _ = rand.Read(b[:]) // never fails
@@ -278,14 +288,14 @@ func (s *Store) foundStore(found side) (*messages.Identity, error) {
 // check compares what is stored with what the operator says and with the side file.
 func (s *Store) check(id *messages.Identity, found side) error {
 	o := s.options
-	if id.Format > identityFormat {
+	if id.Format > newestFormat {
 		return say(ErrNewer, "the directory %s has format %d, and this troupe knows formats up to %d: start a newer troupe",
-			s.dir, id.Format, identityFormat)
+			s.dir, id.Format, newestFormat)
 	}
 	if id.Format == 0 && len(id.ProtoReflect().GetUnknown()) > 0 {
 		return say(ErrOlder, "the directory %s was written by a build of troupe from before the first release, "+
 			"and this troupe knows formats from 1 to %d: start the build that wrote it, or give the node another --data-dir",
-			s.dir, identityFormat)
+			s.dir, newestFormat)
 	}
 	if id.Format == 0 || id.NodeId == "" || id.StoreId == 0 {
 		return say(ErrDamaged, "the identity stored in %s is incomplete; %s", s.dir, wipeAdvice)
@@ -348,7 +358,7 @@ func (s *Store) get(key []byte, m proto.Message) (bool, error) {
 }
 
 // Identity says whose directory this is. The caller must not change it.
-func (s *Store) Identity() *messages.Identity { return s.identity }
+func (s *Store) Identity() *messages.Identity { return s.identity.Load() }
 
 // Failed returns why nothing can be stored any more, or nil. The error matches ErrFailed.
 func (s *Store) Failed() error { return s.fence.failure() }

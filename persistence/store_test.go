@@ -77,14 +77,14 @@ func TestOpenRefusesANewerFormat(t *testing.T) {
 	fs := vfs.NewMem()
 	mustClose(t, mustOpen(t, fs))
 	tamper(t, fs, func(db *pebble.DB) error {
-		v, err := encodeRecord(key(0, kindIdentity), &messages.Identity{Format: 2, NodeId: "n1", StoreId: 7, Cluster: "c"})
+		v, err := encodeRecord(key(0, kindIdentity), &messages.Identity{Format: 3, NodeId: "n1", StoreId: 7, Cluster: "c"})
 		if err != nil {
 			return err
 		}
 		return db.Set(key(0, kindIdentity), v, pebble.Sync)
 	})
 	_, err := Open(dataDir, memOptions(fs))
-	wantError(t, err, ErrNewer, "has format 2, and this troupe knows formats up to 1: start a newer troupe")
+	wantError(t, err, ErrNewer, "has format 3, and this troupe knows formats up to 2: start a newer troupe")
 }
 
 func TestOpenRefusesDamagedStoreRecords(t *testing.T) {

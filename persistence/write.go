@@ -32,6 +32,10 @@ type Batch struct {
 	// CutTo, if not 0, drops the log up to this index, before Entries are added; CutTerm is the term there. It may be
 	// beyond the last index, and is below First.
 	CutTo, CutTerm uint64
+	// Reset: the whole log is dropped, also what is above CutTo: an installed snapshot takes its place.
+	Reset bool
+	// Snapshot, if not nil, is the group's snapshot from now on. Its file was finished. Its index is within the log, and not below a cut.
+	Snapshot *messages.Snapshot
 	// Sync: the batch promises something, so it must be durable when Write returns.
 	Sync bool
 }
@@ -127,7 +131,7 @@ func (s *Store) stage(b *Batch) error {
 	if err := s.fits(b, g); err != nil {
 		return err
 	}
-	if b.CutTo > g.compacted {
+	if b.CutTo > g.compacted || b.Reset {
 		if err := s.cut(b, g); err != nil {
 			return err
 		}
@@ -139,6 +143,14 @@ func (s *Store) stage(b *Batch) error {
 	}
 	if b.HardState.Commit > g.last {
 		return misuse(b, "its commit index %d is beyond the last entry %d", b.HardState.Commit, g.last)
+	}
+	if b.Snapshot != nil {
+		if err := s.point(b); err != nil {
+			return err
+		}
+	}
+	if p := s.snapshots.pointer(b.Group); p != nil && (p.LastIncludedIndex < g.compacted || p.LastIncludedIndex > g.last) {
+		return misuse(b, "its snapshot ends at entry %d, and its log has entries %d to %d", p.LastIncludedIndex, g.compacted+1, g.last)
 	}
 	if len(b.PinnedPeers) > 0 {
 		if err := s.pin(b); err != nil {
@@ -166,12 +178,21 @@ func misuse(b *Batch, format string, args ...any) error {
 
 // fits refuses what recovery would refuse.
 func (s *Store) fits(b *Batch, g *groupState) error {
+	if b.Reset && b.CutTo < g.compacted {
+		return misuse(b, "the log was cut up to %d, and cannot begin at %d again", g.compacted, b.CutTo)
+	}
+	if err := s.fitsSnapshot(b); err != nil {
+		return err
+	}
 	if len(b.Entries) == 0 {
 		return nil
 	}
 	compacted, last := g.compacted, g.last
 	if b.CutTo > compacted {
 		compacted, last = b.CutTo, max(last, b.CutTo)
+	}
+	if b.Reset {
+		last = b.CutTo
 	}
 	if b.First <= compacted {
 		return misuse(b, "the log was cut up to %d", compacted)
@@ -198,10 +219,17 @@ func (s *Store) fits(b *Batch, g *groupState) error {
 
 // cut drops the blocks that end at or below CutTo. A block that straddles it stays; its head is ignored from now on.
 func (s *Store) cut(b *Batch, g *groupState) error {
-	if err := s.pending.DeleteRange(logKey(b.Group, 0), logKey(b.Group, b.CutTo+1), nil); err != nil {
+	end := logKey(b.Group, b.CutTo+1)
+	if b.Reset {
+		end = logEnd(b.Group)
+	}
+	if err := s.pending.DeleteRange(logKey(b.Group, 0), end, nil); err != nil {
 		return err
 	}
 	record := messages.Compacted{Index: b.CutTo, Term: b.CutTerm}
+	if b.Reset {
+		g.last = 0
+	}
 	g.compacted, g.last = b.CutTo, max(g.last, b.CutTo)
 	g.round = s.number
 	return s.set(key(b.Group, kindCompacted), &record)
