@@ -16,6 +16,9 @@ type groupState struct {
 	compacted, last uint64
 	// round is the write that last changed the log.
 	round uint64
+	sizes marks
+	// left is how many bytes there are below the cut.
+	left int64
 }
 
 // Group finds the group, or founds it: it gives the name a number, once, and stores both with the founding members,

@@ -27,6 +27,8 @@ type Recovered struct {
 	Last uint64
 	// Spans are the runs of terms of (Compacted, Last], in order.
 	Spans []TermSpan
+	// Marks say how many bytes the log's entries have, in order. The last entry has a mark.
+	Marks []LogMark
 	// Amendments are the entries that are no commands and no no-ops, in the order of the log: they change the group itself.
 	Amendments []IndexedEntry
 	// Snapshot points to the group's snapshot; nil: there is none.
@@ -36,8 +38,8 @@ type Recovered struct {
 }
 
 // Recover reads and checks all that is stored of the group. Whatever is not exactly as it was written is an error that
-// matches ErrDamaged; nothing is repaired or left out. It reads only, and may be called again, but not beside a Write for
-// the same group.
+// matches ErrDamaged; nothing is repaired. Only what is below a cut is left out, and waits for Reclaim. It reads only, and may be called
+// again, but not beside a Write for the same group.
 func (s *Store) Recover(group GroupID) (Recovered, error) {
 	if err := s.beginRead(); err != nil {
 		return Recovered{}, err
@@ -46,9 +48,13 @@ func (s *Store) Recover(group GroupID) (Recovered, error) {
 	if !s.hasGroup(group) {
 		return Recovered{}, say(ErrMissing, "there is no group with number %d in %s", group, s.dir)
 	}
-	c := checker{dir: s.dir, group: group, found: Recovered{PeerStores: map[string]uint64{}}}
+	c := checker{dir: s.dir, group: group, found: Recovered{PeerStores: map[string]uint64{}}, sizes: newMarks(s.options.LogGranule)}
 	if err := s.scan(&c); err != nil {
 		return Recovered{}, err
+	}
+	s.cuts.recovered(group, c.sizes)
+	if c.left {
+		s.cuts.leave(group, true)
 	}
 	return c.found, nil
 }
@@ -91,7 +97,9 @@ type checker struct {
 	dir   string
 	group GroupID
 	found Recovered
-	begun bool // a block was seen
+	sizes marks
+	left  bool // blocks below the cut were seen
+	begun bool // a block above was seen
 	end   uint64
 	term  uint64 // of the last entry seen
 }
@@ -125,6 +133,7 @@ func (c *checker) compacted(key, value []byte) error {
 	}
 	c.found.Compacted, c.found.CompactedTerm = record.Index, record.Term
 	c.term = record.Term
+	c.sizes.begin.Last, c.sizes.end.Last = record.Index, record.Index
 	return nil
 }
 
@@ -159,9 +168,14 @@ func (c *checker) block(key, value []byte) error {
 	if len(key) != logKeyLen {
 		return c.damaged("the record under %q is none of troupe's", key)
 	}
+	last := binary.BigEndian.Uint64(key[logPrefixLen:])
+	if last <= c.found.Compacted {
+		c.left = true
+		return nil
+	}
 	b, err := openBlock(key, value)
 	if err != nil {
-		return c.damaged("the block that ends at entry %d: %v", binary.BigEndian.Uint64(key[logPrefixLen:]), err)
+		return c.damaged("the block that ends at entry %d: %v", last, err)
 	}
 	if err := c.place(b); err != nil {
 		return err
@@ -178,6 +192,9 @@ func (c *checker) block(key, value []byte) error {
 		}
 		if err := c.entry(i, view.Term); err != nil {
 			return err
+		}
+		if i > c.found.Compacted {
+			c.sizes.add(i, len(entry))
 		}
 		if view.Kind.Amends() && i > c.found.Compacted {
 			c.found.Amendments = append(c.found.Amendments, IndexedEntry{i, bytes.Clone(entry)})
@@ -197,8 +214,6 @@ func (c *checker) place(b block) error {
 	switch {
 	case !c.begun && b.first > cut+1:
 		return c.damaged("entries %d to %d are missing", cut+1, b.first-1)
-	case !c.begun && b.last <= cut:
-		return c.damaged("entries %d to %d are still there although it was cut up to %d", b.first, b.last, cut)
 	case c.begun && b.first > c.end+1:
 		return c.damaged("entries %d to %d are missing", c.end+1, b.first-1)
 	case c.begun && b.first <= c.end:
@@ -233,7 +248,7 @@ func (c *checker) entry(index, term uint64) error {
 
 func (c *checker) finish() error {
 	f := &c.found
-	f.Last = max(f.Compacted, c.end)
+	f.Last, f.Marks = max(f.Compacted, c.end), c.sizes.all()
 	if f.HardState.Commit > f.Last {
 		return c.damaged("it ends at entry %d although entry %d was committed", f.Last, f.HardState.Commit)
 	}

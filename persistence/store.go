@@ -41,6 +41,10 @@ type Options struct {
 	Now func() time.Time
 	// SequenceInterval is the time between two fsyncs of the side file; 0: one second, negative: after each synced write.
 	SequenceInterval time.Duration
+	// LogGranule is the distance in bytes of the marks that Recover returns, at most; 0: 64 KiB.
+	LogGranule int
+	// ExciseBytes is from how many bytes on what a cut leaves waits for Reclaim; smaller cuts delete at once. 0: 16 MiB.
+	ExciseBytes int
 }
 
 // Store is the durable state of one node. Write, Group and SyncSequence take turns; Read and Recover run beside them.
@@ -56,17 +60,22 @@ type Store struct {
 	db          *pebble.DB
 
 	// turn is held while batches are put together or written. What follows belongs to its holder.
-	turn     chan struct{}
-	pending  *pebble.Batch
-	number   uint64 // sequence number of the last write
-	states   map[GroupID]*groupState
-	side     *sequence
-	sideSync time.Time
-	record   messages.HardState
-	scratch  []byte
+	turn    chan struct{}
+	pending *pebble.Batch
+	number  uint64 // sequence number of the last write
+	synced  uint64 // of the last one that is durable
+	seen    uint64 // of the last one when FlushCut was called
+	// unflushed: a cut deleted something since the last flush that FlushCut began.
+	unflushed bool
+	states    map[GroupID]*groupState
+	side      *sequence
+	sideSync  time.Time
+	record    messages.HardState
+	scratch   []byte
 
 	identity  atomic.Pointer[messages.Identity]
 	snapshots *snapshots
+	cuts      *cuts
 	closed    atomic.Bool
 	mu        sync.Mutex // guards records, and reads from starting after Close
 	records   map[string]*messages.GroupRecord
@@ -120,12 +129,18 @@ func newStore(dir string, o Options) *Store {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.LogGranule == 0 {
+		o.LogGranule = defaultGranule
+	}
+	if o.ExciseBytes == 0 {
+		o.ExciseBytes = defaultExcise
+	}
 	if o.SequenceInterval == 0 {
 		o.SequenceInterval = time.Second
 	}
 	return &Store{
 		dir: dir, options: o, log: o.Logger, memTable: o.MemTableSize, fence: newFence(o.FS),
-		compactions: newCompactions(), snapshots: newSnapshots(),
+		compactions: newCompactions(), snapshots: newSnapshots(), cuts: newCuts(),
 
 		turn:    make(chan struct{}, 1),
 		states:  map[GroupID]*groupState{},
@@ -164,7 +179,7 @@ func (s *Store) open() (err error) {
 		_ = s.db.Close()
 		return err
 	}
-	s.sideSync = s.options.Now()
+	s.sideSync, s.synced = s.options.Now(), s.number
 	s.compactions.begin()
 	return nil
 }

@@ -55,11 +55,16 @@ func (s *Store) Write(batches []*Batch) error {
 		return err
 	}
 	defer s.give()
-	if err := s.write(batches); err != nil {
-		s.fence.fail(sayOf(ErrFailed, err, "nothing more is stored: start the node again"))
-		return s.fence.failure()
+	return s.orBreak(s.write(batches))
+}
+
+// orBreak makes an error the Store's failure.
+func (s *Store) orBreak(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	s.fence.fail(sayOf(ErrFailed, err, "nothing more is stored: start the node again"))
+	return s.fence.failure()
 }
 
 func (s *Store) write(batches []*Batch) error {
@@ -97,6 +102,9 @@ func (s *Store) apply(sync bool) error {
 	s.pending.Reset()
 	if err := s.fence.failure(); err != nil {
 		return err
+	}
+	if sync {
+		s.synced = s.number
 	}
 	if !sync || s.side == nil {
 		return nil
@@ -217,24 +225,6 @@ func (s *Store) fits(b *Batch, g *groupState) error {
 	return nil
 }
 
-// cut drops the blocks that end at or below CutTo. A block that straddles it stays; its head is ignored from now on.
-func (s *Store) cut(b *Batch, g *groupState) error {
-	end := logKey(b.Group, b.CutTo+1)
-	if b.Reset {
-		end = logEnd(b.Group)
-	}
-	if err := s.pending.DeleteRange(logKey(b.Group, 0), end, nil); err != nil {
-		return err
-	}
-	record := messages.Compacted{Index: b.CutTo, Term: b.CutTerm}
-	if b.Reset {
-		g.last = 0
-	}
-	g.compacted, g.last = b.CutTo, max(g.last, b.CutTo)
-	g.round = s.number
-	return s.set(key(b.Group, kindCompacted), &record)
-}
-
 func (s *Store) append(b *Batch, g *groupState) error {
 	if b.First <= g.last {
 		if err := s.truncate(b, g); err != nil {
@@ -242,6 +232,9 @@ func (s *Store) append(b *Batch, g *groupState) error {
 		}
 	}
 	putBlocks(s.pending, b.Group, b.First, b.Entries)
+	for i, e := range b.Entries {
+		g.sizes.add(b.First+uint64(i), len(e))
+	}
 	g.last = b.First + uint64(len(b.Entries)) - 1
 	g.round = s.number
 	return nil
@@ -255,6 +248,7 @@ func (s *Store) truncate(b *Batch, g *groupState) error {
 			return err
 		}
 	}
+	g.sizes.truncate(b.First)
 	from, end := logKey(b.Group, b.First), logEnd(b.Group)
 	iter, err := s.iter(from, end)
 	if err != nil {
@@ -335,12 +329,17 @@ func (s *Store) state(group GroupID) (*groupState, error) {
 		if len(iter.Key()) != logKeyLen {
 			return nil, damaged(s.dir, group, "%v", errFraming)
 		}
-		g.last = binary.BigEndian.Uint64(iter.Key()[logPrefixLen:])
+		g.last = max(g.last, binary.BigEndian.Uint64(iter.Key()[logPrefixLen:])) // what is below a cut may still be there
 	}
 	if err := iter.Error(); err != nil {
 		return nil, s.cannotRead(err)
 	}
-	g.known = true
+	sizes, recovered := s.cuts.takeSizes(group)
+	if !recovered { // what is there already is not counted
+		sizes = newMarks(s.options.LogGranule)
+		sizes.begin.Last, sizes.end.Last = g.compacted, g.last
+	}
+	g.sizes, g.known = sizes, true
 	return g, nil
 }
 
