@@ -5,9 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"io"
-	"maps"
 	"slices"
+	"strings"
 
 	"github.com/troupe-raft/troupe/actors"
 )
@@ -19,7 +18,7 @@ import (
 // key starts one above the highest version that any deleted key ever had, so at 1 as long as nothing was deleted. An equal
 // version of one key therefore always means an equal value.
 type Map struct {
-	items map[string]*item
+	items *layers
 	// floor is the highest version of any deleted key.
 	floor uint64
 	// results is what the last Apply returned; the next one reuses it.
@@ -28,16 +27,23 @@ type Map struct {
 
 const keptResults = 4096
 
-// item owns its value's array, which the next value of the key takes over if it fits. Nothing else refers to it.
+// mergedPerCommand is above one, so that changes are merged faster than they can come.
+const mergedPerCommand = 2
+
+// item owns its value's array, which the next value of the key takes over if it fits. Only a view refers to it, too: what a view
+// sees is never overwritten.
 type item struct {
 	value   []byte
 	version uint64
 }
 
-var _ actors.StateMachine = (*Map)(nil)
+var (
+	_ actors.StateMachine = (*Map)(nil)
+	_ actors.Named        = (*Map)(nil)
+)
 
 // NewMap is an empty map.
-func NewMap() *Map { return &Map{items: make(map[string]*item)} }
+func NewMap() *Map { return &Map{items: newLayers(make(map[string]*item))} }
 
 // Apply applies commands. Every node rejects a command that is not of this package's encoding.
 func (m *Map) Apply(entries []actors.Entry) []actors.Result {
@@ -59,20 +65,21 @@ func (m *Map) Apply(entries []actors.Entry) []actors.Result {
 		values = appendResult(values, done, version)
 		results[i].Value = values[start:len(values):len(values)]
 	}
+	m.items.merge(leastMerged + mergedPerCommand*len(entries))
 	return results
 }
 
 func (m *Map) apply(c *command) (done bool, version uint64) {
-	present := m.items[string(c.key)]
+	present, owned := m.items.get(c.key)
 	switch c.op {
 	case opPut:
-		return true, m.write(present, c)
+		return true, m.write(present, owned, c)
 	case opDelete:
 		if present == nil {
 			return false, 0
 		}
 		m.floor = max(m.floor, present.version)
-		delete(m.items, string(c.key))
+		m.items.remove(c.key)
 		return true, present.version
 	}
 	if present == nil {
@@ -82,13 +89,17 @@ func (m *Map) apply(c *command) (done bool, version uint64) {
 	} else if !c.matches(present.value, true) {
 		return false, present.version
 	}
-	return true, m.write(present, c)
+	return true, m.write(present, owned, c)
 }
 
-func (m *Map) write(present *item, c *command) (version uint64) {
-	if present == nil {
+func (m *Map) write(present *item, owned bool, c *command) (version uint64) {
+	switch {
+	case present == nil:
 		present = &item{version: m.floor}
-		m.items[string(c.key)] = present
+		m.items.add(c.key, present)
+	case !owned:
+		present = &item{version: present.version}
+		m.items.replace(c.key, present)
 	}
 	if size := len(c.value); size > cap(present.value) || 2*size < cap(present.value) {
 		present.value = make([]byte, 0, size)
@@ -104,7 +115,7 @@ func (m *Map) Query(_ context.Context, query []byte) ([]byte, error) {
 	if !ok {
 		return nil, errors.New("the bytes are not a query of the replicated map")
 	}
-	present := m.items[string(key)]
+	present, _ := m.items.get(key)
 	if present == nil {
 		return []byte{answerAbsent, 0}, nil
 	}
@@ -116,24 +127,8 @@ func (m *Map) Query(_ context.Context, query []byte) ([]byte, error) {
 	return append(binary.AppendUvarint(answer, present.version), present.value...), nil
 }
 
-// Snapshot copies the map.
-func (m *Map) Snapshot() (actors.View, error) {
-	state := binary.AppendUvarint(nil, m.floor)
-	for key, it := range m.items {
-		state = binary.AppendUvarint(appendBytes(appendBytes(state, []byte(key)), it.value), it.version)
-	}
-	return actors.ViewOf(state), nil
-}
-
-func appendBytes(b, data []byte) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(data))), data...)
-}
-
-// Restore reads what a view wrote.
-func (m *Map) Restore(r io.Reader) error { return errors.New("the map cannot be restored yet") }
-
 // Len is the number of keys.
-func (m *Map) Len() int { return len(m.items) }
+func (m *Map) Len() int { return m.items.count }
 
 // Hash is a digest of the whole state: equal on any two nodes that applied the same commands. It takes time and memory in
 // proportion to the number of keys.
@@ -141,9 +136,17 @@ func (m *Map) Hash() [sha256.Size]byte {
 	h := sha256.New()
 	var b []byte
 	b = binary.AppendUvarint(b, m.floor)
-	for _, key := range slices.Sorted(maps.Keys(m.items)) {
-		it := m.items[key]
-		b = append(binary.AppendUvarint(b, uint64(len(key))), key...)
+	type keyed struct {
+		key string
+		*item
+	}
+	sorted := make([]keyed, 0, m.Len())
+	for key, it := range m.items.all() {
+		sorted = append(sorted, keyed{key, it})
+	}
+	slices.SortFunc(sorted, func(a, b keyed) int { return strings.Compare(a.key, b.key) })
+	for _, it := range sorted {
+		b = append(binary.AppendUvarint(b, uint64(len(it.key))), it.key...)
 		b = binary.AppendUvarint(b, it.version)
 		b = append(binary.AppendUvarint(b, uint64(len(it.value))), it.value...)
 		h.Write(b)
