@@ -312,6 +312,73 @@ func TestMergeEnds(t *testing.T) {
 	}
 }
 
+// half is a map whose items were all changed by change while a view was open, and only some of them merged since.
+func half(t *testing.T, change func(key string) []byte) (m *Map, all func(func(key string) []byte)) {
+	const keys = 10 * leastMerged
+	m, _ = filled(keys)
+	all = func(command func(key string) []byte) {
+		var entries []actors.Entry
+		for i := range keys {
+			entries = append(entries, actors.Entry{Command: command(fmt.Sprintf("key-%d", i))})
+		}
+		m.Apply(entries)
+	}
+	view := frozen(t, m)
+	all(change)
+	closed(t, view)
+	if n := m.items.recent.Len(); n != keys-leastMerged {
+		t.Fatalf("%d changes are left", n)
+	}
+	return m, all
+}
+
+func TestViewDuringMergeKeepsItsValues(t *testing.T) {
+	put := func(value string) func(string) []byte {
+		return func(key string) []byte { return encodePut(key, []byte(value)) }
+	}
+	m, all := half(t, put("first"))
+	hash, view := m.Hash(), frozen(t, m)
+	all(put("later"))
+	var state bytes.Buffer
+	if _, err := view.WriteTo(&state); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, got, err := Inspect(&state); err != nil || got != hash {
+		t.Errorf("the view has another hash than the map had, or %v", err)
+	}
+}
+
+func TestKeysComeBackDuringMerge(t *testing.T) {
+	m, all := half(t, encodeDelete)
+	if m.Len() != 0 {
+		t.Fatalf("%d keys after all were deleted", m.Len())
+	}
+	all(func(key string) []byte { return encodePut(key, nil) })
+	mergeAll(m)
+	if len(m.items.base) != m.Len() || m.Len() == 0 {
+		t.Errorf("%d keys, %d are there", m.Len(), len(m.items.base))
+	}
+}
+
+// A view is written in pieces of the buffer's size, whatever the size of a value.
+func TestLargestValueIsWrittenInPieces(t *testing.T) {
+	m := NewMap()
+	m.Apply([]actors.Entry{{Command: encodePut("k", make([]byte, MaxValueBytes))}})
+	var state bytes.Buffer
+	_, err := frozen(t, m).WriteTo(writerFunc(func(b []byte) (int, error) {
+		if len(b) > bufferBytes {
+			t.Errorf("a write has %d bytes", len(b))
+		}
+		return state.Write(b)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, size, hash, err := Inspect(&state); err != nil || hash != m.Hash() || size != 1+MaxValueBytes {
+		t.Error(size, err)
+	}
+}
+
 func TestSnapshotOfMillionsIsQuick(t *testing.T) {
 	if testing.Short() {
 		t.Skip("fills a map with millions of items")
