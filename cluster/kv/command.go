@@ -84,26 +84,28 @@ func appendKey(b []byte, op byte, key string) []byte {
 	return append(b, key...)
 }
 
-// decode reads a command that may be anything at all: applications can propose what they like.
+// decode reads a command that may be anything at all: applications can propose what they like. What is beyond the limits of keys and
+// values is refused, since it could not be restored.
 func decode(b []byte) (command, error) {
 	if len(b) == 0 {
 		return command{}, errMalformed
 	}
 	c := command{op: b[0]}
 	var ok bool
-	if c.key, b, ok = cutPrefixed(b[1:]); !ok || len(c.key) == 0 {
+	if c.key, b, ok = cutPrefixed(b[1:]); !ok || len(c.key) == 0 || len(c.key) > MaxKeyBytes {
 		return command{}, errMalformed
 	}
 	switch c.op {
 	case opPut:
-		c.value = b
-		return c, nil
+		if c.value = b; len(b) <= MaxValueBytes {
+			return c, nil
+		}
 	case opDelete:
 		if len(b) == 0 {
 			return c, nil
 		}
 	case opCompareAndSwap:
-		if c.expect, c.old, c.value, ok = cutExpectation(b); ok {
+		if c.expect, c.old, c.value, ok = cutExpectation(b); ok && len(c.value) <= MaxValueBytes {
 			return c, nil
 		}
 	}

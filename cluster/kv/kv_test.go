@@ -148,6 +148,21 @@ func TestInvalidRequestsAreRefusedWithASentence(t *testing.T) {
 	}
 }
 
+// A command that did not come from a KV keeps the limits, too: what exceeds them could not be restored.
+func TestCommandsBeyondTheLimitsAreRefused(t *testing.T) {
+	key, value := strings.Repeat("k", MaxKeyBytes), make([]byte, MaxValueBytes+1)
+	for name, command := range map[string][]byte{
+		"put, key":    encodePut(key+"k", nil),
+		"put, value":  encodePut(key, value),
+		"swap, value": encodeCompareAndSwap(key, nil, value),
+	} {
+		m := NewMap()
+		if r := m.Apply([]actors.Entry{{Command: command}})[0]; !errors.Is(r.Err, errMalformed) || m.Len() != 0 {
+			t.Errorf("%s: %v, and %d keys", name, r.Err, m.Len())
+		}
+	}
+}
+
 func TestForeignAnswersAreErrors(t *testing.T) {
 	for _, answer := range [][]byte{nil, {1}, {1, 0x80}, bytes.Repeat([]byte{0xff}, 20)} {
 		if _, _, err := decodeResult(answer); err == nil {
