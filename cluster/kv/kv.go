@@ -1,5 +1,6 @@
 // Package kv is a replicated map: the [Map] state machine that a group replicates, and [KV], its operations over a running
-// group. [Mount] serves it to clients of a node's client port.
+// group. [Mount] serves it to clients of a node's client port. The map's snapshots freeze it without copying; [Inspect] tells what is
+// in one.
 package kv
 
 import (
