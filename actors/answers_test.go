@@ -68,7 +68,7 @@ func restarted(t *testing.T, change func(*Config)) *testNode {
 		t.Fatal(err)
 	}
 	c := Config{
-		Group: "g", ID: "n1", Members: testMembers(1), Machine: newMoody(), Store: n.store, Number: 1, Journal: n.journal,
+		Group: "g", ID: "n1", Members: testMembers(1), Machine: newMoody(), Shared: n.shared, Number: 1,
 		Clock: realClock{n.system.Root},
 	}
 	change(&c)
@@ -163,7 +163,7 @@ func TestReadsThatWaitForAnIndexAreAnsweredOnceWhenOneOfThemPanics(t *testing.T)
 	l := &lookup{readIndex: next}
 	for i, q := range []string{"x", "panic"} {
 		n.door.admit(len(q))
-		l.queries = append(l.queries, query{[]byte(q), c[i]})
+		l.queries = append(l.queries, query{query: []byte(q), caller: c[i]})
 	}
 	n.door.look(l)
 	n.door.Propose([]byte("command"), c[2])
@@ -179,7 +179,7 @@ func TestReadsAtTheMachineAreAnsweredWhenTheDiskFails(t *testing.T) {
 	eventually(t, "all is applied", func() bool { s := n.door.Status(); return s.AppliedIndex == s.LastIndex })
 	next := n.door.Status().AppliedIndex + 1
 	n.door.admit(1)
-	n.door.look(&lookup{readIndex: next, queries: []query{{[]byte("x"), c[0]}}})
+	n.door.look(&lookup{readIndex: next, queries: []query{{query: []byte("x"), caller: c[0]}}})
 	n.door.StorageFailed(errors.New("no disk"))
 	wantOnce(t, n.door, c[0])
 	if err := c[0].all()[0].Err; !errors.Is(err, ErrStorageFailed) {
@@ -228,7 +228,7 @@ func TestALeaderIsNotReadyBeforeItsLogIsApplied(t *testing.T) {
 	var err error
 	n.door, err = Start(n.system.Root, Config{
 		Group: "g", ID: "n1", Members: testMembers(1), Machine: m,
-		Store: n.store, Number: 1, Journal: n.journal, Clock: realClock{n.system.Root},
+		Shared: n.shared, Number: 1, Clock: realClock{n.system.Root},
 	})
 	if err != nil {
 		t.Fatal(err)

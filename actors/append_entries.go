@@ -91,6 +91,9 @@ func (s *state) checkEntries(m *messages.AppendEntries) error {
 		if err == nil && index == 1 {
 			err = s.foundedByOthers(amended.configuration)
 		}
+		if err == nil && index == 1 {
+			err = s.beginsWith(entry)
+		}
 		var tooOld TooOldError
 		if errors.As(err, &tooOld) {
 			tooOld.What += fmt.Sprintf(", from a node that knows feature levels up to %d", m.Header.Level)

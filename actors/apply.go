@@ -6,7 +6,7 @@ import "github.com/asynkron/protoactor-go/actor"
 // machine has one batch at a time; the next gathers meanwhile, so what is handed over is bounded.
 func (s *server) apply() {
 	last := s.applicable()
-	if s.handed != nil || last <= s.lastApplied {
+	if s.handed != nil || s.restoring != nil || last <= s.lastApplied {
 		return
 	}
 	a := &apply{first: s.lastApplied + 1}
@@ -77,7 +77,7 @@ func (s *server) answerWaiters(waiters []waiter, err error) {
 func (s *server) spawnMachine() *actor.PID {
 	m := &machine{
 		interpreter: interpreter{sm: s.c.Machine, applied: s.lastApplied},
-		door:        s.door, store: s.c.Store, number: s.c.Number, limits: s.c.Limits,
+		door:        s.door, store: s.c.Store, number: s.c.Number, limits: s.c.Limits, logger: s.c.Logger,
 	}
 	pid, err := s.ctx.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return m }, s.c.Props...), machineName)
 	if err != nil {

@@ -22,6 +22,22 @@ type charters []charter
 
 func (c charters) inForce() charter { return c[len(c)-1] }
 
+// at is the one that was in force at an index, which is not cut.
+func (c charters) at(index uint64) charter {
+	n := len(c) - 1
+	for n > 0 && c[n].index > index {
+		n--
+	}
+	return c[n]
+}
+
+// cut forgets what was in force only before an index.
+func (c *charters) cut(index uint64) {
+	for len(*c) > 1 && (*c)[1].index <= index {
+		*c = (*c)[1:]
+	}
+}
+
 // truncate forgets what stood in entries from an index on.
 func (c *charters) truncate(from uint64) {
 	for len(*c) > 1 && c.inForce().index >= from {
@@ -68,6 +84,19 @@ func (c charter) amended(index uint64, e messages.EntryView, known uint32) (char
 		return c, TooOldError{fmt.Sprintf("the group has feature level %d since entry %d", c.level, index), known}
 	}
 	return c, nil
+}
+
+func (c charter) encoded() *messages.Charter {
+	return &messages.Charter{Index: c.index, ClusterId: c.clusterID, Level: c.level, Configuration: c.configuration.encoded()}
+}
+
+// adopt makes the charter of a snapshot the one in force: nothing is known of what was before.
+func (s *state) adopt(c *messages.Charter) error {
+	if c.Level > s.level {
+		return TooOldError{fmt.Sprintf("the group's snapshot is of feature level %d", c.Level), s.level}
+	}
+	s.charters = charters{{c.Index, c.ClusterId, c.Level, decodeConfiguration(c.Configuration)}}
+	return nil
 }
 
 func (s *state) charter() charter { return s.charters.inForce() }

@@ -218,7 +218,7 @@ func TestStartRefusesWhatItDoesNotKnow(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Start(n.system.Root, Config{
-		Group: "g", ID: "n1", Members: testMembers(1), Machine: newMoody(), Store: n.store, Number: 1, Journal: n.journal,
+		Group: "g", ID: "n1", Members: testMembers(1), Machine: newMoody(), Shared: n.shared, Number: 1,
 		Clock: realClock{n.system.Root},
 	})
 	var tooOld TooOldError

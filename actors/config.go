@@ -39,10 +39,9 @@ type Config struct {
 	ClientAddress string
 	Machine       StateMachine
 
-	Store   *persistence.Store
-	Number  persistence.GroupID
-	Journal *actor.PID
-	Clock   Clock
+	Shared
+	Number persistence.GroupID
+	Clock  Clock
 	// Seed of this server's random choices: give every node another one.
 	Seed uint64
 	// Props are added to every actor of the group; a simulator puts its mailbox and dispatcher here.
@@ -84,7 +83,44 @@ type Limits struct {
 	// ApplyBytes and ApplyEntries bound what is handed to the state machine at a time; default 1 MiB and 4096.
 	ApplyBytes   int
 	ApplyEntries int
+	// SnapshotAfter is how many bytes of entries are applied until the next snapshot is taken; default: as many as the last snapshot has,
+	// at least 64 MiB. So snapshots write at most about as much as the log does (thesis 5.1.2).
+	SnapshotAfter int64
+	// LogKeep is how many bytes of entries stay behind a cut, for followers that lag; default: as many as the snapshot has, within 64 MiB
+	// and 1 GiB.
+	LogKeep int64
+	// ChunkBytes is how much of a snapshot one message carries; default 64 KiB. A snapshot is written in pieces of four chunks.
+	ChunkBytes int
 }
+
+const (
+	leastLog = 64 << 20
+	mostLog  = 1 << 30
+)
+
+// snapshotAfter is SnapshotAfter, or its default after a snapshot of this size.
+func (l *Limits) snapshotAfter(size uint64) int64 {
+	if l.SnapshotAfter > 0 {
+		return l.SnapshotAfter
+	}
+	return int64(max(size, leastLog))
+}
+
+// logKeep is LogKeep, or its default after a snapshot of this size.
+func (l *Limits) logKeep(size uint64) int64 {
+	if l.LogKeep > 0 {
+		return l.LogKeep
+	}
+	return int64(min(max(size, leastLog), mostLog))
+}
+
+// granule is how exactly a server knows the size of parts of its log.
+func (l *Limits) granule() int64 {
+	return min(64<<10, l.snapshotAfter(0)/16, l.logKeep(0)/16)
+}
+
+// pieceBytes is how much of a snapshot is written at a time.
+func (l *Limits) pieceBytes() int { return 4 * l.ChunkBytes }
 
 func (t *Timing) setDefaults() {
 	orDefault(&t.Heartbeat, 100*time.Millisecond)
@@ -103,6 +139,7 @@ func (l *Limits) setDefaults() {
 	orDefault(&l.TailEntries, 32768)
 	orDefault(&l.ApplyBytes, 1<<20)
 	orDefault(&l.ApplyEntries, 4096)
+	orDefault(&l.ChunkBytes, defaultChunk)
 }
 
 func orDefault[T comparable](v *T, def T) {
@@ -130,7 +167,7 @@ func (c *Config) Validate() error {
 	case c.Machine == nil:
 		return fmt.Errorf("group %s needs a state machine", c.Group)
 	case c.Store == nil || c.Journal == nil || c.Clock == nil:
-		return fmt.Errorf("group %s needs a store, a journal and a clock", c.Group)
+		return fmt.Errorf("group %s needs what StartShared gives, and a clock", c.Group)
 	}
 	return validateMembers(c.ID, c.Members)
 }
@@ -147,16 +184,24 @@ func (t *Timing) Validate() error {
 // mostAdmittedBytes is half of what one write takes: all that is admitted may wait for one, with what each entry has around it.
 const mostAdmittedBytes = 512 << 20
 
+const defaultChunk = 64 << 10
+
+// mostChunk is as much as a peer's queue may hold beside other mail.
+const mostChunk = 1 << 20
+
 // Validate sets defaults and says what is wrong.
 func (l *Limits) Validate() error {
 	l.setDefaults()
 	switch {
 	case l.EntryBytes < 1 || l.MessageBytes < 1 || l.InflightMessages < 1 || l.InflightBytes < 1 ||
-		l.AdmittedCommands < 1 || l.AdmittedBytes < 1 || l.ApplyBytes < 1 || l.ApplyEntries < 1:
+		l.AdmittedCommands < 1 || l.AdmittedBytes < 1 || l.ApplyBytes < 1 || l.ApplyEntries < 1 ||
+		l.SnapshotAfter < 0 || l.LogKeep < 0 || l.ChunkBytes < 1:
 		return errors.New("limits must be positive")
 	case l.EntryBytes > l.AdmittedBytes || l.AdmittedBytes > mostAdmittedBytes:
 		return fmt.Errorf("the limit of admitted bytes (%d) must be at least that of an entry (%d) and at most %d",
 			l.AdmittedBytes, l.EntryBytes, mostAdmittedBytes)
+	case l.ChunkBytes > mostChunk:
+		return fmt.Errorf("the limit of a chunk (%d) must be at most %d", l.ChunkBytes, mostChunk)
 	}
 	return nil
 }

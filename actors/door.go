@@ -38,12 +38,15 @@ type Door struct {
 	mu        sync.Mutex
 	proposals []proposal
 	queries   []query
+	snapshots []SnapshotCaller
 	rung      bool
 	closed    error
 	// lookups are with the machine, which may die before it comes to them: a mailbox that ends drops what is in it.
 	lookups list.List
 	// open: the machine runs. Mail to an actor that does not run yet is lost.
 	open bool
+	// restoring: the machine's state is not there.
+	restoring bool
 }
 
 type proposal struct {
@@ -54,6 +57,8 @@ type proposal struct {
 type query struct {
 	query  []byte
 	caller Caller
+	// barrier: the state machine is not asked.
+	barrier bool
 }
 
 // bell tells the server that callers wait at the door.
@@ -64,6 +69,14 @@ func (d *Door) PID() *actor.PID { return d.pid }
 
 // Status is as of the last message that the server handled.
 func (d *Door) Status() Status { return d.board.status() }
+
+// Replication is how this server sends to its followers, if it leads; otherwise it is empty. It must not be changed.
+func (d *Door) Replication() []Replication {
+	if all := d.board.replication.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
 
 // Changed is closed at the next change of the status. Changes of its indexes do not count.
 func (d *Door) Changed() <-chan struct{} { return d.board.change() }
@@ -90,19 +103,62 @@ func (d *Door) Query(q []byte, caller Caller) {
 		caller.Answer(Answer{Err: ErrOverloaded})
 		return
 	}
-	read := query{q, caller}
+	d.ask(query{query: q, caller: caller})
+}
+
+// Barrier is a linearizable read of nothing: when it is answered, this server has applied all that was acknowledged before the call.
+func (d *Door) Barrier(caller Caller) {
+	if !d.admit(0) {
+		caller.Answer(Answer{Err: ErrOverloaded})
+		return
+	}
+	d.ask(query{caller: caller, barrier: true})
+}
+
+func (d *Door) ask(read query) {
 	if err := d.enter(func() { d.queries = append(d.queries, read) }); err != nil {
 		d.refuseQueries([]query{read}, err)
 	}
 }
 
-// QueryStale reads what this node has applied, however old that is: on any node, and without a quorum.
+// Snapshot asks for a snapshot that has all that is applied here. If there is none yet, one is taken. The file stays as long as it is the
+// newest, or is open.
+func (d *Door) Snapshot(caller SnapshotCaller) {
+	d.mu.Lock()
+	err := d.closed
+	if err == nil {
+		d.snapshots = append(d.snapshots, caller)
+	}
+	d.mu.Unlock()
+	if err != nil {
+		caller.Snapshot(nil, err)
+		return
+	}
+	d.root.Send(d.pid, wantSnapshot{})
+}
+
+// takeSnapshots are the callers who want one.
+func (d *Door) takeSnapshots() []SnapshotCaller {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	callers := d.snapshots
+	d.snapshots = nil
+	return callers
+}
+
+// QueryStale reads what this node has applied, however old that is: on any node, and without a quorum. While a snapshot is installed,
+// the answer is ErrRestoring.
 func (d *Door) QueryStale(q []byte, caller Caller) {
 	if !d.admit(len(q)) {
 		caller.Answer(Answer{Err: ErrOverloaded})
 		return
 	}
-	d.look(&lookup{queries: []query{{q, caller}}})
+	read := []query{{query: q, caller: caller}}
+	if d.restores() {
+		d.refuseQueries(read, ErrRestoring)
+		return
+	}
+	d.look(&lookup{queries: read})
 }
 
 // look hands reads to the machine, which answers them from now on.
@@ -119,6 +175,19 @@ func (d *Door) look(l *lookup) {
 	case open:
 		d.root.Send(d.machine, l)
 	}
+}
+
+func (d *Door) restores() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.restoring
+}
+
+// restore says whether the machine waits for a snapshot, or loads one.
+func (d *Door) restore(restoring bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.restoring = restoring
 }
 
 // opened says that the machine runs, and hands it the reads that came before.

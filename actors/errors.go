@@ -21,6 +21,8 @@ var (
 	ErrStorageFailed = errors.New("the node's storage failed: check its disk and restart the node")
 	// ErrGroupFailed: the group's server or state machine panicked on this node.
 	ErrGroupFailed = errors.New("the group failed on this node: see its log and restart the node")
+	// ErrRestoring: the state machine is loading a snapshot.
+	ErrRestoring = errors.New("this node is restoring a snapshot: ask another node, or try again")
 	// ErrClosed: the server was stopped.
 	ErrClosed = errors.New("the group is stopped on this node: ask another node")
 )

@@ -17,6 +17,8 @@ func (f *failed) kind() Role { return Failed }
 func (f *failed) enter(s *server) {
 	s.alarm.deadline = time.Time{}
 	s.outbox.open = nil
+	s.stopReception()
+	s.endTaking(f.err)
 	s.ctx.Send(s.machine, &refuseReads{f.err})
 	proposals, queries := s.door.take(nil, nil)
 	f.callers(s, proposals, queries)
@@ -31,6 +33,15 @@ func (f *failed) receive(s *server, m any) {
 		if s.intact(m) {
 			s.send(s.ctx.Sender(), &messages.AppendEntriesReply{Header: replyHeader(s, m.Header), Error: f.err.Error()})
 		}
+	case *messages.InstallSnapshot:
+		if s.intact(m) {
+			s.send(s.ctx.Sender(), &messages.InstallSnapshotReply{Header: replyHeader(s, m.Header), Error: f.err.Error()})
+		}
+	case *yourTurn:
+		s.passTurn()
+	case wantSnapshot:
+		s.wantSnapshot()
+		s.answerSnapshot(f.err)
 	}
 }
 
@@ -45,6 +56,7 @@ func (f *failed) callers(s *server, proposals []proposal, queries []query) {
 	s.door.refuse(proposals, queries, f.err)
 }
 
-func (f *failed) describe(_ *server, status *Status)             { status.Err, status.Unready = f.err, f.err }
-func (f *failed) appendEntries(*server, *messages.AppendEntries) {}
-func (f *failed) timeout(*server)                                {}
+func (f *failed) describe(_ *server, status *Status)                 { status.Err, status.Unready = f.err, f.err }
+func (f *failed) appendEntries(*server, *messages.AppendEntries)     {}
+func (f *failed) installSnapshot(*server, *messages.InstallSnapshot) {}
+func (f *failed) timeout(*server)                                    {}

@@ -47,9 +47,7 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 	if s.refuseStale(m) {
 		return
 	}
-	if f.leader != "" && f.leader != m.Header.From {
-		s.c.Logger.Error("two leaders in one term: the second is ignored",
-			"term", s.currentTerm, "first", f.leader, "second", m.Header.From)
+	if !f.follows(s, m.Header.From) {
 		return
 	}
 	if len(m.Entries) > 0 && s.overrun() {
@@ -60,7 +58,10 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 		f.drop(s, m, err)
 		return
 	}
-	f.hear(s, m)
+	f.hear(s, m.Header.From)
+	if reply.Success {
+		s.stopReception() // the log goes on without the snapshot
+	}
 	if len(m.Entries) == 0 {
 		f.clientAddress = m.ClientAddress
 	} else if reply.Success {
@@ -70,23 +71,42 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 	f.acknowledge(s, reply, verified)
 }
 
+// follows says whether a message comes from the leader of the term, or from the first to say that it is.
+func (f *follower) follows(s *server, from string) bool {
+	if f.leader == "" || f.leader == from {
+		return true
+	}
+	s.c.Logger.Error("two leaders in one term: the second is ignored", "term", s.currentTerm, "first", f.leader, "second", from)
+	return false
+}
+
 // hear takes note that the leader is alive.
-func (f *follower) hear(s *server, m *messages.AppendEntries) {
-	f.leader, f.heard = m.Header.From, s.c.Clock.Now()
+func (f *follower) hear(s *server, from string) {
+	f.leader, f.heard = from, s.c.Clock.Now()
 	s.resetElectionTimer()
 }
 
 // drop tells the log why a message is not taken. It tells the leader, too, when only a newer version can take it.
 func (f *follower) drop(s *server, m *messages.AppendEntries, err error) {
 	what, tooOld := "a damaged message is dropped", TooOldError{}
-	if errors.As(err, &tooOld) {
+	switch {
+	case errors.Is(err, errNeedsOrigin):
+		f.hear(s, m.Header.From)
+		s.send(s.ctx.Sender(), &messages.AppendEntriesReply{Header: s.header(m.Header.From), Round: m.Round, NeedsSnapshot: true})
+		return
+	case errors.As(err, &tooOld):
 		what = "what the leader sends is refused"
 		f.tooOld = tooOld
-		f.hear(s, m)
+		f.hear(s, m.Header.From)
 		s.send(s.ctx.Sender(), &messages.AppendEntriesReply{Header: s.header(m.Header.From), Error: err.Error()})
 	}
+	f.tell(s, what, m.Header.From, err)
+}
+
+// tell logs why something is not taken, once.
+func (f *follower) tell(s *server, what, from string, err error) {
 	if why := err.Error(); why != f.dropped {
-		s.c.Logger.Warn(what, "from", m.Header.From, "err", err)
+		s.c.Logger.Warn(what, "from", from, "err", err)
 		f.dropped = why
 	}
 }
@@ -109,6 +129,9 @@ func (f *follower) acknowledge(s *server, reply *messages.AppendEntriesReply, ve
 	a.claimed = max(a.claimed, reply.MatchIndex)
 	s.send(a.to, reply)
 }
+
+// installed: the log equals the leader's up to the end of a snapshot.
+func (f *follower) installed(index uint64) { f.ack.verified = max(f.ack.verified, index) }
 
 // synced claims what became durable.
 func (f *follower) synced(s *server) {

@@ -1,10 +1,13 @@
 package actors
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/troupe-raft/troupe/messages"
 )
@@ -22,6 +25,14 @@ func (s *state) electorate() Quorum {
 	return s.configuration().Quorum()
 }
 
+// origin is the SHA-256 of the snapshot that the group is to begin with: an operator put it there. Once there is a log, that says it.
+func (s *state) origin() []byte {
+	if s.log.last > 0 {
+		return nil
+	}
+	return s.snapshot.GetDigest()
+}
+
 // found appends the group's first entry.
 func (s *state) found(clusterID uint64) {
 	level := s.level
@@ -35,12 +46,13 @@ func (s *state) found(clusterID uint64) {
 	}
 	s.append(s.currentTerm, messages.Entry_KIND_FOUNDING, encode(&messages.Founding{
 		ClusterId: max(clusterID, 1), Configuration: newConfiguration(1, voters, nil, nil).encoded(), Level: level,
+		Origin: s.origin(),
 	}))
 }
 
 // foundedByOthers says why a founding is none of this group's: its voters are others than this server was configured with.
 func (s *state) foundedByOthers(c *Configuration) error {
-	founders, configured := ids(c.Voters), ids(s.charters[0].configuration.Voters)
+	founders, configured := ids(c.Voters), ids(s.founders.Voters)
 	switch {
 	case c.Index != 1 || len(c.Outgoing)+len(c.Learners) > 0:
 		return errors.New("the founding of the group is none: it has more than voters, or another index than 1")
@@ -54,3 +66,34 @@ func (s *state) foundedByOthers(c *Configuration) error {
 
 // mostNames is how many bytes of names, which may come from a stranger, an error has.
 const mostNames = 200
+
+var errNeedsOrigin = errors.New("the group begins with a snapshot that this node does not have")
+
+// beginsWith compares the snapshot that a founding names with this server's.
+func (s *state) beginsWith(founding messages.EntryView) error {
+	if s.log.last > 0 {
+		return nil
+	}
+	var f messages.Founding
+	if err := proto.Unmarshal(founding.Data, &f); err != nil {
+		return err
+	}
+	switch mine := s.snapshot.GetDigest(); {
+	case bytes.Equal(f.Origin, mine):
+		return nil
+	case mine == nil:
+		return errNeedsOrigin
+	case f.Origin == nil:
+		return errors.New("the group was founded without a backup, and this node was restored from one: " +
+			"start it with an empty directory to join the group as it is")
+	default:
+		return otherBackup(f.Origin, mine)
+	}
+}
+
+func otherBackup(theirs, mine []byte) error {
+	return fmt.Errorf("the group begins with another backup (SHA-256 %x) than this node was restored from (%x): "+
+		"restore this node from the same file, or start it with an empty directory", head(theirs), head(mine))
+}
+
+func head(digest []byte) []byte { return digest[:min(len(digest), 8)] }

@@ -11,6 +11,7 @@ type before struct {
 	role           role
 	lastOfLeader   uint64
 	knownClusterID uint64
+	included       uint64
 }
 
 // checkInvariants panics with the sentence that does not hold, which stops the group on this node: better none than a wrong one. It
@@ -27,7 +28,7 @@ func (s *server) checkInvariants() {
 	s.must(s.lastApplied <= o.durable, "only what is durable is applied")
 	s.must(s.handed == nil || s.handed.last <= s.applicable(), "only what is committed and durable is handed to the machine")
 	s.must(o.durable <= s.log.last, "nothing is durable that is not in the log")
-	s.must(s.log.tailFirst <= o.durable+1, "what is not durable is in memory")
+	s.must(s.log.tailFirst <= max(o.durable, s.log.compacted)+1, "what is not durable is in memory, or in a snapshot")
 	s.must(s.log.tailFirst+uint64(len(s.log.tail)) == s.log.last+1, "the tail ends at the last entry")
 	s.must(s.log.lastTerm() <= s.currentTerm, "no entry is of a later term than currentTerm")
 	claim := o.durable
@@ -35,7 +36,12 @@ func (s *server) checkInvariants() {
 		s.must(p.claim <= s.log.last, "the batch with the journal claims no truncated entry")
 		claim = max(claim, p.claim)
 	}
+	claim = max(claim, s.log.compacted)
 	s.must(o.open == nil || o.open.first == 0 || o.open.first <= claim+1, "staged entries follow what is claimed")
+	included := s.snapshot.GetLastIncludedIndex()
+	s.must(s.log.compacted <= included, "only what a snapshot has is cut")
+	s.must(included <= s.commitIndex, "a snapshot has only what is committed")
+	s.must(included >= b.included, "an older snapshot never takes the place of a newer one")
 	s.must(s.charter().index <= s.log.last, "what is in force is in the log")
 	s.role.check(s)
 	s.remember()
@@ -59,7 +65,7 @@ func (l *leader) check(s *server) {
 func (s *server) remember() {
 	s.before = before{
 		term: s.currentTerm, vote: s.votedFor, commit: s.commitIndex, applied: s.lastApplied, role: s.role,
-		lastOfLeader: s.log.last, knownClusterID: s.clusterID,
+		lastOfLeader: s.log.last, knownClusterID: s.clusterID, included: s.snapshot.GetLastIncludedIndex(),
 	}
 }
 

@@ -1,19 +1,20 @@
 package actors
 
 import (
-	"fmt"
-
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-raft/troupe/persistence"
 )
 
-// Executor runs work outside of any mailbox, one at a time for one journal, and must not block its caller.
+// Executor runs work outside of any mailbox, and must not block its caller.
 type Executor func(work func())
 
 // Writer is the part of a [persistence.Store] that a journal uses.
 type Writer interface {
 	Write(batches []*persistence.Batch) error
+	// Reclaimable says whether something was cut whose space can be had back, Reclaim does that.
+	Reclaimable() bool
+	Reclaim() error
 }
 
 // write asks the journal to make a batch durable; synced is its answer.
@@ -28,25 +29,21 @@ type (
 )
 
 // journal is the one writer of a node's store. It merges what all groups have queued into one write, which waits for the sync
-// outside of its mailbox and tells every server; meanwhile the next one gathers.
+// outside of its mailbox and tells every server; meanwhile the next one gathers. After a cut it has the space back, in a turn of its own.
 type journal struct {
 	store   Writer
 	run     Executor
 	queued  []*write
 	writing []*write
 	records []*persistence.Batch
-	err     error
+	// reclaims: the executor is busy with what was cut.
+	reclaims bool
+	err      error
 }
 
-// StartJournal spawns the journal of a node. Its writes run on run. When the journal itself fails, broken is told, from any
-// goroutine, with an error that has a Stack() string: the servers of the node must be told with Door.StorageFailed. Props are
-// added to the actor's.
-func StartJournal(root *actor.RootContext, store Writer, run Executor, broken func(error), props ...actor.PropsOption) (*actor.PID, error) {
+func startJournal(root *actor.RootContext, store Writer, run Executor, broken func(error), props ...actor.PropsOption) (*actor.PID, error) {
 	j := &journal{store: store, run: run}
-	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(p *panicked) {
-		broken(fmt.Errorf("the journal panicked: %w", p))
-	}})}, props...)
-	return root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return j }, options...), "journal")
+	return spawnShared(root, "journal", j, broken, props)
 }
 
 func (j *journal) Receive(ctx actor.Context) {
@@ -61,10 +58,17 @@ func (j *journal) Receive(ctx actor.Context) {
 }
 
 func (j *journal) next(ctx actor.Context) {
-	if len(j.writing) > 0 || len(j.queued) == 0 {
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	switch {
+	case len(j.writing) > 0 || j.reclaims:
 		return
-	}
-	if j.err != nil {
+	case j.err == nil && j.store.Reclaimable():
+		j.reclaims = true
+		j.run(func() { root.Send(self, &written{j.store.Reclaim()}) })
+		return
+	case len(j.queued) == 0:
+		return
+	case j.err != nil:
 		j.refuse(ctx)
 		return
 	}
@@ -73,7 +77,6 @@ func (j *journal) next(ctx actor.Context) {
 	for _, w := range j.writing {
 		j.records = append(j.records, &w.batch.records)
 	}
-	self, root := ctx.Self(), ctx.ActorSystem().Root
 	j.run(func() { j.write(root, self) })
 }
 
@@ -94,6 +97,7 @@ func (j *journal) done(err error) {
 	if j.err == nil {
 		j.err = err
 	}
+	j.reclaims = false
 	clear(j.writing)
 	clear(j.records)
 	j.writing = j.writing[:0]

@@ -41,6 +41,7 @@ func (l *leader) enter(s *server) {
 		}
 		l.all = append(l.all, p)
 	}
+	s.door.board.showReplication(l.replication())
 	l.raiseLevel(s) // a leader without followers hears nobody
 	s.setAlarm(s.c.Timing.Heartbeat)
 	l.beat(s, false)
@@ -77,6 +78,7 @@ func (l *leader) leave(s *server) {
 			s.ctx.Stop(p.replicator)
 		}
 	}
+	s.door.board.showReplication(nil)
 	l.refuse(s, l.notLeader(s))
 	s.dropWaiters(s.commitIndex, ErrOutcomeUnknown)
 	s.resetElectionTimer()
@@ -106,8 +108,20 @@ func (l *leader) tell(s *server, m any) {
 
 func (l *leader) appendEntries(s *server, m *messages.AppendEntries) {
 	if !s.refuseStale(m) {
-		s.c.Logger.Error("another leader in the same term is ignored", "term", s.currentTerm, "other", m.Header.From)
+		l.ignore(s, m.Header.From)
 	}
+}
+
+func (l *leader) installSnapshot(s *server, m *messages.InstallSnapshot) {
+	if m.Header.Term == s.currentTerm {
+		l.ignore(s, m.Header.From)
+		return
+	}
+	s.send(s.ctx.Sender(), &messages.InstallSnapshotReply{Header: s.header(m.Header.From), Round: m.Round})
+}
+
+func (l *leader) ignore(s *server, other string) {
+	s.c.Logger.Error("another leader in the same term is ignored", "term", s.currentTerm, "other", other)
 }
 
 // callers: if command received from client, append entry to local log, respond after entry applied to state machine (section 5.3).
@@ -182,6 +196,8 @@ func (l *leader) mail(s *server, m any) {
 		l.fetch(s, m)
 	case *higherTerm:
 		s.sees(m.term)
+	case *moved:
+		l.moved(s, m)
 	case *connectionLost: // of a follower: its replicator finds out
 	case *connectionMade:
 		// A follower that was restarted knows no leader, and may lack entries.
@@ -240,9 +256,61 @@ func (l *leader) advance(s *server) {
 	}
 }
 
+// instead is the snapshot that a follower needs because the entries that it lacks were cut; nil when they are there.
+func (l *leader) instead(s *server, m *fetch) *messages.Snapshot {
+	cut := m.index < s.log.compacted || s.log.term(s.log.lastAtMost(m.index, m.maxTerm)) > m.maxTerm
+	if s.snapshot != nil && (cut || m.needsSnapshot) {
+		return s.snapshot
+	}
+	return nil
+}
+
+// moved notes what a replicator does.
+func (l *leader) moved(s *server, m *moved) {
+	p := l.all.of(m.member)
+	if p == nil || m.term != s.currentTerm {
+		return
+	}
+	if p.does = *m; m.mode != installing {
+		p.installing = nil
+	}
+	p.movedAt = s.c.Clock.Now()
+	s.door.board.showReplication(l.replication())
+}
+
+// needed keeps what a transfer under way will need next, while it moves.
+func (l *leader) needed(s *server) uint64 {
+	needed := uint64(maxIndex)
+	still := s.c.Clock.Now().Add(-20 * s.c.Timing.Election)
+	for _, p := range l.all {
+		if p.installing != nil && p.movedAt.After(still) {
+			needed = min(needed, p.installing.LastIncludedIndex)
+		}
+	}
+	return needed
+}
+
+// replication is what status says of the followers.
+func (l *leader) replication() []Replication {
+	var all []Replication
+	for _, p := range l.all {
+		if p.replicator != nil {
+			all = append(all, Replication{p.id, p.does.mode.String(), p.does.progress})
+		}
+	}
+	return all
+}
+
 // fetch answers a replicator with entries of the log's tail, or says that they are in the store.
 func (l *leader) fetch(s *server, m *fetch) {
 	if m.term != s.currentTerm {
+		return
+	}
+	if snapshot := l.instead(s, m); snapshot != nil {
+		if p := l.all.of(m.member); p != nil {
+			p.installing, p.movedAt = snapshot, s.c.Clock.Now()
+		}
+		s.ctx.Send(m.replicator, &fetched{snapshot: snapshot})
 		return
 	}
 	prev := min(s.log.lastAtMost(m.index, m.maxTerm), l.sent)

@@ -14,6 +14,7 @@ type raftLog struct {
 	compacted, compactedTerm uint64
 	last                     uint64
 	spans                    []persistence.TermSpan
+	sizes                    sizes
 
 	// tail[0] has the index tailFirst. Parts of it are in messages that others still read: it only grows, and truncation
 	// makes a new one.
@@ -24,8 +25,11 @@ type raftLog struct {
 	forgotten int
 }
 
-func newLog(r persistence.Recovered) raftLog {
-	return raftLog{compacted: r.Compacted, compactedTerm: r.CompactedTerm, last: r.Last, spans: r.Spans, tailFirst: r.Last + 1}
+func newLog(r persistence.Recovered, granule int64) raftLog {
+	return raftLog{
+		compacted: r.Compacted, compactedTerm: r.CompactedTerm, last: r.Last, spans: r.Spans, tailFirst: r.Last + 1,
+		sizes: newSizes(granule, r.Compacted, r.Marks),
+	}
 }
 
 // term of the entry at index, which must be within [compacted, last].
@@ -72,6 +76,7 @@ func (l *raftLog) append(term uint64, entry messages.EncodedEntry) {
 	}
 	l.tail = append(l.tail, entry)
 	l.tailBytes += len(entry)
+	l.sizes.append(l.last, len(entry))
 }
 
 // truncate removes the entry at from and all that follow.
@@ -90,6 +95,26 @@ func (l *raftLog) truncate(from uint64) {
 	}
 	l.tailFirst = min(l.tailFirst, from)
 	l.last = from - 1
+	l.sizes.truncate(from)
+}
+
+// cut forgets the entries up to an index, which is within the log. Entries of the tail stay in memory until they are forgotten.
+func (l *raftLog) cut(to uint64) {
+	l.compactedTerm, l.compacted = l.term(to), to
+	n := l.spanOf(to + 1)
+	if l.last == to {
+		n = len(l.spans)
+	}
+	l.spans = slices.Clone(l.spans[n:])
+	if len(l.spans) > 0 {
+		l.spans[0].First = max(l.spans[0].First, to+1)
+	}
+	l.sizes.cut(to)
+}
+
+// replace makes this the log of a snapshot: it has no entries, and goes on behind the last that the snapshot includes (Figure 13).
+func (l *raftLog) replace(index, term uint64) {
+	*l = raftLog{compacted: index, compactedTerm: term, last: index, tailFirst: index + 1, sizes: newSizes(l.sizes.granule, index, nil)}
 }
 
 // slice returns the entries [from, to] of the tail. They must not be changed.

@@ -12,7 +12,7 @@ import (
 // What the log has forgotten is garbage soon, also when large entries follow many small ones.
 func TestForgottenEntriesAreFreed(t *testing.T) {
 	const maxBytes, maxEntries = 4 << 20, 1000
-	l := newLog(persistence.Recovered{})
+	l := newLog(persistence.Recovered{}, 1)
 	add := func(count, size int) {
 		for range count {
 			l.append(1, make([]byte, size))
@@ -90,7 +90,7 @@ func cutLog(terms []uint64, cut int) raftLog {
 			r.Spans = append(r.Spans, persistence.TermSpan{First: uint64(i) + 1, Term: terms[i]})
 		}
 	}
-	return newLog(r)
+	return newLog(r, 1)
 }
 
 // Every question that a server has for its log, at every cut of every log.

@@ -2,7 +2,9 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -18,6 +20,7 @@ type machine struct {
 	store  *persistence.Store
 	number persistence.GroupID
 	limits Limits
+	logger *slog.Logger
 
 	// waiters are those of the apply at work; reads wait until their index is applied.
 	waiters []waiter
@@ -49,6 +52,14 @@ func (m *machine) Receive(ctx actor.Context) {
 		} else {
 			m.reads = append(m.reads, mail)
 		}
+	case *freeze:
+		m.freeze(ctx)
+	case *thaw:
+		if err := mail.view.Close(); err != nil {
+			m.logger.Warn("the view of a snapshot could not be closed", "err", err)
+		}
+	case *restore:
+		m.restore(ctx, mail.snapshot)
 	case *refuseReads:
 		for _, l := range m.reads {
 			m.refuse(l, mail.err)
@@ -62,6 +73,11 @@ func (m *machine) Receive(ctx actor.Context) {
 func (m *machine) finish(ctx actor.Context) {
 	m.waiters = nil
 	ctx.Send(ctx.Parent(), &applied{m.applied})
+	m.lookWhatWaited()
+}
+
+// lookWhatWaited answers the reads whose index is applied now.
+func (m *machine) lookWhatWaited() {
 	waiting := m.reads[:0]
 	for _, r := range m.reads {
 		if r.readIndex <= m.applied {
@@ -74,10 +90,33 @@ func (m *machine) finish(ctx actor.Context) {
 	m.reads = waiting
 }
 
+func (m *machine) freeze(ctx actor.Context) {
+	view, err := m.sm.Snapshot()
+	if err == nil && view == nil {
+		err = errors.New("its view is nil")
+	}
+	ctx.Send(ctx.Parent(), &frozen{m.applied, nameOf(m.sm), view, err})
+}
+
+// restore loads a snapshot. What an apply before it did not come to is in the snapshot.
+func (m *machine) restore(ctx actor.Context, snapshot *messages.Snapshot) {
+	if err := restoreFrom(m.sm, m.store, m.number, snapshot); err != nil {
+		panic(fmt.Errorf("the snapshot at entry %d cannot be restored: %w", snapshot.LastIncludedIndex, err))
+	}
+	m.applied = snapshot.LastIncludedIndex
+	ctx.Send(ctx.Parent(), &restored{m.applied})
+	m.lookWhatWaited()
+}
+
 // replay applies entries that are in the store only, some at a time, so that reads of what is applied do not wait for all.
 func (m *machine) replay(ctx actor.Context, last uint64) {
 	first := m.applied + 1
 	_, entries, err := m.store.Read(m.number, first, min(last+1, first+uint64(m.limits.ApplyEntries)), m.limits.ApplyBytes)
+	if errors.Is(err, persistence.ErrCompacted) { // a snapshot that was installed has them, and is restored next
+		m.dropWaiters()
+		m.finish(ctx)
+		return
+	}
 	if err != nil {
 		panic(fmt.Errorf("reading committed entries from %d on: %w", first, err))
 	}
@@ -118,7 +157,11 @@ func (m *machine) answer(commands []Entry, results []Result) {
 func (m *machine) look(l *lookup) {
 	for len(l.queries) > 0 {
 		q := l.queries[0]
-		value, err := m.sm.Query(context.Background(), q.query)
+		var value []byte
+		var err error
+		if !q.barrier {
+			value, err = m.sm.Query(context.Background(), q.query)
+		}
 		l.queries = l.queries[1:]
 		m.door.release(1, len(q.query))
 		q.caller.Answer(Answer{Value: value, Err: err})
@@ -133,11 +176,16 @@ func (m *machine) refuse(l *lookup, err error) {
 
 // stop ends whoever still waits: what was handed over is committed, but whether it was applied nobody can say.
 func (m *machine) stop() {
+	m.dropWaiters()
+	m.reads = nil
+	m.door.close(ErrClosed)
+	m.door.refuseLookups()
+}
+
+func (m *machine) dropWaiters() {
 	for _, w := range m.waiters {
 		m.door.release(1, w.bytes)
 		w.caller.Answer(Answer{Index: w.index, Err: ErrOutcomeUnknown})
 	}
-	m.waiters, m.reads = nil, nil
-	m.door.close(ErrClosed)
-	m.door.refuseLookups()
+	m.waiters = nil
 }

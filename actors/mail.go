@@ -35,11 +35,13 @@ type (
 	}
 	// higherTerm: a reply had a term above the leadership's.
 	higherTerm struct{ term uint64 }
-	// fetch asks for the entries that follow the last one, at most index, whose term is at most maxTerm.
+	// fetch asks for the entries that follow the last one, at most index, whose term is at most maxTerm; or for the snapshot.
 	fetch struct {
 		term           uint64
 		replicator     *actor.PID
+		member         string
 		index, maxTerm uint64
+		needsSnapshot  bool
 	}
 )
 
@@ -51,8 +53,10 @@ type (
 		entries             []messages.EncodedEntry
 		commit              uint64
 	}
-	// fetched answers fetch. When inStore, the entries after prevIndex, up to last, are to be read from the store.
+	// fetched answers fetch. When inStore, the entries after prevIndex, up to last, are to be read from the store. A snapshot takes the
+	// place of entries that were cut.
 	fetched struct {
+		snapshot            *messages.Snapshot
 		prevIndex, prevTerm uint64
 		entries             []messages.EncodedEntry
 		inStore             bool

@@ -32,7 +32,7 @@ type testNode struct {
 	fs      vfs.FS
 	system  *actor.ActorSystem
 	store   *persistence.Store
-	journal *actor.PID
+	shared  Shared
 	door    *Door
 	machine *register
 }
@@ -160,7 +160,10 @@ func (n *testNode) start(id string, members []Member) {
 		n.t.Fatal(err)
 	}
 	logger := slog.New(slog.NewTextHandler(testWriter{n.t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	n.journal, err = StartJournal(n.system.Root, n.store, func(work func()) { go work() }, func(err error) { n.t.Error(err) })
+	aside := func(work func()) { go work() }
+	n.shared, err = StartShared(n.system.Root, SharedConfig{
+		Store: n.store, Clock: realClock{n.system.Root}, Write: aside, Run: aside, Broken: func(err error) { n.t.Error(err) },
+	})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -169,8 +172,8 @@ func (n *testNode) start(id string, members []Member) {
 	n.net.nodes[n.address] = n
 	n.net.mu.Unlock()
 	n.door, err = Start(n.system.Root, Config{
-		Group: "g", ID: id, Members: members, Machine: n.machine, Store: n.store, Number: persistence.GroupID(record.Number),
-		Journal: n.journal, Clock: realClock{n.system.Root}, Seed: uint64(len(id)) + hash(id), Logger: logger,
+		Group: "g", ID: id, Members: members, Machine: n.machine, Shared: n.shared, Number: persistence.GroupID(record.Number),
+		Clock: realClock{n.system.Root}, Seed: uint64(len(id)) + hash(id), Logger: logger,
 	})
 	if err != nil {
 		n.t.Fatal(err)
@@ -186,7 +189,9 @@ func (n *testNode) stop() {
 	delete(n.net.nodes, n.address)
 	n.net.mu.Unlock()
 	_ = n.system.Root.StopFuture(n.door.PID()).Wait()
-	_ = n.system.Root.StopFuture(n.journal).Wait()
+	for _, pid := range n.shared.PIDs() {
+		_ = n.system.Root.StopFuture(pid).Wait()
+	}
 	n.door = nil
 	if err := n.store.Close(); err != nil {
 		n.t.Error(err)

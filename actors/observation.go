@@ -6,29 +6,35 @@ import "github.com/troupe-raft/troupe/messages"
 type Observation struct{ s *server }
 
 // Status is what the door shows from now on.
-func (v Observation) Status() Status { return v.s.door.Status() }
+func (o Observation) Status() Status { return o.s.door.Status() }
 
 // ChangedFrom is the lowest index that was appended or truncated since the view before; 0: none.
-func (v Observation) ChangedFrom() uint64 { return v.s.changedFrom }
+func (o Observation) ChangedFrom() uint64 { return o.s.changedFrom }
+
+// Cut is where the log begins: the last entry that was cut, and its term.
+func (o Observation) Cut() (index, term uint64) { return o.s.log.compacted, o.s.log.compactedTerm }
+
+// Snapshot is the newest one; nil: none.
+func (o Observation) Snapshot() *messages.Snapshot { return o.s.snapshot }
 
 // Entry is an entry of the log's tail.
-func (v Observation) Entry(index uint64) messages.EncodedEntry { return v.s.log.slice(index, index)[0] }
+func (o Observation) Entry(index uint64) messages.EncodedEntry { return o.s.log.slice(index, index)[0] }
 
 // Vote is whom the server voted for in its term; empty: nobody.
-func (v Observation) Vote() string { return v.s.votedFor }
+func (o Observation) Vote() string { return o.s.votedFor }
 
 // Configuration is the one in force.
-func (v Observation) Configuration() *Configuration { return v.s.configuration() }
+func (o Observation) Configuration() *Configuration { return o.s.configuration() }
 
 // Electorate says which votes make a leader now.
-func (v Observation) Electorate() Quorum { return v.s.electorate() }
+func (o Observation) Electorate() Quorum { return o.s.electorate() }
 
 // Level is the feature level of the group, as of the server's log.
-func (v Observation) Level() uint32 { return v.s.charter().level }
+func (o Observation) Level() uint32 { return o.s.charter().level }
 
 // Counted is the data directory from which a member counts; 0: none, or this server itself.
-func (v Observation) Counted(id string) uint64 {
-	if p := v.s.peers.of(id); p != nil && p.pinned {
+func (o Observation) Counted(id string) uint64 {
+	if p := o.s.peers.of(id); p != nil && p.pinned {
 		return p.pinnedStore
 	}
 	return 0
@@ -36,8 +42,8 @@ func (v Observation) Counted(id string) uint64 {
 
 // Progress is what a leader counts of a member: the last index that matches, and the last round that it answered. It is 0 of servers
 // that do not lead.
-func (v Observation) Progress(id string) (match, round uint64) {
-	if p := v.s.role.members().of(id); p != nil {
+func (o Observation) Progress(id string) (match, round uint64) {
+	if p := o.s.role.members().of(id); p != nil {
 		return p.match, p.round
 	}
 	return 0, 0

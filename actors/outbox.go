@@ -3,6 +3,7 @@ package actors
 import (
 	"time"
 
+	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/persistence"
 )
 
@@ -58,6 +59,25 @@ func (o *outbox) pin(peer string, storeID uint64) {
 	}
 	b.records.PinnedPeers[peer] = storeID
 	b.records.Sync = true
+}
+
+// snapshot stages that the group's snapshot is this one, and that the log is cut up to an index.
+func (o *outbox) snapshot(s *messages.Snapshot, cut, cutTerm uint64) {
+	r := &o.stage().records
+	r.Snapshot, r.Sync = s, true
+	if cut > r.CutTo {
+		r.CutTo, r.CutTerm = cut, cutTerm
+	}
+}
+
+// replaced stages that a snapshot takes the place of the log. What is staged of the log before is not written any more. What is
+// durable of it is true up to the index that was committed.
+func (o *outbox) replaced(s *messages.Snapshot, committed uint64) {
+	o.truncated(committed + 1)
+	b := o.stage()
+	b.first = 0
+	b.records.Snapshot, b.records.CutTo, b.records.CutTerm = s, s.LastIncludedIndex, s.LastIncludedTerm
+	b.records.Reset, b.records.Sync = true, true
 }
 
 // hold lets f run when all that is staged now is durable.

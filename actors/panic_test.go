@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/persistence"
 )
 
 // notes is a log that a test reads.
@@ -59,7 +61,7 @@ func observeAndPanic(Observation) { panic("an observer that panics") }
 func TestAPanicOfTheJournalHasItsStack(t *testing.T) {
 	root := actor.NewActorSystem().Root
 	broken := make(chan error, 1)
-	journal, err := StartJournal(root, nil, panickingExecutor, func(err error) { broken <- err })
+	journal, err := startJournal(root, noStore{}, panickingExecutor, func(err error) { broken <- err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,3 +73,10 @@ func TestAPanicOfTheJournalHasItsStack(t *testing.T) {
 }
 
 func panickingExecutor(func()) { panic("an executor that panics") }
+
+// noStore is never written to.
+type noStore struct{}
+
+func (noStore) Write([]*persistence.Batch) error { return nil }
+func (noStore) Reclaimable() bool                { return false }
+func (noStore) Reclaim() error                   { return nil }

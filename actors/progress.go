@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/messages"
 )
 
 // progress is what a leader knows of one member, itself included (matchIndex[] of Figure 2). nextIndex is the replicator's.
@@ -16,6 +18,10 @@ type progress struct {
 	heard time.Time
 	// level is the newest feature level that the member has said to know under this leadership.
 	level uint32
+	// does is what the replicator does; installing is the snapshot that it sends, since movedAt without progress.
+	does       moved
+	installing *messages.Snapshot
+	movedAt    time.Time
 	// replicator is nil for the leader itself.
 	replicator *actor.PID
 

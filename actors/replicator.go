@@ -1,20 +1,25 @@
 package actors
 
 import (
+	"errors"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-raft/troupe/messages"
+	"github.com/troupe-raft/troupe/persistence"
 )
 
 // replicator is the leader's child for one follower: it owns nextIndex. It probes until it knows where the two logs meet, then
-// streams; a refusal makes it probe again. It keeps nothing durable, and may be restarted.
+// streams; a refusal makes it probe again. What the follower needs of a log that was cut, it gets as a snapshot. The replicator keeps
+// nothing durable, and may be restarted.
 //
 //	probing ──success──> streaming <──fetched── loading
-//	   ↑  └──refusal──┐     │ │                    ↑
-//	   │              ↓     │ └─what the log's end─┘
-//	   └─fetched── locating <── refusal  does not have
+//	   ↑  └──refusal──┐     │ │                    ↑ │
+//	   │              ↓     │ └─what the log's end─┘ │
+//	   ├─fetched── locating <── refusal  does not have│
+//	   │              └── it was cut ──> installing <─┘
+//	   └────────── the snapshot is there ────┘
 type replicator struct {
 	c      *Config
 	to     string // the follower's id
@@ -30,6 +35,9 @@ type replicator struct {
 	matchIndex uint64
 	mode       mode
 	inflight   window
+	loads      *fetched  // what is to be read from the store, once the uplink allows it
+	transfer   *transfer // while installing
+	bulk       bool      // the uplink was asked for something
 
 	// What the server last told: the end of its log, its commitIndex, its round, and until when heartbeats may be sent.
 	last, commit, round uint64
@@ -51,7 +59,20 @@ const (
 	streaming
 	// loading streams what the server is asked for.
 	loading
+	// installing sends a snapshot.
+	installing
 )
+
+// String is what status says: for whoever looks from outside, a replicator probes until it streams.
+func (m mode) String() string {
+	switch m {
+	case probing, locating:
+		return "probing"
+	case installing:
+		return "installing"
+	}
+	return "streaming"
+}
 
 // idle wakes a replicator, and names it: another one may have been started in its place.
 type idle struct{ of *replicator }
@@ -72,6 +93,21 @@ func (r *replicator) Receive(ctx actor.Context) {
 		r.resume(ctx, m)
 	case *messages.AppendEntriesReply:
 		r.reply(ctx, m)
+	case *messages.InstallSnapshotReply:
+		r.installReply(ctx, m)
+	case *drawn:
+		r.drawn(ctx, m.bytes)
+	case *transferBegins:
+		r.transferBegins(ctx)
+	case *fileOpened:
+		r.fileOpened(ctx, m)
+	case *chunkRead:
+		r.chunkRead(ctx, m)
+	case *actor.Stopping, *actor.Restarting:
+		r.endTransfer(ctx)
+		if r.bulk {
+			ctx.Send(r.c.Uplink, &endBulk{ctx.Self()})
+		}
 	case idle:
 		if m.of == r {
 			r.heartbeat(ctx)
@@ -107,6 +143,7 @@ func (r *replicator) heartbeat(ctx actor.Context) {
 		}
 		wait = r.c.Timing.Heartbeat
 	}
+	r.pushTransfer(ctx)
 	r.c.Clock.After(wait, ctx.Self(), idle{r})
 }
 
@@ -115,7 +152,7 @@ func (r *replicator) push(ctx actor.Context, m *appended) {
 	r.commit = max(r.commit, m.commit)
 	r.last = max(r.last, m.prevIndex+uint64(len(m.entries)))
 	if r.mode == streaming && m.prevIndex+1 == r.nextIndex {
-		r.stream(ctx, m.entries)
+		r.stream(ctx, m.entries, false)
 	}
 	r.pump(ctx)
 }
@@ -124,44 +161,81 @@ func (r *replicator) push(ctx actor.Context, m *appended) {
 // AppendEntries RPC with log entries starting at nextIndex (section 5.3).
 func (r *replicator) pump(ctx actor.Context) {
 	if r.mode == streaming && r.nextIndex <= r.last && r.open() {
-		r.fetch(ctx, loading, r.nextIndex-1, maxIndex)
+		r.fetch(ctx, loading, &fetch{index: r.nextIndex - 1, maxTerm: maxIndex})
 	}
 }
 
-func (r *replicator) fetch(ctx actor.Context, meanwhile mode, index, maxTerm uint64) {
+func (r *replicator) fetch(ctx actor.Context, meanwhile mode, m *fetch) {
 	r.mode = meanwhile
-	ctx.Send(ctx.Parent(), &fetch{term: r.term, replicator: ctx.Self(), index: index, maxTerm: maxTerm})
+	m.term, m.replicator, m.member = r.term, ctx.Self(), r.to
+	ctx.Send(ctx.Parent(), m)
 }
 
 // resume goes on with what the server fetched: a new place to probe, or the next entries.
 func (r *replicator) resume(ctx actor.Context, m *fetched) {
-	switch r.mode {
-	case locating:
+	switch {
+	case r.mode != locating && r.mode != loading || r.loads != nil: // the answer to a replicator that panicked
+		return
+	case m.snapshot != nil:
+		r.install(ctx, m.snapshot)
+		return
+	case r.mode == locating:
 		r.nextIndex, r.prevTerm = m.prevIndex+1, m.prevTerm
 		r.probe(ctx)
 		return
-	case loading:
-		r.mode = streaming
-	default: // the answer to a replicator that panicked
+	case m.inStore && m.prevIndex+1 == r.nextIndex:
+		r.loads, r.bulk = m, true
+		ctx.Send(r.c.Uplink, &draw{ctx.Self(), r.target.Address, int64(min(r.c.Limits.MessageBytes, r.c.Limits.ChunkBytes)), false})
 		return
 	}
-	if m.prevIndex+1 != r.nextIndex {
-		r.pump(ctx)
+	r.mode = streaming
+	if m.prevIndex+1 == r.nextIndex {
+		r.stream(ctx, m.entries, false)
+		if len(m.entries) == 0 {
+			return
+		}
+	}
+	r.pump(ctx)
+}
+
+// drawn: the uplink lets bulk go.
+func (r *replicator) drawn(ctx actor.Context, bytes int64) {
+	switch {
+	case r.mode == installing && r.transfer.reading:
+		r.readChunk(ctx, bytes)
+	case r.loads != nil:
+		r.load(ctx, bytes)
+	default: // of a replicator that panicked
+		ctx.Send(r.c.Uplink, &settle{ctx.Self(), bytes, 0})
+	}
+}
+
+// load streams older entries from the store.
+func (r *replicator) load(ctx actor.Context, allowed int64) {
+	m := r.loads
+	r.loads = nil
+	if r.mode != loading {
+		ctx.Send(r.c.Uplink, &settle{ctx.Self(), allowed, 0})
 		return
 	}
-	entries := m.entries
-	if m.inStore {
-		entries = r.read(m)
+	r.mode = streaming
+	entries := r.read(m, int(allowed))
+	under := r.inflight.bytes
+	r.stream(ctx, entries, true)
+	if rest := allowed - int64(r.inflight.bytes-under); rest > 0 {
+		ctx.Send(r.c.Uplink, &settle{ctx.Self(), rest, 0})
 	}
-	r.stream(ctx, entries)
 	if len(entries) > 0 {
 		r.pump(ctx)
 	}
 }
 
 // read takes older entries from the store. It gives none if the log was cut or overwritten under a leadership that is over.
-func (r *replicator) read(m *fetched) []messages.EncodedEntry {
-	prevTerm, entries, err := r.c.Store.Read(r.c.Number, m.prevIndex+1, m.last+1, r.c.Limits.MessageBytes)
+func (r *replicator) read(m *fetched, most int) []messages.EncodedEntry {
+	prevTerm, entries, err := r.c.Store.Read(r.c.Number, m.prevIndex+1, m.last+1, most)
+	if errors.Is(err, persistence.ErrCompacted) {
+		return nil
+	}
 	if err != nil {
 		r.c.Logger.Error("entries for a follower could not be read from the store", "follower", r.to, "from", m.prevIndex+1, "err", err)
 		return nil
@@ -181,8 +255,8 @@ func lastTermOf(entries []messages.EncodedEntry) uint64 {
 	return e.Term
 }
 
-// stream sends entries from nextIndex on, in messages of bounded size, while the window is open.
-func (r *replicator) stream(ctx actor.Context, entries []messages.EncodedEntry) {
+// stream sends entries from nextIndex on, in messages of bounded size, while the window is open. Bulk is what the uplink allowed.
+func (r *replicator) stream(ctx actor.Context, entries []messages.EncodedEntry, bulk bool) {
 	for len(entries) > 0 && r.open() {
 		n, bytes := 0, 0
 		for n < len(entries) && (n == 0 || bytes+len(entries[n]) <= r.c.Limits.MessageBytes) {
@@ -192,7 +266,7 @@ func (r *replicator) stream(ctx actor.Context, entries []messages.EncodedEntry) 
 		r.send(ctx, entries[:n:n])
 		r.nextIndex += uint64(n)
 		r.prevTerm = lastTermOf(entries[:n])
-		r.inflight.push(r.nextIndex-1, bytes)
+		r.inflight.push(inflightMessage{r.nextIndex - 1, bytes, bulk, r.sentAt})
 		entries = entries[n:]
 	}
 }
@@ -205,8 +279,15 @@ func (r *replicator) open() bool {
 // probe asks whether the logs meet before nextIndex.
 func (r *replicator) probe(ctx actor.Context) {
 	r.mode = probing
-	r.inflight.clear()
+	r.settleAll(ctx)
 	r.send(ctx, nil)
+}
+
+// settleAll gives up what is under way.
+func (r *replicator) settleAll(ctx actor.Context) {
+	if bulk := r.inflight.clear(); bulk > 0 {
+		ctx.Send(r.c.Uplink, &settle{ctx.Self(), bulk, 0})
+	}
 }
 
 func (r *replicator) send(ctx actor.Context, entries []messages.EncodedEntry) {
@@ -223,20 +304,10 @@ func (r *replicator) send(ctx actor.Context, entries []messages.EncodedEntry) {
 
 // reply handles what the follower answers to this leadership.
 func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
-	if !m.Intact() || !r.concerns(m.Header) {
+	if !m.Intact() || !r.takes(ctx, m.Header) {
 		return
 	}
-	if !r.admits(m.Header) {
-		ctx.Send(ctx.Parent(), &contact{header: m.Header}) // to be warned of; nothing of it counts here
-		return
-	}
-	r.storeID = m.Header.StoreId
 	switch {
-	case m.Header.Term > r.term:
-		r.permitted = time.Time{}
-		ctx.Send(ctx.Parent(), &higherTerm{m.Header.Term})
-	case m.Header.Term < r.term:
-		// A reply has the term of its question: this one answers somebody else.
 	case m.Error != "":
 		if m.Error != r.refused {
 			r.c.Logger.Warn("a follower takes nothing", "follower", r.to, "because", m.Error)
@@ -246,13 +317,35 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 		if m.MatchIndex > r.matchIndex {
 			r.refused = ""
 		}
-		r.report(ctx, m)
-		if m.Success {
+		r.report(ctx, m.Header, m.Round, m.MatchIndex)
+		switch {
+		case m.Success:
 			r.accepted(ctx, m)
-		} else {
+		case m.NeedsSnapshot && r.mode != installing && r.mode != locating:
+			r.loads = nil
+			r.settleAll(ctx)
+			r.fetch(ctx, locating, &fetch{needsSnapshot: true})
+		default:
 			r.rejected(ctx, m)
 		}
 	}
+}
+
+// takes says whether a reply is of this follower to this leadership.
+func (r *replicator) takes(ctx actor.Context, h *messages.Header) bool {
+	if !r.concerns(h) {
+		return false
+	}
+	if !r.admits(h) {
+		ctx.Send(ctx.Parent(), &contact{header: h}) // to be warned of; nothing of it counts here
+		return false
+	}
+	r.storeID = h.StoreId
+	if h.Term > r.term {
+		r.permitted = time.Time{}
+		ctx.Send(ctx.Parent(), &higherTerm{h.Term})
+	}
+	return h.Term == r.term // a reply has the term of its question: one of an earlier term answers somebody else
 }
 
 func (r *replicator) concerns(h *messages.Header) bool {
@@ -266,21 +359,28 @@ func (r *replicator) admits(h *messages.Header) bool {
 }
 
 // report tells the server what is new to it.
-func (r *replicator) report(ctx actor.Context, m *messages.AppendEntriesReply) {
-	if m.Round <= r.answered && m.MatchIndex <= r.matchIndex || m.Round > r.round {
+func (r *replicator) report(ctx actor.Context, h *messages.Header, round, match uint64) {
+	if round <= r.answered && match <= r.matchIndex || round > r.round {
 		return
 	}
-	r.answered = max(r.answered, m.Round)
-	r.matchIndex = max(r.matchIndex, min(m.MatchIndex, r.nextIndex-1))
-	ctx.Send(ctx.Parent(), &contact{header: m.Header, round: r.answered, match: r.matchIndex})
+	r.answered = max(r.answered, round)
+	r.matchIndex = max(r.matchIndex, min(match, r.nextIndex-1))
+	ctx.Send(ctx.Parent(), &contact{header: h, round: r.answered, match: r.matchIndex})
 }
 
 // accepted: if successful, update nextIndex and matchIndex for follower (section 5.3). nextIndex ran ahead when the entries left;
 // matchIndex rose in report.
 func (r *replicator) accepted(ctx actor.Context, m *messages.AppendEntriesReply) {
-	r.inflight.acknowledge(m.MatchIndex)
-	if r.mode == probing {
+	if bulk, since := r.inflight.acknowledge(m.MatchIndex); bulk > 0 {
+		ctx.Send(r.c.Uplink, &settle{ctx.Self(), bulk, max(r.c.Clock.Now().Sub(since), 1)})
+	}
+	switch {
+	case r.mode == installing && r.transfer.snapshot.LastIncludedIndex > 0: // the logs meet at the end of the snapshot
+		r.endTransfer(ctx)
+		fallthrough
+	case r.mode == probing:
 		r.mode = streaming
+		r.tellMove(ctx)
 	}
 	r.pump(ctx)
 }
@@ -288,9 +388,12 @@ func (r *replicator) accepted(ctx actor.Context, m *messages.AppendEntriesReply)
 // rejected: if AppendEntries fails because of log inconsistency, decrement nextIndex and retry (section 5.3), where the logs may
 // meet. A refusal that is older than an acknowledgement says nothing.
 func (r *replicator) rejected(ctx actor.Context, m *messages.AppendEntriesReply) {
-	if r.mode == locating || r.mode == loading || m.ConflictIndex < r.matchIndex || m.ConflictIndex >= r.nextIndex {
+	// What waits for the uplink is given up: what was lost may be what it waits for.
+	busy := r.mode == locating || r.mode == loading && r.loads == nil || r.mode == installing
+	if busy || m.ConflictIndex < r.matchIndex || m.ConflictIndex >= r.nextIndex {
 		return
 	}
-	r.inflight.clear()
-	r.fetch(ctx, locating, m.ConflictIndex, m.ConflictTerm)
+	r.loads = nil
+	r.settleAll(ctx)
+	r.fetch(ctx, locating, &fetch{index: m.ConflictIndex, maxTerm: m.ConflictTerm})
 }

@@ -1,6 +1,10 @@
 package actors
 
-import "github.com/troupe-raft/troupe/messages"
+import (
+	"bytes"
+
+	"github.com/troupe-raft/troupe/messages"
+)
 
 // requestVote is the RequestVote RPC's receiver (Figure 2). The caller has adopted a higher term already.
 func (s *state) requestVote(m *messages.RequestVote) *messages.RequestVoteReply {
@@ -29,6 +33,9 @@ func (s *state) preVote(m *messages.RequestVote) *messages.RequestVoteReply {
 
 // upToDate compares the candidate's log with this server's: the later last term wins, then the longer log (section 5.4.1).
 func (s *state) upToDate(m *messages.RequestVote) bool {
+	if m.LastLogIndex == 0 && s.snapshot != nil && !bytes.Equal(m.Origin, s.snapshot.Digest) {
+		return false // the group begins with this server's snapshot, and the candidate does not have it
+	}
 	if m.LastLogTerm != s.log.lastTerm() {
 		return m.LastLogTerm > s.log.lastTerm()
 	}
@@ -39,5 +46,6 @@ func (s *state) upToDate(m *messages.RequestVote) bool {
 func (s *state) candidacy(to string, preVote bool, round uint64) *messages.RequestVote {
 	return &messages.RequestVote{
 		Header: s.header(to), PreVote: preVote, Round: round, LastLogIndex: s.log.last, LastLogTerm: s.log.lastTerm(),
+		Origin: s.origin(),
 	}
 }

@@ -14,6 +14,9 @@ type role interface {
 	hearsLeader(*server) bool
 	voteReply(*server, *messages.RequestVoteReply)
 	appendEntries(*server, *messages.AppendEntries)
+	installSnapshot(*server, *messages.InstallSnapshot)
+	// installed: a snapshot takes the place of the log up to an index.
+	installed(uint64)
 	// callers takes what waits at the door.
 	callers(*server, []proposal, []query)
 	// timeout is the role's deadline passing.
@@ -37,6 +40,8 @@ type role interface {
 	check(*server)
 	// refuse answers who waits for what only this role can do.
 	refuse(*server, error)
+	// needed is the last index up to which the log may be cut, whatever else allows it.
+	needed(*server) uint64
 	// members are what a leader knows of the members; nil in other roles.
 	members() progresses
 }
@@ -62,4 +67,6 @@ func (active) mail(*server, any)                             {} // of a leadersh
 func (active) leaderID(*server) string                       { return "" }
 func (active) check(*server)                                 {}
 func (active) refuse(*server, error)                         {}
+func (active) installed(uint64)                              {}
+func (active) needed(*server) uint64                         { return maxIndex }
 func (active) members() progresses                           { return nil }

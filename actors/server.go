@@ -28,6 +28,11 @@ type server struct {
 	// handed is the apply that the machine has not confirmed, nil when it is idle.
 	handed *apply
 
+	// restoring is the snapshot that the machine is to load; nil: none.
+	restoring *messages.Snapshot
+	reception *reception
+	taking    taking
+
 	leaderless leaderless
 	// foundedElsewhere: a peer knows the group's cluster id.
 	foundedElsewhere bool
@@ -64,6 +69,8 @@ func (s *server) handle(m any) {
 		s.receiveVoteReply(m)
 	case *messages.AppendEntries:
 		s.receiveAppendEntries(m)
+	case *messages.InstallSnapshot:
+		s.receiveInstallSnapshot(m)
 	case bell:
 		s.answerDoor()
 	case flush:
@@ -77,7 +84,9 @@ func (s *server) handle(m any) {
 	case *storageFailed:
 		s.fail(fmt.Errorf("%w (%w)", ErrStorageFailed, m.err))
 	default:
-		s.role.mail(s, m)
+		if !s.aboutSnapshots(m) {
+			s.role.mail(s, m)
+		}
 	}
 	s.finish()
 }
@@ -93,6 +102,7 @@ func (s *server) finish() {
 		s.ctx.Send(s.ctx.Self(), flush{})
 	}
 	s.apply()
+	s.keepLogShort()
 	s.watchLeader()
 	s.checkInvariants()
 	s.publish()
@@ -101,6 +111,11 @@ func (s *server) finish() {
 
 func (s *server) start() {
 	s.machine = s.spawnMachine()
+	if s.snapshot != nil {
+		s.restoring = s.snapshot
+		s.ctx.Send(s.machine, &restore{s.snapshot})
+		s.retire()
+	}
 	s.door.opened()
 	s.become(&follower{})
 	s.resetElectionTimer()
@@ -112,6 +127,8 @@ func (s *server) stop() {
 	err := s.door.refusal()
 	s.dropWaiters(0, ErrOutcomeUnknown)
 	s.dropHanded()
+	s.taking.callers = append(s.taking.callers, s.door.takeSnapshots()...)
+	s.endTaking(err)
 	if s.machine == nil {
 		s.door.refuseLookups() // nobody else will
 	}
@@ -253,8 +270,13 @@ func (s *server) publish() {
 	now := Status{
 		Role: s.role.kind(), Term: s.currentTerm, LeaderID: s.role.leaderID(s), CommitIndex: s.commitIndex, AppliedIndex: s.lastApplied,
 		LastIndex: s.log.last, DurableIndex: s.outbox.durable, ClusterID: s.clusterID, Configuration: s.configuration(),
+		FirstIndex: s.log.compacted + 1, LogBytes: s.log.sizes.total(),
+		SnapshotIndex: s.snapshot.GetLastIncludedIndex(), SnapshotBytes: s.snapshot.GetBytes(), SnapshotErr: s.taking.err,
 	}
 	s.role.describe(s, &now)
+	if s.restoring != nil && now.Err == nil {
+		now.Unready = ErrRestoring
+	}
 	if by := s.peers.disowners(); by != "" && now.Err == nil {
 		now.Unready = NotCountedError{by}
 	}

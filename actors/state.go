@@ -19,7 +19,11 @@ type state struct {
 	currentTerm uint64
 	votedFor    string
 	log         raftLog
-	charters    charters // of what is in the log
+	// snapshot is the newest one, which the log goes on from; nil: none.
+	snapshot *messages.Snapshot
+	charters charters // of the snapshot, and of what is in the log
+	// founders are those that the server was configured with.
+	founders *Configuration
 
 	// Volatile state on all servers.
 	commitIndex uint64
@@ -33,16 +37,26 @@ type state struct {
 
 // Volatile state on leaders is in leader (matchIndex) and replicator (nextIndex).
 
+// newState is what was recovered. Nothing is applied: the machine is empty, and restores the snapshot first.
 func newState(c *Config, identity *messages.Identity, r persistence.Recovered) (state, error) {
 	founders := newConfiguration(0, c.Members, nil, nil)
 	s := state{
 		id: c.ID, group: c.Group, storeID: identity.StoreId, level: c.Level, clusterID: r.HardState.ClusterID,
-		currentTerm: r.HardState.Term, votedFor: r.HardState.Vote, log: newLog(r), charters: charters{{configuration: founders}},
-		commitIndex: max(r.HardState.Commit, r.Compacted), lastApplied: r.Compacted,
-		outbox: outbox{group: c.Number, durable: r.Last}, peers: newPeers(c.Group, r.PeerStores),
+		currentTerm: r.HardState.Term, votedFor: r.HardState.Vote, log: newLog(r, c.Limits.granule()), snapshot: r.Snapshot,
+		charters: charters{{configuration: founders}}, founders: founders,
+		commitIndex: max(r.HardState.Commit, r.Compacted, r.Snapshot.GetLastIncludedIndex()),
+		outbox:      outbox{group: c.Number, durable: r.Last}, peers: newPeers(c.Group, r.PeerStores),
 	}
-	s.meet(founders)
+	if in := r.Snapshot.GetCharter(); in != nil {
+		if err := s.adopt(in); err != nil {
+			return s, err
+		}
+	}
+	s.meet(s.configuration())
 	for _, a := range r.Amendments {
+		if a.Index <= s.snapshot.GetLastIncludedIndex() {
+			continue // the snapshot has it
+		}
 		if err := s.recoverAmendment(a); err != nil {
 			return s, err
 		}

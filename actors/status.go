@@ -46,6 +46,13 @@ type Status struct {
 	// LastIndex is the last index in the log, DurableIndex the last one that is synced here.
 	LastIndex    uint64
 	DurableIndex uint64
+	// FirstIndex is where the log begins: what is before was cut. LogBytes are those of its entries.
+	FirstIndex uint64
+	LogBytes   int64
+	// SnapshotIndex is up to where the newest snapshot has what was applied, 0: there is none; its file has SnapshotBytes.
+	SnapshotIndex, SnapshotBytes uint64
+	// SnapshotErr is why the last snapshot could not be taken, nil when it was.
+	SnapshotErr error
 	// ClusterID is the random id of the group's founding, 0 until it is committed.
 	ClusterID uint64
 	// Configuration is the one in force: the newest in the log, committed or not.
@@ -53,10 +60,19 @@ type Status struct {
 	// Ready: this server leads, and has committed an entry of its term.
 	Ready bool
 	// Unready is why this server cannot serve now, nil when it can: a [NoLeaderError], a [BehindError], a [NotCountedError],
-	// a [TooOldError], [ErrNothingCommitted], or Err.
+	// a [TooOldError], [ErrRestoring], [ErrNothingCommitted], or Err.
 	Unready error
 	// Err is why a Failed or Stopped server is so, otherwise nil.
 	Err error
+}
+
+// Replication is how a leader sends to a follower.
+type Replication struct {
+	Member string
+	// Mode is "probing", "streaming" or "installing".
+	Mode string
+	// Progress of a snapshot that is installed, from 0 to 1.
+	Progress float64
 }
 
 // board shows a server's status to everyone. The indexes change with every message and are kept apart: a reader may see them a
@@ -64,6 +80,8 @@ type Status struct {
 type board struct {
 	rest                           atomic.Pointer[Status] // without indexes
 	commit, applied, last, durable atomic.Uint64
+	first, logBytes                atomic.Uint64
+	replication                    atomic.Pointer[[]Replication]
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when the rest changes; nil: nobody waits
@@ -75,7 +93,9 @@ func (b *board) show(s Status) {
 	b.applied.Store(s.AppliedIndex)
 	b.last.Store(s.LastIndex)
 	b.durable.Store(s.DurableIndex)
-	s.CommitIndex, s.AppliedIndex, s.LastIndex, s.DurableIndex = 0, 0, 0, 0
+	b.first.Store(s.FirstIndex)
+	b.logBytes.Store(uint64(s.LogBytes))
+	s.CommitIndex, s.AppliedIndex, s.LastIndex, s.DurableIndex, s.FirstIndex, s.LogBytes = 0, 0, 0, 0, 0, 0
 	if shown := b.rest.Load(); shown == nil || *shown != s {
 		kept := s
 		b.rest.Store(&kept)
@@ -87,6 +107,8 @@ func (b *board) show(s Status) {
 		}
 	}
 }
+
+func (b *board) showReplication(all []Replication) { b.replication.Store(&all) }
 
 // configuration is the one that is shown.
 func (b *board) configuration() *Configuration { return b.rest.Load().Configuration }
@@ -104,5 +126,6 @@ func (b *board) change() <-chan struct{} {
 func (b *board) status() Status {
 	s := *b.rest.Load()
 	s.CommitIndex, s.AppliedIndex, s.LastIndex, s.DurableIndex = b.commit.Load(), b.applied.Load(), b.last.Load(), b.durable.Load()
+	s.FirstIndex, s.LogBytes = b.first.Load(), int64(b.logBytes.Load())
 	return s
 }

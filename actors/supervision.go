@@ -49,6 +49,12 @@ func withStack() {
 func (s *server) HandleFailure(
 	_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, failures *actor.RestartStatistics, reason, _ any,
 ) {
+	if s.reception != nil && child.Id == s.reception.receiver.Id {
+		p := stacked(reason)
+		s.c.Logger.Error("a receiver panicked", "actor", child.Id, "reason", p.reason, "stack", p.stack)
+		s.stopReception() // the next chunk begins anew
+		return
+	}
 	if child.Id != s.machine.Id {
 		s.superviseReplicator(supervisor, child, failures, reason)
 		return

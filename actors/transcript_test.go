@@ -99,7 +99,9 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 	}
 	same := actor.WithDispatcher(actor.NewSynchronizedDispatcher(1000))
 	later := func(work func()) { s.work = append(s.work, work) }
-	journal, err := StartJournal(s.system.Root, store, later, func(err error) { t.Error(err) }, same)
+	shared, err := StartShared(s.system.Root, SharedConfig{
+		Store: store, Clock: s.clock, Write: later, Run: later, Broken: func(err error) { t.Error(err) },
+	}, same)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +111,7 @@ func newStage(t *testing.T, d *datadriven.TestData) *stage {
 	}
 	s.door, err = Start(s.system.Root, Config{
 		Group: "g", ID: "n1", Members: testMembers(of), ClientAddress: "n1:client", Machine: &register{},
-		Store: store, Number: number, Journal: journal, Clock: s.clock, Seed: 1, Level: uint32(script{t, d, of}.number("level", messages.LevelFirst)),
+		Shared: shared, Number: number, Clock: s.clock, Seed: 1, Level: uint32(script{t, d, of}.number("level", messages.LevelFirst)),
 		Timing: Timing{DiskStall: stall},
 		Logger: slog.New(slog.NewTextHandler(complaints{s}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Props: []actor.PropsOption{same, actor.WithOnInit(func(ctx actor.Context) {

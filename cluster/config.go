@@ -40,6 +40,11 @@ type Config struct {
 	// Timing and Limits are for every group; zero values mean defaults.
 	Timing actors.Timing
 	Limits actors.Limits
+	// LogBudget is how many bytes of entries the logs of all groups may have together on this node: beyond it the longest are cut, whatever
+	// Limits say; 0: 4 GiB.
+	LogBudget int64
+	// TransferRate is how many bytes of snapshots leave this node in a second, at most; 0: as many as links carry.
+	TransferRate int64
 	// Clients bounds what clients may hold of the node; zero values mean defaults.
 	Clients ClientLimits
 
@@ -108,6 +113,9 @@ func (c *Config) validate() error {
 	}
 	if err := c.Clients.validate(); err != nil {
 		return err
+	}
+	if c.LogBudget < 0 || c.TransferRate < 0 {
+		return errors.New("the log budget and the transfer rate are numbers of bytes: give positive ones, or 0 for the defaults")
 	}
 	if c.ClientAddr == "" {
 		if c.ClientListen != "" {

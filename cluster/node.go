@@ -32,7 +32,7 @@ type Node struct {
 	system    *actor.ActorSystem
 	transport *transport.Transport
 	store     *persistence.Store
-	journal   *actor.PID
+	shared    actors.Shared
 	port      *clientport.Port
 	prober    *prober
 	expiry    *expiry
@@ -127,7 +127,11 @@ func (n *Node) start() (err error) {
 		return err
 	}
 
-	if n.journal, err = actors.StartJournal(n.system.Root, n.store, n.workers.Schedule, n.storageFailed, n.props()...); err != nil {
+	n.shared, err = actors.StartShared(n.system.Root, actors.SharedConfig{
+		Store: n.store, Clock: wallClock{n.system.Root}, Write: n.workers.Schedule, Run: n.workers.Schedule, Broken: n.storageFailed,
+		LogBudget: n.config.LogBudget, TransferRate: n.config.TransferRate, ChunkBytes: n.config.Limits.ChunkBytes,
+	}, n.props()...)
+	if err != nil {
 		return err
 	}
 	if err = n.prober.spawn(n.system.Root); err != nil {

@@ -48,7 +48,11 @@ func (n *Node) stop() {
 	n.within("the client port", drainTime, func() { <-drained })
 	n.port.Close()
 	n.expiry.stop()
-	n.within("the journal", partTime, func() { stopActor(n.system.Root, n.journal) })
+	n.within("the actors that groups share", partTime, func() {
+		for _, pid := range n.shared.PIDs() {
+			stopActor(n.system.Root, pid)
+		}
+	})
 	n.within("the node's actor", partTime, func() { stopActor(n.system.Root, n.prober.pid) })
 	n.within("the peer port", partTime, n.transport.Shutdown)
 	n.system.Shutdown()

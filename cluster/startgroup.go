@@ -116,7 +116,7 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.Sta
 	g.door, err = actors.Start(n.system.Root, actors.Config{
 		Group: g.name, ID: n.config.ID, Members: fromRecord(record.GetMembers()), Reconfigured: n.reconfigured(g),
 		ClientAddress: n.ClientAddr(), Machine: machine,
-		Store: n.store, Number: persistence.GroupID(record.GetNumber()), Journal: n.journal,
+		Shared: n.shared, Number: persistence.GroupID(record.GetNumber()),
 		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Logger: n.config.Logger,
 		Timing: n.config.Timing, Limits: n.config.Limits, Props: n.props(),
 	})

@@ -84,6 +84,7 @@ func (m *RequestVote) Seal()        { m.Checksum = checksum(m) }
 func (m *RequestVote) Intact() bool { return m.Checksum == checksum(m) }
 func (m *RequestVote) covered(f fields) fields {
 	f = f.header(m.Header).flag(2, m.PreVote).number(3, m.LastLogIndex).number(4, m.LastLogTerm).number(5, m.Round)
+	f = f.bytes(16, m.Origin)
 	return append(f, m.unknownFields...)
 }
 
@@ -148,5 +149,5 @@ func (m *InstallSnapshotReply) Seal()        { m.Checksum = checksum(m) }
 func (m *InstallSnapshotReply) Intact() bool { return m.Checksum == checksum(m) }
 func (m *InstallSnapshotReply) covered(f fields) fields {
 	f = f.header(m.Header).number(2, m.LastIncludedIndex).bytes(3, m.Digest).number(4, m.Offset).number(5, m.Round)
-	return append(f.text(6, m.Error), m.unknownFields...)
+	return append(f.flag(6, m.Done).text(7, m.Error), m.unknownFields...)
 }

@@ -141,8 +141,10 @@ type RequestVote struct {
 	LastLogIndex uint64 `protobuf:"varint,3,opt,name=last_log_index,json=lastLogIndex,proto3" json:"last_log_index,omitempty"`
 	LastLogTerm  uint64 `protobuf:"varint,4,opt,name=last_log_term,json=lastLogTerm,proto3" json:"last_log_term,omitempty"`
 	// Echoed in the reply: answers to an earlier round do not count.
-	Round         uint64 `protobuf:"varint,5,opt,name=round,proto3" json:"round,omitempty"`
-	Checksum      uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	Round    uint64 `protobuf:"varint,5,opt,name=round,proto3" json:"round,omitempty"`
+	Checksum uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	// The SHA-256 of the snapshot that the group is to begin with, while the log is empty.
+	Origin        []byte `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -217,6 +219,13 @@ func (x *RequestVote) GetChecksum() uint32 {
 		return x.Checksum
 	}
 	return 0
+}
+
+func (x *RequestVote) GetOrigin() []byte {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
 }
 
 type RequestVoteReply struct {
@@ -623,8 +632,7 @@ func (x *InstallSnapshot) GetChecksum() uint32 {
 	return 0
 }
 
-// InstallSnapshotReply acknowledges a chunk. Once the receiver has installed the file, or needs none, it answers with an
-// AppendEntriesReply.
+// InstallSnapshotReply acknowledges a chunk. What the follower has durably, once the snapshot is installed, an AppendEntriesReply says.
 type InstallSnapshotReply struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Header *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
@@ -634,8 +642,10 @@ type InstallSnapshotReply struct {
 	// The receiver has the file up to here, and goes on there.
 	Offset uint64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
 	Round  uint64 `protobuf:"varint,5,opt,name=round,proto3" json:"round,omitempty"`
+	// The receiver needs no more of the file.
+	Done bool `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
 	// Why the receiver cannot take the file, such as a full disk. Empty when it can.
-	Error         string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	Error         string `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
 	Checksum      uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -706,6 +716,13 @@ func (x *InstallSnapshotReply) GetRound() uint64 {
 	return 0
 }
 
+func (x *InstallSnapshotReply) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
 func (x *InstallSnapshotReply) GetError() string {
 	if x != nil {
 		return x.Error
@@ -735,14 +752,15 @@ const file_raft_proto_rawDesc = "" +
 	"\bstore_id\x18\x05 \x01(\x06R\astoreId\x12\x12\n" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1e\n" +
 	"\vto_store_id\x18\a \x01(\x06R\ttoStoreId\x12\x14\n" +
-	"\x05level\x18\b \x01(\rR\x05level\"\xd4\x01\n" +
+	"\x05level\x18\b \x01(\rR\x05level\"\xec\x01\n" +
 	"\vRequestVote\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x19\n" +
 	"\bpre_vote\x18\x02 \x01(\bR\apreVote\x12$\n" +
 	"\x0elast_log_index\x18\x03 \x01(\x04R\flastLogIndex\x12\"\n" +
 	"\rlast_log_term\x18\x04 \x01(\x04R\vlastLogTerm\x12\x14\n" +
 	"\x05round\x18\x05 \x01(\x04R\x05round\x12\x1a\n" +
-	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xa9\x01\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\x12\x16\n" +
+	"\x06origin\x18\x10 \x01(\fR\x06origin\"\xa9\x01\n" +
 	"\x10RequestVoteReply\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x19\n" +
 	"\bpre_vote\x18\x02 \x01(\bR\apreVote\x12\x18\n" +
@@ -778,14 +796,15 @@ const file_raft_proto_rawDesc = "" +
 	"\x06digest\x18\x06 \x01(\fR\x06digest\x12\x14\n" +
 	"\x05round\x18\a \x01(\x04R\x05round\x12\x12\n" +
 	"\x04data\x18\b \x01(\fR\x04data\x12\x1a\n" +
-	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xee\x01\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\x82\x02\n" +
 	"\x14InstallSnapshotReply\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12.\n" +
 	"\x13last_included_index\x18\x02 \x01(\x04R\x11lastIncludedIndex\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x16\n" +
 	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x14\n" +
-	"\x05round\x18\x05 \x01(\x04R\x05round\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error\x12\x1a\n" +
+	"\x05round\x18\x05 \x01(\x04R\x05round\x12\x12\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\x12\x1a\n" +
 	"\bchecksum\x18\x0f \x01(\aR\bchecksumB(Z&github.com/troupe-raft/troupe/messagesb\x06proto3"
 
 var (

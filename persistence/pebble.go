@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -36,6 +37,9 @@ func (s *Store) pebbleOptions(fs vfs.FS) *pebble.Options {
 		L0StopWritesThreshold:       4,
 		// A flush or compaction that cannot read its input is retried for ever while writes stall.
 		EventListener: &pebble.EventListener{BackgroundError: func(err error) {
+			if errors.Is(err, pebble.ErrCancelledCompaction) { // an excise cancels a flush that overlaps it; Pebble begins it again
+				return
+			}
 			s.fence.fail(sayOf(ErrFailed, err,
 				"the disk failed (background work), nothing more is stored: see to the disk, then start the node again"))
 		}},

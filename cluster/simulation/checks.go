@@ -18,9 +18,11 @@ type truth struct {
 	votes   map[ballot]string
 	// founders are the data directories of all nodes when the group was founded, in the order of places.
 	founders []uint64
-	elected  map[election]*electorate
-	rounds   map[answers]uint64
-	model    model
+	// states are hashes of the state machine's state after a command.
+	states  map[uint64]uint64
+	elected map[election]*electorate
+	rounds  map[answers]uint64
+	model   model
 }
 
 type place struct{ index, term uint64 }
@@ -40,7 +42,7 @@ func newTruth(groups int) []truth {
 	for i := range all {
 		all[i] = truth{
 			leaders: map[uint64]string{}, entries: map[place]content{}, votes: map[ballot]string{},
-			elected: map[election]*electorate{}, rounds: map[answers]uint64{}, model: model{},
+			states: map[uint64]uint64{}, elected: map[election]*electorate{}, rounds: map[answers]uint64{}, model: model{},
 		}
 	}
 	return all
@@ -60,8 +62,10 @@ type seen struct {
 	status actors.Status
 	begun  bool
 	log    logged
-	level  uint32 // of the group
-	peers  [mostNodes]peerSeen
+	// snapshot is the newest one.
+	snapshot *messages.Snapshot
+	level    uint32 // of the group
+	peers    [mostNodes]peerSeen
 	// prevotes are the nodes that promised their vote, by round.
 	prevotes map[uint64]nodeSet
 }
@@ -76,7 +80,7 @@ func (w *world) observe(n *node, g int, v actors.Observation) {
 		w.fail("only a wiped server is told that it does not count", "%s: %+v", n.id, now)
 	}
 	if !before.begun {
-		before.begun, before.log = true, n.disk.groups[g].log.clone()
+		before.begun, before.log, before.snapshot = true, n.disk.groups[g].log.clone(), v.Snapshot()
 		w.checkStart(n, g, v)
 	}
 	w.matchLogs(n, g, v)
@@ -85,8 +89,8 @@ func (w *world) observe(n *node, g int, v actors.Observation) {
 	if now.Role == actors.Leader {
 		w.checkLeader(n, g, v)
 	}
-	durable := now.DurableIndex
-	if durable > before.log.before && durable != before.status.DurableIndex && !n.disk.groups[g].log.has(durable, before.log.at(durable)) {
+	durable, disk := now.DurableIndex, &n.disk.groups[g].log
+	if durable > before.log.before && durable != before.status.DurableIndex && !disk.covers(durable, before.log.at(durable)) {
 		w.fail("what a server calls durable is on its disk", "%s: index %d", n.id, durable)
 	}
 	if led := before.status.Role == actors.Leader && before.status.Term == now.Term; led && now.Role == actors.Leader &&
@@ -116,15 +120,17 @@ func (w *world) checkStart(n *node, g int, v actors.Observation) {
 
 // matchLogs: if two logs contain an entry with the same index and term, then the logs are identical in all entries up through it.
 func (w *world) matchLogs(n *node, g int, v actors.Observation) {
+	w.matchCut(n, g, v)
 	from, last := v.ChangedFrom(), v.Status().LastIndex
 	if from == 0 {
 		return
 	}
 	t, mine := &w.truth[g], &n.seen[g]
+	from = max(from, mine.log.before+1)
 	mine.log.truncate(from)
 	for i := from; i <= last; i++ {
 		id := identify(v.Entry(i))
-		prev := uint64(0)
+		prev := mine.log.term
 		if i > mine.log.before+1 {
 			prev = mine.log.at(i - 1).term
 		}
@@ -137,6 +143,53 @@ func (w *world) matchLogs(n *node, g int, v actors.Observation) {
 		}
 		t.entries[here] = is
 	}
+}
+
+// matchCut: only what is committed is cut, and a snapshot is of what is committed.
+func (w *world) matchCut(n *node, g int, v actors.Observation) {
+	t, mine := &w.truth[g], &n.seen[g]
+	if s := v.Snapshot(); s != mine.snapshot {
+		mine.snapshot = s
+		w.checkSnapshot(n, g, s)
+	}
+	cut, term := v.Cut()
+	switch {
+	case cut == mine.log.before:
+		return
+	case cut > uint64(len(t.committed)) || t.committed[cut-1].term != term:
+		w.fail("only what is committed is cut", "%s cuts its log at %d@%d", n.id, cut, term)
+	case mine.log.has(cut, t.committed[cut-1]):
+		mine.log.cut(cut, term)
+		w.cuts++
+	default:
+		mine.log = replaced(cut, term, t.levelAt(cut))
+		w.installs++
+	}
+}
+
+// checkSnapshot: what a snapshot includes is committed, and it says of the group what the log says there.
+func (w *world) checkSnapshot(n *node, g int, s *messages.Snapshot) {
+	t, index := &w.truth[g], s.GetLastIncludedIndex()
+	w.snapshots++
+	if index == 0 {
+		return
+	}
+	if index > uint64(len(t.committed)) || t.committed[index-1].term != s.LastIncludedTerm {
+		w.fail("a snapshot includes only what is committed", "%s has one of %d@%d", n.id, index, s.LastIncludedTerm)
+		return
+	}
+	c := s.Charter
+	if c.GetLevel() != t.levelAt(index) || c.GetClusterId() == 0 || len(c.GetConfiguration().GetVoters()) != len(w.nodes) {
+		w.fail("a snapshot has the charter of its index", "%s has %v at %d", n.id, s.Charter, index)
+	}
+}
+
+// levelAt is the group's feature level as of a committed entry.
+func (t *truth) levelAt(index uint64) (level uint32) {
+	for _, id := range t.committed[:index] {
+		level = max(level, id.level)
+	}
+	return level
 }
 
 // founded: from now on, one disk may be lost. That of a node that was not told yet is of most interest.
@@ -167,7 +220,7 @@ func (w *world) commit(n *node, g int, v actors.Observation, index uint64) {
 	}
 	has := func(member string) bool {
 		other := w.nodes[w.placeOf(member)]
-		return other.wiped || other.disk.groups[g].log.has(index, id) // a wiped disk may have had it, and been counted
+		return other.wiped || other.disk.groups[g].log.covers(index, id) // a wiped disk may have had it, and been counted
 	}
 	if !v.Configuration().Quorum().Heard(has) {
 		w.fail("what is committed is synced on a majority", "%s commits %d@%d%s", n.id, index, id.term, w.describe())

@@ -117,9 +117,15 @@ func (w *world) heard(n *node, message proto.Message) {
 			w.vote(n, g, from, h)
 		}
 	case *messages.AppendEntriesReply:
-		t, a := &w.truth[g], answers{from, n.place, h.Term}
-		t.rounds[a] = max(t.rounds[a], m.Round)
+		w.answered(g, answers{from, n.place, h.Term}, m.Round)
+	case *messages.InstallSnapshotReply:
+		w.answered(g, answers{from, n.place, h.Term}, m.Round)
 	}
+}
+
+func (w *world) answered(g int, a answers, round uint64) {
+	rounds := w.truth[g].rounds
+	rounds[a] = max(rounds[a], round)
 }
 
 // vote notes who voted, and from where: the vote from a data directory that counts is not forgotten for another.

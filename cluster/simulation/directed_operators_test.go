@@ -116,7 +116,7 @@ func TestG05AServerIsStartedAgain(t *testing.T) {
 		t.Fatalf("the vote %+v is forgotten", vote)
 	}
 	config := actors.Config{
-		Group: groupName(0), ID: b.id, Members: s.w.members, Machine: s.w.machine.New(), Store: b.store, Number: 1, Journal: b.journal,
+		Group: groupName(0), ID: b.id, Members: s.w.members, Machine: s.w.machine.New(), Shared: b.shared, Number: 1,
 		Clock: clock{b, b.incarnation}, Props: nil,
 	}
 	if _, err := actors.Start(b.system.Root, config); err == nil {
@@ -194,7 +194,7 @@ func TestG06ManyGroupsShareAJournalThatFails(t *testing.T) {
 func TestG06ManyGroupsShareAJournalThatDies(t *testing.T) {
 	s := manyGroupsLed(t)
 	b := s.nodes[1]
-	b.system.Root.Stop(b.journal)
+	b.system.Root.Stop(b.shared.Journal)
 	for g := range manyGroups {
 		b.doors[g].Propose([]byte("put k 1"), &caller{s: s, what: "put"})
 	}

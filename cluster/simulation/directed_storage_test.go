@@ -265,7 +265,7 @@ func TestP19TheJournalDies(t *testing.T) {
 	s.stopDisk(a)
 	one := s.propose(a, "put x 1")
 	s.until("a commit is being written", func() bool { return a.disk.writing != nil })
-	a.system.Root.Stop(a.journal)
+	a.system.Root.Stop(a.shared.Journal)
 	two := s.propose(a, "put y 1")
 	s.within(stall+time.Second, "n1 steps down", func() bool { return !s.leads(a) })
 	s.until("another leads", func() bool { return s.leader() != nil && s.status(s.leader()).Ready })

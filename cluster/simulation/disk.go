@@ -67,6 +67,20 @@ func (n *node) execute(work func()) {
 	})
 }
 
+// runAside is the executor of what snapshots need: works reach the disk after a while, in any order, or never.
+func (n *node) runAside(work func()) {
+	wait := n.w.between(20*time.Microsecond, 2*time.Millisecond)
+	if n.disk.slow > 0 {
+		wait += n.w.between(0, n.disk.slow/4)
+	}
+	incarnation := n.incarnation
+	n.w.after(wait, func() {
+		if n.incarnation == incarnation {
+			work()
+		}
+	})
+}
+
 // write does the work on another goroutine, since a store that failed never returns, and waits for either.
 func (d *disk) write(n *node) {
 	work := d.writing
@@ -81,7 +95,7 @@ func (d *disk) write(n *node) {
 	case <-done:
 	case <-d.failed:
 		n.w.hit(faultOf[failing])
-		n.w.note("the disk of %s failed", n.id)
+		n.w.note("the disk of %s failed: %v", n.id, n.store.Failed())
 		for _, door := range n.doors {
 			door.StorageFailed(errInjected)
 		}

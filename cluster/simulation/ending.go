@@ -62,7 +62,7 @@ func (w *world) settle() {
 	limit = w.now + 20*w.options.Timing.Election
 	w.run(func() bool { return w.now > limit || w.lagging(committed) == "" })
 	if lag := w.lagging(committed); w.failure == nil && lag != "" {
-		w.fail("every intact server catches up within 20 election timeouts", "%s", lag)
+		w.fail("every intact server catches up within 20 election timeouts", "%s%s", lag, w.describe())
 	}
 }
 
@@ -148,9 +148,10 @@ func (w *world) describe() string {
 		for g, d := range n.doors {
 			s := d.Status()
 			all = append(all, fmt.Sprintf("%s/%s up=%v wiped=%v %v term=%d leader=%q last=%d@%d "+
-				"durable=%d disk=%d commit=%d applied=%d err=%v",
+				"durable=%d disk=%d commit=%d applied=%d cut=%d snapshot=%d sends=%v err=%v",
 				n.id, groupName(g), n.up, n.wiped, s.Role, s.Term, s.LeaderID, s.LastIndex, n.seen[g].log.lastTerm(),
-				s.DurableIndex, n.disk.groups[g].log.last(), s.CommitIndex, s.AppliedIndex, s.Err))
+				s.DurableIndex, n.disk.groups[g].log.last(), s.CommitIndex, s.AppliedIndex, s.FirstIndex-1, s.SnapshotIndex,
+				d.Replication(), s.Err))
 		}
 		if n.broken != "" {
 			all = append(all, n.id+" is down: "+n.broken)

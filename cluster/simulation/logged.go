@@ -4,7 +4,8 @@ import "slices"
 
 // logged is what the entries of a log are. The log may begin above index 1.
 type logged struct {
-	before uint64 // the index before the first
+	before uint64 // the index before the first, and its term
+	term   uint64
 	ids    []entryID
 	levels []leveled
 }
@@ -33,10 +34,13 @@ func (l *logged) has(index uint64, id entryID) bool {
 	return index > l.before && index <= l.last() && l.at(index) == id
 }
 
-// lastTerm is 0 when there is no entry.
+// covers says whether the entry at index is that one, or was cut: then it was committed.
+func (l *logged) covers(index uint64, id entryID) bool { return index <= l.before || l.has(index, id) }
+
+// lastTerm is 0 when there never was an entry.
 func (l *logged) lastTerm() uint64 {
 	if len(l.ids) == 0 {
-		return 0
+		return l.term
 	}
 	return l.ids[len(l.ids)-1].term
 }
@@ -55,12 +59,19 @@ func (l *logged) truncate(from uint64) {
 }
 
 // cut removes the entries up to an index, which may be beyond the last.
-func (l *logged) cut(to uint64) {
+func (l *logged) cut(to, term uint64) {
 	if to <= l.before {
 		return
 	}
 	l.ids = slices.Clone(l.ids[min(to-l.before, uint64(len(l.ids))):])
-	l.before = to
+	l.before, l.term = to, term
 }
 
-func (l *logged) clone() logged { return logged{l.before, slices.Clone(l.ids), slices.Clone(l.levels)} }
+// replaced is the log behind a snapshot.
+func replaced(index, term uint64, level uint32) logged {
+	return logged{before: index, term: term, levels: []leveled{{index, level}}}
+}
+
+func (l *logged) clone() logged {
+	return logged{l.before, l.term, slices.Clone(l.ids), slices.Clone(l.levels)}
+}

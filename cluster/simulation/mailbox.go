@@ -18,6 +18,7 @@ type mailbox struct {
 	n           *node
 	incarnation int
 	number      uint64
+	place       int // among the node's
 	system      []any
 	user        []any
 	suspended   bool
@@ -128,9 +129,9 @@ const (
 	after
 )
 
-// panicIf panics once, if the node's actors are to panic at this moment. The journal does not: it belongs to no group.
+// panicIf panics once, if the node's actors are to panic at this moment. Those that groups share do not: they belong to no group.
 func (m *mailbox) panicIf(now moment) {
-	if n := m.n; n.panics == now && n.incarnation == m.incarnation && m != n.boxes[0] {
+	if n := m.n; n.panics == now && n.incarnation == m.incarnation && m.place >= len(n.shared.PIDs()) {
 		n.panics = never
 		n.w.hit(ActorPanic)
 		panic(injectedPanic)

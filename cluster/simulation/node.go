@@ -39,7 +39,7 @@ type node struct {
 	storeID  uint64 // of its data directory
 	system   *actor.ActorSystem
 	store    *persistence.Store
-	journal  *actor.PID
+	shared   actors.Shared
 	doors    []*actors.Door
 	machines []*witness
 	seen     []seen     // by group
@@ -78,6 +78,7 @@ func (n *node) open() error {
 		FS: files{n.disk.fs, n.disk}, NodeID: n.id, Cluster: "simulation", StoreID: n.w.rng.Uint64() | 1, MemTableSize: 64 << 10,
 		OnFailure: func(error) { close(failed) },
 		Now:       func() time.Time { return epoch.Add(n.w.now) }, SequenceInterval: -1,
+		LogGranule: 1, ExciseBytes: n.w.exciseBytes,
 	})
 	if err != nil {
 		return err
@@ -85,7 +86,10 @@ func (n *node) open() error {
 	n.store, n.storeID = store, store.Identity().StoreId
 	props := []actor.PropsOption{actor.WithMailbox(n.newMailbox)}
 	broken := func(err error) { n.w.fail("no actor panics", "%v", err) }
-	n.journal, err = actors.StartJournal(n.system.Root, recorder{n}, n.execute, broken, props...)
+	n.shared, err = actors.StartShared(n.system.Root, actors.SharedConfig{
+		Store: store, Writer: recorder{n}, Clock: clock{n, n.incarnation}, Write: n.execute, Run: n.runAside, Broken: broken,
+		LogBudget: n.w.logBudget, ChunkBytes: n.w.limits.ChunkBytes,
+	}, props...)
 	if err != nil {
 		return err
 	}
@@ -121,7 +125,7 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 	door, err := actors.Start(n.system.Root, actors.Config{
 		Group: groupName(g), ID: n.id, Members: n.w.members, ClientAddress: n.id,
 		Machine: machine,
-		Store:   n.store, Number: number, Journal: n.journal,
+		Shared:  n.shared, Number: number,
 		Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Level: n.level, Props: props,
 		Timing: n.w.options.Timing, Limits: n.w.limits, Logger: n.logger(),
 		Observe: func(v actors.Observation) {
@@ -142,7 +146,7 @@ func groupName(g int) string { return fmt.Sprintf("g%d", g) }
 
 func (n *node) newMailbox() actor.Mailbox {
 	n.w.mailboxes++
-	m := &mailbox{s: &n.w.schedule, n: n, incarnation: n.incarnation, number: n.w.mailboxes}
+	m := &mailbox{s: &n.w.schedule, n: n, incarnation: n.incarnation, number: n.w.mailboxes, place: len(n.boxes)}
 	n.boxes = append(n.boxes, m)
 	return m
 }

@@ -24,8 +24,10 @@ func (w *world) stop(n *node) {
 		if a := w.history.owed(func(a *asked) bool { return a.n == n && a.incarnation == n.incarnation }); a != nil {
 			w.fail("a server that stops answers all its callers", "%v", a)
 		}
-		n.system.Root.Stop(n.journal)
-		n.whenEnded(func() []*actor.PID { return []*actor.PID{n.journal} }, func() {
+		for _, pid := range n.shared.PIDs() {
+			n.system.Root.Stop(pid)
+		}
+		n.whenEnded(n.shared.PIDs, func() {
 			n.close()
 			w.after(w.between(10*time.Millisecond, 2*time.Second), n.restart)
 		})

@@ -15,7 +15,9 @@ import (
 type stored struct {
 	hard persistence.HardState
 	log  logged
-	pins map[string]uint64 // the data directories of peers
+	// snapshot is what the store points to.
+	snapshot *messages.Snapshot
+	pins     map[string]uint64 // the data directories of peers
 	// truncated says in which term an entry that was there was last taken away.
 	truncated map[place]uint64
 	// later was written without a sync, since it promises nothing: a crash keeps any number of the first.
@@ -41,7 +43,13 @@ func (s *stored) synced() {
 func (s *stored) take(b *persistence.Batch) {
 	s.hard = b.HardState
 	maps.Copy(s.pins, b.PinnedPeers)
-	s.log.cut(b.CutTo)
+	if b.Snapshot != nil {
+		s.snapshot = b.Snapshot
+	}
+	if b.Reset {
+		s.log = replaced(b.CutTo, b.CutTerm, b.Snapshot.GetCharter().GetLevel())
+	}
+	s.log.cut(b.CutTo, b.CutTerm)
 	if len(b.Entries) == 0 {
 		return
 	}
@@ -56,7 +64,7 @@ func (s *stored) take(b *persistence.Batch) {
 
 // hadIn says whether the entry at index was there at the end of the term, or is there now.
 func (s *stored) hadIn(term, index uint64, id entryID) bool {
-	return s.log.has(index, id) || s.truncated[place{index, id.term}] > term
+	return s.log.covers(index, id) || s.truncated[place{index, id.term}] > term
 }
 
 // compare holds what a store recovered against the model, and takes note of what the crash kept.
@@ -75,6 +83,12 @@ func (s *stored) differs(got persistence.Recovered) error {
 	if got.HardState != s.hard || got.Compacted != s.log.before || got.Last != s.log.last() || !maps.Equal(got.PeerStores, s.pins) {
 		return fmt.Errorf("it has %+v, the entries (%d, %d] and the pins %v, but %+v, (%d, %d] and %v were synced",
 			got.HardState, got.Compacted, got.Last, got.PeerStores, s.hard, s.log.before, s.log.last(), s.pins)
+	}
+	if !proto.Equal(got.Snapshot, s.snapshot) {
+		return fmt.Errorf("it points to the snapshot %v, but %v was synced", got.Snapshot, s.snapshot)
+	}
+	if got.CompactedTerm != s.log.term {
+		return fmt.Errorf("it was cut at term %d, but %d was synced", got.CompactedTerm, s.log.term)
 	}
 	span := -1
 	for i := s.log.before + 1; i <= s.log.last(); i++ {
@@ -114,6 +128,10 @@ func (r recorder) Write(batches []*persistence.Batch) error {
 	}
 	return nil
 }
+
+func (r recorder) Reclaimable() bool { return r.n.store.Reclaimable() }
+
+func (r recorder) Reclaim() error { return r.n.store.Reclaim() }
 
 // entryID is what makes an entry the same as another: term and contents.
 type entryID struct {

@@ -3,7 +3,9 @@ package simulation
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"io"
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/messages"
@@ -77,6 +79,57 @@ func (m *witness) check(e actors.Entry, r actors.Result) {
 	case was != h.hash:
 		w.fail("a command has the same result on every node", "%s at %d", m.n.id, e.Index)
 	}
+}
+
+// Snapshot notes what a snapshot holds: it must be the same on every node after the same command. Before it stands after which.
+func (m *witness) Snapshot() (actors.View, error) {
+	m.panic()
+	view, err := m.StateMachine.Snapshot()
+	return &witnessed{view, m, m.applied}, err
+}
+
+// witnessed is a view whose state is compared with that of other nodes.
+type witnessed struct {
+	actors.View
+	m     *witness
+	after uint64
+}
+
+func (v *witnessed) WriteTo(to io.Writer) (int64, error) {
+	var state bytes.Buffer
+	if _, err := v.View.WriteTo(&state); err != nil {
+		return 0, err
+	}
+	v.m.holds(v.after, state.Bytes())
+	n, err := to.Write(append(binary.BigEndian.AppendUint64(nil, v.after), state.Bytes()...))
+	return int64(n), err
+}
+
+// holds compares a state with those that were seen after the same command.
+func (m *witness) holds(after uint64, state []byte) {
+	var h trace
+	h.bytes(state)
+	t := &m.n.w.truth[m.g]
+	if was, known := t.states[after]; known && was != h.hash {
+		m.n.w.fail("a snapshot has the same state on every node", "%s after %d: %q", m.n.id, after, state)
+	}
+	t.states[after] = h.hash
+}
+
+func (m *witness) Restore(from io.Reader) error {
+	m.panic()
+	all, err := io.ReadAll(from)
+	if err != nil {
+		return err
+	}
+	after := binary.BigEndian.Uint64(all)
+	if after < m.applied {
+		m.n.w.fail("a snapshot never sets a state machine back", "%s: to %d from %d", m.n.id, after, m.applied)
+	}
+	m.holds(after, all[8:])
+	m.applied = after
+	defer overwrite(all)
+	return m.StateMachine.Restore(bytes.NewReader(all[8:]))
 }
 
 func (m *witness) Query(ctx context.Context, query []byte) ([]byte, error) {

@@ -62,13 +62,23 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// drawnLimits are the ones given, or, for every second seed, such small ones that bounds matter: each is small in most of them.
-func (o *Options) drawnLimits() actors.Limits {
-	if o.Limits != (actors.Limits{}) || o.Seed%2 == 0 {
-		return o.Limits
+// drawnLimits are the ones given, or small ones. Those of snapshots are small in every run, so that logs are cut. In every second seed all
+// others are so small, too, that bounds matter: each is small in most of them.
+func (o *Options) drawnLimits() (l actors.Limits, logBudget int64, exciseBytes int) {
+	if o.Limits != (actors.Limits{}) {
+		return o.Limits, 0, 0
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, 0x11417))
 	one := func(choices ...int) int { return choices[rng.IntN(len(choices))] } // 0: the default
+	if o.Seed%2 == 1 {
+		l = smallLimits(one)
+	}
+	l.SnapshotAfter, l.LogKeep = int64(one(50, 100, 200, 500, 1000)), int64(one(1, 1, 50, 200, 1000))
+	l.ChunkBytes = one(8, 16, 64, 200, 0)
+	return l, int64(one(0, 0, 100, 1000)), one(1, 100, 1000, 0)
+}
+
+func smallLimits(one func(...int) int) actors.Limits {
 	return actors.Limits{
 		MessageBytes: one(1, 32, 32, 100, 0), InflightMessages: one(1, 2, 3, 8, 0), InflightBytes: one(1, 64, 300, 0, 0),
 		TailBytes: one(1, 64, 256, 256, 0), TailEntries: one(1, 3, 10, 0, 0),
@@ -84,7 +94,9 @@ type Result struct {
 	Virtual time.Duration
 	// Committed entries, and operations that clients completed.
 	Committed, Completed int
-	Hits                 map[Fault]int
+	// Snapshots that servers took or installed, Cuts of their logs, and Installs.
+	Snapshots, Cuts, Installs int
+	Hits                      map[Fault]int
 	// Hash of all that happened, in order: equal for equal seeds.
 	Hash uint64
 	// Failure is nil when everything held.
@@ -105,23 +117,28 @@ func (f *Failure) Error() string {
 // world is one run: its nodes, its network, its clients, and what is known of all of them.
 type world struct {
 	schedule
-	options   Options
-	limits    actors.Limits
-	machine   Machine
-	members   []actors.Member
-	nodes     []*node
-	mailboxes uint64
-	arrives   map[link]time.Duration
+	options     Options
+	limits      actors.Limits
+	exciseBytes int
+	logBudget   int64
+	machine     Machine
+	members     []actors.Member
+	nodes       []*node
+	mailboxes   uint64
+	arrives     map[link]time.Duration
 	// connections counts those that each link has had.
 	connections map[link]int
 	cut         map[link]*outage
 	chaos       bool
 	steps       int
 	hits_       map[Fault]int
-	failure     *Failure
-	truth       []truth // by group
-	history     history
-	versions    versions
+	// snapshots, cuts and installs that servers showed.
+	snapshots, cuts, installs int
+
+	failure  *Failure
+	truth    []truth // by group
+	history  history
+	versions versions
 }
 
 type link struct{ from, to int }
@@ -139,7 +156,7 @@ func newWorld(m Machine, o Options) *world {
 	w := &world{machine: m, arrives: map[link]time.Duration{}, connections: map[link]int{}, cut: map[link]*outage{}, hits_: map[Fault]int{}}
 	w.rng = rand.New(rand.NewPCG(o.Seed, 0x7ea7))
 	o.setDefaults()
-	w.limits = o.drawnLimits()
+	w.limits, w.logBudget, w.exciseBytes = o.drawnLimits()
 	w.options = o
 	w.truth = newTruth(o.Groups)
 	w.history.open, w.history.unanswered = map[*asked]bool{}, map[*asked]bool{}
@@ -247,7 +264,7 @@ func (w *world) fail(sentence, format string, args ...any) {
 func (w *world) result() Result {
 	r := Result{
 		Options: w.options, Steps: w.steps, Virtual: w.now, Completed: w.history.completed,
-		Hits: w.hits_, Hash: w.trace.hash, Failure: w.failure,
+		Snapshots: w.snapshots, Cuts: w.cuts, Installs: w.installs, Hits: w.hits_, Hash: w.trace.hash, Failure: w.failure,
 	}
 	for i := range w.truth {
 		r.Committed += len(w.truth[i].committed)

@@ -20,6 +20,9 @@ type seedJSON struct {
 	Virtual   float64                  `json:"virtual_seconds"`
 	Committed int                      `json:"committed"`
 	Completed int                      `json:"completed"`
+	Snapshots int                      `json:"snapshots"`
+	Cuts      int                      `json:"cuts"`
+	Installs  int                      `json:"installs"`
 	Hits      map[simulation.Fault]int `json:"hits"`
 	Hash      string                   `json:"hash"` // of 64 bits: more than a number of JSON holds everywhere
 	Failure   *failureJSON             `json:"failure,omitempty"`
@@ -35,7 +38,8 @@ func toJSON(r simulation.Result) seedJSON {
 	o := r.Options
 	s := seedJSON{
 		Seed: o.Seed, Nodes: o.Nodes, Groups: o.Groups, Clients: o.Clients, Steps: r.Steps, Virtual: r.Virtual.Seconds(),
-		Committed: r.Committed, Completed: r.Completed, Hits: r.Hits, Hash: strconv.FormatUint(r.Hash, 16),
+		Committed: r.Committed, Completed: r.Completed, Snapshots: r.Snapshots, Cuts: r.Cuts, Installs: r.Installs,
+		Hits: r.Hits, Hash: strconv.FormatUint(r.Hash, 16),
 	}
 	if f := r.Failure; f != nil {
 		s.Failure = &failureJSON{f.Sentence, f.Detail, f.Last}
@@ -48,7 +52,7 @@ func (s seedJSON) result(options simulation.Options) simulation.Result {
 	options.Seed, options.Nodes, options.Groups, options.Clients = s.Seed, s.Nodes, s.Groups, s.Clients
 	r := simulation.Result{
 		Options: options, Steps: s.Steps, Virtual: time.Duration(s.Virtual * float64(time.Second)),
-		Committed: s.Committed, Completed: s.Completed, Hits: s.Hits,
+		Committed: s.Committed, Completed: s.Completed, Snapshots: s.Snapshots, Cuts: s.Cuts, Installs: s.Installs, Hits: s.Hits,
 	}
 	if f := s.Failure; f != nil {
 		r.Failure = &simulation.Failure{Sentence: f.Sentence, Detail: f.Detail, Last: f.Last}

@@ -17,6 +17,8 @@ type tally struct {
 	mu                      sync.Mutex
 	seeds, steps, committed int
 	completed               int
+	snapshots, cuts         int
+	installs                int
 	hits                    map[simulation.Fault]int
 	failure                 *simulation.Result
 }
@@ -28,6 +30,9 @@ func (a *tally) add(r simulation.Result) {
 	a.steps += r.Steps
 	a.committed += r.Committed
 	a.completed += r.Completed
+	a.snapshots += r.Snapshots
+	a.cuts += r.Cuts
+	a.installs += r.Installs
 	for f, n := range r.Hits {
 		a.hits[f] += n
 	}
@@ -56,6 +61,7 @@ func (a *tally) print(out *screen.Screen, took time.Duration) {
 	defer a.mu.Unlock()
 	out.Print("%d seeds, %d steps (%.0f/s), %d entries committed, %d operations completed\n", a.seeds, a.steps,
 		float64(a.steps)/took.Seconds(), a.committed, a.completed)
+	out.Print("%d snapshots, %d cuts, %d installs\n", a.snapshots, a.cuts, a.installs)
 	for _, f := range slices.Sorted(maps.Keys(a.hits)) {
 		out.Print("  %-15s %8d\n", f, a.hits[f])
 	}

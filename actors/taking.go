@@ -1,0 +1,252 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// taking is what a server does so that its log stays short: it takes snapshots (section 7), and cuts what they have.
+type taking struct {
+	phase takingPhase
+	// view is the state machine's, while it is written.
+	view View
+	// callers want a snapshot that has all that was applied when they came.
+	callers []SnapshotCaller
+	// shrink: the node's logs are too long; only so many bytes are to be kept, below 0: not asked.
+	keep int64
+
+	failures int
+	retry    time.Time
+	err      error // why the last one failed
+	told     int64 // how long the log was when the archive was told
+}
+
+type takingPhase uint8
+
+const (
+	// resting: no snapshot is taken.
+	resting takingPhase = iota
+	// queued: the archive takes one snapshot at a time, and others may come first.
+	queued
+	// freezing: the machine is asked for a view.
+	freezing
+	// beingWritten: the archive writes the view.
+	beingWritten
+)
+
+// SnapshotCaller waits for a snapshot. Snapshot is called exactly once, from any goroutine, and must not block.
+type SnapshotCaller interface {
+	Snapshot(*messages.Snapshot, error)
+}
+
+// Mail between a server, its machine and the archive.
+type (
+	// freeze asks the machine for a view of its state; frozen answers.
+	freeze struct{}
+	frozen struct {
+		index   uint64
+		machine string
+		view    View
+		err     error
+	}
+	// thaw closes a view.
+	thaw struct{ view View }
+	// restore lets the machine load a snapshot; restored answers.
+	restore  struct{ snapshot *messages.Snapshot }
+	restored struct{ index uint64 }
+
+	// wantSnapshot: a caller at the door wants one.
+	wantSnapshot struct{}
+)
+
+// keepLogShort is called after every message.
+func (s *server) keepLogShort() {
+	t := &s.taking
+	if size := s.log.sizes.total(); max(size-t.told, t.told-size) >= s.c.Limits.granule() {
+		t.told = size
+		s.ctx.Send(s.c.Archive, &logSize{s.ctx.Self(), size})
+	}
+	if t.phase == resting && s.snapshotDue() {
+		t.phase = queued
+		s.ctx.Send(s.c.Archive, &takeTurn{s.ctx.Self()})
+	}
+}
+
+// snapshotDue says whether enough was applied since the last snapshot, or somebody wants one.
+func (s *server) snapshotDue() bool {
+	last := s.snapshot.GetLastIncludedIndex()
+	if s.restoring != nil || s.lastApplied <= last {
+		return false
+	}
+	if len(s.taking.callers) > 0 {
+		return true
+	}
+	after := s.c.Limits.snapshotAfter(s.snapshot.GetBytes())
+	long := s.log.sizes.total() >= after && s.log.sizes.between(last, s.lastApplied) >= after
+	return (long || s.taking.keep >= 0) && s.cuts() && !s.c.Clock.Now().Before(s.taking.retry)
+}
+
+// cuts says whether the log may be cut: every member must know how to install a snapshot.
+func (s *server) cuts() bool { return s.charter().level >= messages.LevelSnapshots }
+
+// turn: the archive is free for this server.
+func (s *server) turn() {
+	if !s.snapshotDue() {
+		s.passTurn()
+		return
+	}
+	s.taking.phase = freezing
+	s.ctx.Send(s.machine, &freeze{})
+}
+
+func (s *server) passTurn() {
+	s.taking.phase = resting
+	s.ctx.Send(s.c.Archive, &turnOver{s.ctx.Self()})
+}
+
+// frozen: the machine's state at an index is there to be written.
+func (s *server) frozen(m *frozen) {
+	if m.err == nil && (s.restoring != nil || m.index < s.log.compacted) {
+		s.ctx.Send(s.machine, &thaw{m.view})
+		s.passTurn()
+		return // a snapshot was installed meanwhile
+	}
+	if m.err != nil {
+		s.passTurn()
+		s.snapshotFailed(fmt.Errorf("the state machine gives none: %w", m.err))
+		return
+	}
+	s.taking.phase, s.taking.view = beingWritten, m.view
+	header := &messages.SnapshotHeader{
+		Group: s.group, LastIncludedIndex: m.index, LastIncludedTerm: s.log.term(m.index),
+		Charter: s.charters.at(m.index).encoded(), Machine: m.machine,
+	}
+	s.ctx.Send(s.c.Archive, &record{s.ctx.Self(), s.c.Number, header, m.view, s.c.Limits.pieceBytes()})
+}
+
+// recorded: the archive is done with the view. The snapshot counts when it is newer than the one that there is.
+func (s *server) recorded(m *recorded) {
+	s.ctx.Send(s.machine, &thaw{s.taking.view})
+	s.taking.phase, s.taking.view = resting, nil
+	switch {
+	case m.err != nil:
+		s.snapshotFailed(m.err)
+	case m.snapshot.LastIncludedIndex <= s.snapshot.GetLastIncludedIndex() || s.restoring != nil:
+		s.retire()
+		s.answerSnapshot(nil)
+	default:
+		s.taking.failures, s.taking.err = 0, nil
+		s.shorten(m.snapshot)
+		s.outbox.hold(func() {
+			s.retire()
+			s.answerSnapshot(nil)
+		})
+	}
+}
+
+// shorten makes a snapshot the newest, and cuts the log that it has, but for what followers may need.
+func (s *server) shorten(snapshot *messages.Snapshot) {
+	t := &s.taking
+	keep := s.c.Limits.logKeep(snapshot.Bytes)
+	if t.keep >= 0 {
+		keep = min(keep, t.keep)
+	}
+	to := uint64(0)
+	if s.cuts() {
+		to = min(snapshot.LastIncludedIndex, s.log.sizes.before(keep))
+	}
+	if t.keep < 0 {
+		to = min(to, s.role.needed(s))
+	}
+	t.keep = -1
+	if to > s.log.compacted {
+		s.c.Logger.Info("cuts the log", "snapshot", snapshot.LastIncludedIndex, "to", to, "bytes", s.log.sizes.between(s.log.compacted, to))
+	}
+	s.cut(snapshot, to)
+}
+
+// shrink: the node's logs together are too long, and this one is the longest.
+func (s *server) shrink(keep int64) {
+	s.taking.keep = keep
+	if s.snapshot.GetLastIncludedIndex() > 0 && s.lastApplied <= s.snapshot.LastIncludedIndex && s.restoring == nil {
+		s.shorten(s.snapshot)
+	}
+}
+
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// snapshotFailed: the group goes on, its log grows on, and another snapshot is tried later.
+func (s *server) snapshotFailed(err error) {
+	t := &s.taking
+	wait := min(firstRetry<<min(t.failures, 10), lastRetry)
+	t.failures++
+	t.err = fmt.Errorf("no snapshot could be taken: %w", err)
+	t.retry = s.c.Clock.Now().Add(wait)
+	s.c.Logger.Warn("a snapshot failed, and is tried again", "err", err, "failures", t.failures, "after", wait)
+	s.answerSnapshot(t.err)
+}
+
+// wantSnapshot takes callers, who get the present snapshot when that has all that is applied.
+func (s *server) wantSnapshot() {
+	s.taking.callers = append(s.taking.callers, s.door.takeSnapshots()...)
+	if s.restoring == nil && s.lastApplied <= s.snapshot.GetLastIncludedIndex() && s.taking.phase == resting {
+		s.answerSnapshot(nil)
+	}
+}
+
+var errNothingApplied = errors.New("nothing is applied yet on this node, so there is nothing to take a snapshot of: try again")
+
+// answerSnapshot answers those who want a snapshot: with the newest, or with an error.
+func (s *server) answerSnapshot(err error) {
+	if err == nil && s.snapshot == nil {
+		err = errNothingApplied
+	}
+	callers := s.taking.callers
+	s.taking.callers = nil
+	for _, c := range callers {
+		if err != nil {
+			c.Snapshot(nil, err)
+		} else {
+			c.Snapshot(s.snapshot, nil)
+		}
+	}
+}
+
+// endTaking gives up what the archive does for this server.
+func (s *server) endTaking(err error) {
+	if s.taking.phase != resting {
+		s.passTurn()
+	}
+	s.answerSnapshot(err)
+}
+
+// aboutSnapshots handles mail about them, and says whether it was any.
+func (s *server) aboutSnapshots(m any) bool {
+	switch m := m.(type) {
+	case *yourTurn:
+		s.turn()
+	case *frozen:
+		s.frozen(m)
+	case *recorded:
+		s.recorded(m)
+	case *shrink:
+		s.shrink(m.keep)
+	case wantSnapshot:
+		s.wantSnapshot()
+	case *received:
+		s.received(m)
+	case *receptionFailed:
+		s.receptionFailed(m)
+	case *restored:
+		s.restored(m.index)
+	default:
+		return false
+	}
+	return true
+}
