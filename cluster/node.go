@@ -141,6 +141,7 @@ func (n *Node) start() (err error) {
 	n.port.Serve()
 	go n.tend(n.store.SyncSequence) // when the node has become idle; under load, commits do
 	go n.tend(n.store.PrepareLog)   // takes seconds
+	go n.tend(n.store.FlushCut)     // likewise
 	return nil
 }
 

@@ -57,7 +57,7 @@ func (p *prober) answer(c actor.Context, m *messages.NodeStatusRequest) {
 	for _, member := range g.Members() {
 		if member.ID == m.GetFrom() {
 			c.Send(actor.NewPID(member.Address, proberName), &messages.NodeStatusReply{
-				From: p.node.ID(), Round: m.GetRound(), Status: g.memberStatus(),
+				From: p.node.ID(), Round: m.GetRound(), Status: g.memberStatus(), Replications: g.replications(),
 			})
 		}
 	}
@@ -73,7 +73,7 @@ func (p *prober) take(m *messages.NodeStatusReply) {
 }
 
 // ask gathers what the group's other members say of themselves, by id. It ends in time for whoever waits for it.
-func (p *prober) ask(ctx context.Context, g *Group) map[string]*messages.MemberStatus {
+func (p *prober) ask(ctx context.Context, g *Group) map[string]*messages.NodeStatusReply {
 	ctx, cancel := inTime(ctx)
 	defer cancel()
 	members := g.Members()
@@ -87,14 +87,14 @@ func (p *prober) ask(ctx context.Context, g *Group) map[string]*messages.MemberS
 	}
 	again := time.NewTicker(probeAgain)
 	defer again.Stop()
-	told := map[string]*messages.MemberStatus{}
+	told := map[string]*messages.NodeStatusReply{}
 	p.question(g, round, missing)
 	for start := time.Now(); p.worthWaiting(missing, time.Since(start)); {
 		select {
 		case m := <-answers:
 			if _, asked := missing[m.GetFrom()]; asked && m.GetStatus() != nil {
 				delete(missing, m.GetFrom())
-				told[m.GetFrom()] = m.GetStatus()
+				told[m.GetFrom()] = m
 			}
 		case <-again.C:
 			p.question(g, round, missing)
@@ -152,7 +152,11 @@ func (g *Group) memberStatus() *messages.MemberStatus {
 	m := &messages.MemberStatus{
 		Id: g.node.ID(), Term: s.Term, CommitIndex: s.CommitIndex, AppliedIndex: s.AppliedIndex, LastIndex: s.LastIndex,
 		Reachable: true, PeerAddress: g.node.PeerAddr(), ClientAddress: g.node.ClientAddr(),
-		LeaderId: s.LeaderID,
+		LeaderId: s.LeaderID, FirstIndex: s.FirstIndex, LogBytes: uint64(s.LogBytes),
+		SnapshotIndex: s.SnapshotIndex, SnapshotBytes: s.SnapshotBytes,
+	}
+	if s.SnapshotErr != nil {
+		m.SnapshotError = s.SnapshotErr.Error()
 	}
 	if s.Role != actors.Failed && s.Role != actors.Stopped {
 		m.Role = s.Role.String()
@@ -161,6 +165,15 @@ func (g *Group) memberStatus() *messages.MemberStatus {
 		m.Error = err.Error()
 	}
 	return m
+}
+
+// replications are how this node's server sends to the others, if it leads.
+func (g *Group) replications() []*messages.Replication {
+	var all []*messages.Replication
+	for _, r := range g.door.Replication() {
+		all = append(all, &messages.Replication{Member: r.Member, Mode: r.Mode, Progress: r.Progress})
+	}
+	return all
 }
 
 // unready says what keeps the server from serving, or nil.
@@ -189,20 +202,19 @@ func (g *Group) failed(s actors.Status) error {
 
 // clusterStatus is the group as this node and, unless local, its peers see it.
 func (g *Group) clusterStatus(ctx context.Context, local bool) *messages.StatusResponse {
-	self := g.memberStatus()
-	told := map[string]*messages.MemberStatus{self.Id: self}
+	self := g.node.ID()
+	told := map[string]*messages.NodeStatusReply{}
 	if !local {
-		for id, m := range g.node.prober.ask(ctx, g) {
-			told[id] = m
-		}
+		told = g.node.prober.ask(ctx, g)
 	}
+	told[self] = &messages.NodeStatusReply{Status: g.memberStatus(), Replications: g.replications()}
 	response := &messages.StatusResponse{Group: g.name}
 	leaderTerm := uint64(0)
 	for _, member := range g.Members() {
-		if local && member.ID != self.Id {
+		if local && member.ID != self {
 			continue
 		}
-		m := told[member.ID]
+		m := told[member.ID].GetStatus()
 		if m == nil {
 			m = &messages.MemberStatus{Error: g.node.noAnswer(member)}
 		} else {
@@ -214,7 +226,19 @@ func (g *Group) clusterStatus(ctx context.Context, local bool) *messages.StatusR
 		m.Id, m.PeerAddress = member.ID, member.Address
 		response.Members = append(response.Members, m)
 	}
+	addReplications(response, told[response.Leader].GetReplications())
 	return response
+}
+
+// addReplications adds what the leader says of the others.
+func addReplications(response *messages.StatusResponse, all []*messages.Replication) {
+	for _, r := range all {
+		for _, m := range response.Members {
+			if m.Id == r.GetMember() {
+				m.Replication, m.Progress = r.GetMode(), r.GetProgress()
+			}
+		}
+	}
 }
 
 // noAnswer says what is known of a member that did not tell its status.

@@ -26,8 +26,9 @@
 // The checksum covers the key and everything behind the checksum. All other records have one, too: see record.go.
 //
 // Appending from index i over a conflict deletes the keys of [i, ∞), puts the head of the block that straddles i back
-// under i-1, and adds the new blocks, all in one Pebble batch. Cutting the log to c deletes the keys of [0, c] and
-// records c; a block that straddles c stays, and its entries up to c are ignored.
+// under i-1, and adds the new blocks, all in one Pebble batch. Cutting the log to c records c and deletes the keys of [0, c]; a block that
+// straddles c stays, and its entries up to c are ignored. In a directory of format 2, the keys below a large cut stay until Reclaim excises
+// them: what is below a cut is not looked at.
 //
 // # Snapshots
 //
