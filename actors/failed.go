@@ -41,7 +41,7 @@ func (f *failed) receive(s *server, m any) {
 		s.passTurn()
 	case wantSnapshot:
 		s.wantSnapshot()
-		s.answerSnapshot(f.err)
+		s.refuseWanting(f.err)
 	}
 }
 

@@ -140,5 +140,6 @@ func (s *server) restored(index uint64) {
 	s.role.applied(s)
 }
 
-// retire lets the files of older snapshots go.
+// retire lets the files of older snapshots go. It is called when the newest is durable: until then an older one is pointed to, or is about
+// to be.
 func (s *server) retire() { s.ctx.Send(s.c.Archive, &retire{s.c.Number, s.snapshot}) }

@@ -127,7 +127,7 @@ func (s *server) stop() {
 	err := s.door.refusal()
 	s.dropWaiters(0, ErrOutcomeUnknown)
 	s.dropHanded()
-	s.taking.callers = append(s.taking.callers, s.door.takeSnapshots()...)
+	s.wantSnapshot()
 	s.endTaking(err)
 	if s.machine == nil {
 		s.door.refuseLookups() // nobody else will

@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/troupe-raft/troupe/messages"
@@ -13,8 +14,8 @@ type taking struct {
 	phase takingPhase
 	// view is the state machine's, while it is written.
 	view View
-	// callers want a snapshot that has all that was applied when they came.
-	callers []SnapshotCaller
+	// callers want a snapshot.
+	callers []wanting
 	// shrink: the node's logs are too long; only so many bytes are to be kept, below 0: not asked.
 	keep int64
 
@@ -36,6 +37,12 @@ const (
 	// beingWritten: the archive writes the view.
 	beingWritten
 )
+
+// wanting is a caller who wants a snapshot that has all up to an index.
+type wanting struct {
+	caller SnapshotCaller
+	index  uint64
+}
 
 // SnapshotCaller waits for a snapshot. Snapshot is called exactly once, from any goroutine, and must not block.
 type SnapshotCaller interface {
@@ -69,6 +76,7 @@ func (s *server) keepLogShort() {
 		t.told = size
 		s.ctx.Send(s.c.Archive, &logSize{s.ctx.Self(), size})
 	}
+	s.answerWanting()
 	if t.phase == resting && s.snapshotDue() {
 		t.phase = queued
 		s.ctx.Send(s.c.Archive, &takeTurn{s.ctx.Self()})
@@ -135,15 +143,11 @@ func (s *server) recorded(m *recorded) {
 	case m.err != nil:
 		s.snapshotFailed(m.err)
 	case m.snapshot.LastIncludedIndex <= s.snapshot.GetLastIncludedIndex() || s.restoring != nil:
-		s.retire()
-		s.answerSnapshot(nil)
+		s.outbox.hold(s.retire) // its file, too
 	default:
 		s.taking.failures, s.taking.err = 0, nil
 		s.shorten(m.snapshot)
-		s.outbox.hold(func() {
-			s.retire()
-			s.answerSnapshot(nil)
-		})
+		s.outbox.hold(s.retire)
 	}
 }
 
@@ -189,33 +193,43 @@ func (s *server) snapshotFailed(err error) {
 	t.err = fmt.Errorf("no snapshot could be taken: %w", err)
 	t.retry = s.c.Clock.Now().Add(wait)
 	s.c.Logger.Warn("a snapshot failed, and is tried again", "err", err, "failures", t.failures, "after", wait)
-	s.answerSnapshot(t.err)
+	s.refuseWanting(t.err)
 }
 
-// wantSnapshot takes callers, who get the present snapshot when that has all that is applied.
+// wantSnapshot takes callers. They want all that the machine may have applied by now.
 func (s *server) wantSnapshot() {
-	s.taking.callers = append(s.taking.callers, s.door.takeSnapshots()...)
-	if s.restoring == nil && s.lastApplied <= s.snapshot.GetLastIncludedIndex() && s.taking.phase == resting {
-		s.answerSnapshot(nil)
+	index := s.lastApplied
+	if s.handed != nil {
+		index = s.handed.last
+	}
+	for _, caller := range s.door.takeSnapshots() {
+		if index == 0 {
+			caller.Snapshot(nil, errNothingApplied)
+			continue
+		}
+		s.taking.callers = append(s.taking.callers, wanting{caller, index})
 	}
 }
 
 var errNothingApplied = errors.New("nothing is applied yet on this node, so there is nothing to take a snapshot of: try again")
 
-// answerSnapshot answers those who want a snapshot: with the newest, or with an error.
-func (s *server) answerSnapshot(err error) {
-	if err == nil && s.snapshot == nil {
-		err = errNothingApplied
-	}
-	callers := s.taking.callers
-	s.taking.callers = nil
-	for _, c := range callers {
-		if err != nil {
-			c.Snapshot(nil, err)
-		} else {
-			c.Snapshot(s.snapshot, nil)
+// answerWanting answers those whom the newest snapshot satisfies.
+func (s *server) answerWanting() {
+	t := &s.taking
+	t.callers = slices.DeleteFunc(t.callers, func(w wanting) bool {
+		if s.restoring != nil || w.index > s.snapshot.GetLastIncludedIndex() {
+			return false
 		}
+		w.caller.Snapshot(s.snapshot, nil)
+		return true
+	})
+}
+
+func (s *server) refuseWanting(err error) {
+	for _, w := range s.taking.callers {
+		w.caller.Snapshot(nil, err)
 	}
+	s.taking.callers = nil
 }
 
 // endTaking gives up what the archive does for this server.
@@ -223,7 +237,7 @@ func (s *server) endTaking(err error) {
 	if s.taking.phase != resting {
 		s.passTurn()
 	}
-	s.answerSnapshot(err)
+	s.refuseWanting(err)
 }
 
 // aboutSnapshots handles mail about them, and says whether it was any.

@@ -21,7 +21,9 @@ type history struct {
 	open       map[*asked]bool
 	// unanswered are the callers whom the actors still owe an answer, also those that do not wait for it any more.
 	unanswered map[*asked]bool
-	quiet      bool // clients begin nothing new
+	// requests are those for snapshots that have no answer.
+	requests map[*request]bool
+	quiet    bool // clients begin nothing new
 }
 
 // outcome is what a client learned.
@@ -179,6 +181,9 @@ func (h *history) owed(by func(*asked) bool) *asked {
 func (h *history) forgotten() string {
 	if a := h.owed(func(a *asked) bool { return a.n.incarnation == a.incarnation && a.n.up }); a != nil {
 		return a.String()
+	}
+	if r := h.unansweredRequest(); r != nil {
+		return "a request for a snapshot of " + r.n.id
 	}
 	return ""
 }

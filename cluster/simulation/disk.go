@@ -22,6 +22,9 @@ type disk struct {
 	double bool          // the group was founded with another disk of the node
 	failed chan struct{} // closed when the store gave up
 	syncs  atomic.Uint64 // of the write-ahead log so far
+	// failSnapshot: the next write or sync of a snapshot's file fails.
+	failSnapshot    atomic.Bool
+	failedSnapshots int
 	// writing is the journal's write that has not reached the disk.
 	writing func()
 
@@ -94,6 +97,9 @@ func (d *disk) write(n *node) {
 	select {
 	case <-done:
 	case <-d.failed:
+		if failing == none {
+			n.w.fail("a store fails only with its disk", "%s: %v", n.id, n.store.Failed())
+		}
 		n.w.hit(faultOf[failing])
 		n.w.note("the disk of %s failed: %v", n.id, n.store.Failed())
 		for _, door := range n.doors {

@@ -16,6 +16,7 @@ func (w *world) heal() {
 	clear(w.arrives)
 	for _, n := range w.nodes {
 		n.disk.slow, n.disk.panics, n.panics = 0, false, never
+		n.disk.failSnapshot.Store(false)
 		n.feed()
 		if n.paused {
 			n.resume()

@@ -7,8 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// files is a disk's file system, with the failures that are due. Only the write-ahead log fails: what Pebble writes in the background
-// has no place in the order of a run.
+// files is a disk's file system, with the failures that are due. Only the write-ahead log and the files of snapshots fail: what Pebble
+// writes in the background has no place in the order of a run.
 type files struct {
 	vfs.FS
 	d *disk
@@ -16,7 +16,38 @@ type files struct {
 
 func (f files) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	file, err := f.FS.Create(name, category)
+	if err == nil && strings.Contains(name, "/snapshots/") {
+		return &snapshotFile{File: file, d: f.d}, nil
+	}
 	return f.log(name, file, err)
+}
+
+// snapshotFile fails once when its disk's snapshots are to fail: that is the end of the snapshot, not of the node.
+type snapshotFile struct {
+	vfs.File
+	d *disk
+}
+
+func (f *snapshotFile) fails() error {
+	if f.d.failSnapshot.CompareAndSwap(true, false) {
+		f.d.failedSnapshots++
+		return errInjected
+	}
+	return nil
+}
+
+func (f *snapshotFile) Write(p []byte) (int, error) {
+	if err := f.fails(); err != nil {
+		return 0, err
+	}
+	return f.File.Write(p)
+}
+
+func (f *snapshotFile) Sync() error {
+	if err := f.fails(); err != nil {
+		return err
+	}
+	return f.File.Sync()
 }
 
 func (f files) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {

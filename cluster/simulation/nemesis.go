@@ -134,6 +134,12 @@ var happenings = map[Fault]func(*world){
 		w.arrives[l] = max(w.arrives[l], w.now+w.between(50*time.Millisecond, 3*time.Second))
 	},
 	Stop: func(w *world) { w.stop(w.someone()) },
+	NoSnapshot: func(w *world) {
+		n := w.someone()
+		w.hit(NoSnapshot)
+		w.note("the next snapshot of %s fails", n.id)
+		n.disk.failSnapshot.Store(true)
+	},
 	Starve: func(w *world) {
 		if n := w.someone(); n.up {
 			m := n.boxes[w.rng.IntN(len(n.boxes))]

@@ -18,6 +18,7 @@ type witness struct {
 	n       *node
 	g       int
 	applied uint64
+	view    *witnessed // the last
 }
 
 const injectedPanic = "injected panic"
@@ -84,18 +85,36 @@ func (m *witness) check(e actors.Entry, r actors.Result) {
 // Snapshot notes what a snapshot holds: it must be the same on every node after the same command. Before it stands after which.
 func (m *witness) Snapshot() (actors.View, error) {
 	m.panic()
+	if m.view != nil && !m.view.closed {
+		m.n.w.fail("a view is closed before the next is taken", "%s", m.n.id)
+	}
 	view, err := m.StateMachine.Snapshot()
-	return &witnessed{view, m, m.applied}, err
+	m.view = &witnessed{View: view, m: m, after: m.applied}
+	return m.view, err
 }
 
 // witnessed is a view whose state is compared with that of other nodes.
 type witnessed struct {
 	actors.View
-	m     *witness
-	after uint64
+	m               *witness
+	after           uint64
+	writing, closed bool
+}
+
+func (v *witnessed) Close() error {
+	if v.closed || v.writing {
+		v.m.n.w.fail("a view is closed once, and not while it is written", "%s: %+v", v.m.n.id, v)
+	}
+	v.closed = true
+	return v.View.Close()
 }
 
 func (v *witnessed) WriteTo(to io.Writer) (int64, error) {
+	v.writing = true
+	defer func() { v.writing = false }()
+	if v.closed {
+		v.m.n.w.fail("a view is written before it is closed", "%s", v.m.n.id)
+	}
 	var state bytes.Buffer
 	if _, err := v.View.WriteTo(&state); err != nil {
 		return 0, err

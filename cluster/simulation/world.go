@@ -159,7 +159,7 @@ func newWorld(m Machine, o Options) *world {
 	w.limits, w.logBudget, w.exciseBytes = o.drawnLimits()
 	w.options = o
 	w.truth = newTruth(o.Groups)
-	w.history.open, w.history.unanswered = map[*asked]bool{}, map[*asked]bool{}
+	w.history.open, w.history.unanswered, w.history.requests = map[*asked]bool{}, map[*asked]bool{}, map[*request]bool{}
 	for i := range o.Nodes {
 		id := fmt.Sprintf("n%d", i+1)
 		w.members = append(w.members, actors.Member{ID: id, Address: id + ":1"})
@@ -182,6 +182,7 @@ func (w *world) play() {
 	w.startClients()
 	w.chaos = true
 	w.startFaults()
+	w.startRequests()
 	w.run(func() bool { return w.steps >= w.options.Steps })
 	w.heal()
 	w.settle()
