@@ -72,7 +72,7 @@ type (
 // keepLogShort is called after every message.
 func (s *server) keepLogShort() {
 	t := &s.taking
-	if size := s.log.sizes.total(); max(size-t.told, t.told-size) >= s.c.Limits.granule() {
+	if size := s.log.sizes.total(); max(size-t.told, t.told-size) > max(s.c.Limits.granule(), t.told/8) {
 		t.told = size
 		s.ctx.Send(s.c.Archive, &logSize{s.ctx.Self(), size})
 	}

@@ -52,7 +52,7 @@ func TestSeeds(t *testing.T) {
 	}
 	workers.Wait()
 	t.Logf("%d seeds, %d steps, %.0f/s, %d committed, %v", count, steps, float64(steps)/time.Since(began).Seconds(), committed, hits)
-	if steps > 50*committed {
+	if steps > 60*committed {
 		t.Errorf("%d steps for %d committed entries: the runs do too little", steps, committed)
 	}
 	if count >= 300 {

@@ -73,8 +73,8 @@ func (o *Options) drawnLimits() (l actors.Limits, logBudget int64, exciseBytes i
 	if o.Seed%2 == 1 {
 		l = smallLimits(one)
 	}
-	l.SnapshotAfter, l.LogKeep = int64(one(50, 100, 200, 500, 1000)), int64(one(1, 1, 50, 200, 1000))
-	l.ChunkBytes = one(8, 16, 64, 200, 0)
+	l.SnapshotAfter, l.LogKeep = int64(one(200, 400, 800, 1600)), int64(one(1, 1, 50, 300))
+	l.ChunkBytes = one(16, 64, 200, 0)
 	return l, int64(one(0, 0, 100, 1000)), one(1, 100, 1000, 0)
 }
 
