@@ -55,6 +55,9 @@ func (w *world) sends(n *node, m *messages.AppendEntries) {
 			last = e.Term
 		}
 	}
+	if (m.PrevLogIndex == 0) != (m.PrevLogTerm == 0) {
+		w.fail("a message names the term of the entry before it", "%s sends %d@%d", n.id, m.PrevLogIndex, m.PrevLogTerm)
+	}
 	if last > m.Header.Term {
 		w.fail("a leader sends no entry of a later term", "%s in term %d sends one of term %d", n.id, m.Header.Term, last)
 	}
