@@ -55,7 +55,7 @@ func mustGroup(t testing.TB, s *Store, name string) GroupID {
 	return GroupID(record.Number)
 }
 
-func mustWrite(t testing.TB, s *Store, batches ...*Batch) {
+func mustWrite(t tester, s *Store, batches ...*Batch) {
 	t.Helper()
 	if err := s.Write(batches); err != nil {
 		t.Fatal(err)
@@ -177,3 +177,9 @@ func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, seed)) 
 
 // reseal gives a changed block the right checksum.
 func reseal(key, value []byte) { binary.BigEndian.PutUint32(value, checksum(key, value)) }
+
+// tester is a test, or a check of a property.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+}

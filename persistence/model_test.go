@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/troupe-raft/troupe/messages"
@@ -28,6 +29,7 @@ type groupModel struct {
 	terms              []uint64
 	hard               HardState
 	pins               map[string]uint64
+	snapshot           *messages.Snapshot
 }
 
 func (m groupModel) last() uint64 { return m.compacted + uint64(len(m.entries)) }
@@ -41,6 +43,12 @@ func (m groupModel) term(i uint64) uint64 {
 
 // apply returns the model after a batch. Nothing is shared that changes.
 func (m groupModel) apply(b *Batch) groupModel {
+	if b.Snapshot != nil {
+		m.snapshot = b.Snapshot
+	}
+	if b.Reset {
+		m.entries, m.terms = nil, nil
+	}
 	if b.CutTo > m.compacted {
 		gone := min(b.CutTo-m.compacted, uint64(len(m.entries)))
 		m.entries, m.terms = m.entries[gone:], m.terms[gone:]
@@ -74,6 +82,8 @@ func (m groupModel) differs(found Recovered, read []messages.EncodedEntry) strin
 	switch {
 	case found.Compacted != m.compacted || found.CompactedTerm != m.cutTerm:
 		return fmt.Sprintf("cut to %d of term %d, want %d of term %d", found.Compacted, found.CompactedTerm, m.compacted, m.cutTerm)
+	case !proto.Equal(found.Snapshot, m.snapshot):
+		return fmt.Sprintf("snapshot %v, want %v", found.Snapshot, m.snapshot)
 	case found.Last != m.last():
 		return fmt.Sprintf("last index %d, want %d", found.Last, m.last())
 	case found.HardState != m.hard:
@@ -105,11 +115,13 @@ type world struct {
 	// history has the model after each batch; the first durable ones must survive a crash.
 	history []map[GroupID]groupModel
 	durable int
+	// states are what the snapshots have, by digest.
+	states map[string][]byte
 }
 
 func TestStoreAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{t: t, mem: vfs.NewCrashableMem(), history: []map[GroupID]groupModel{{}}}
+		w := &world{t: t, mem: vfs.NewCrashableMem(), history: []map[GroupID]groupModel{{}}, states: map[string][]byte{}}
 		w.open()
 		defer func() { _ = w.s.Close() }()
 		w.found(t)
@@ -118,6 +130,8 @@ func TestStoreAgainstModel(t *testing.T) {
 			"commit": w.commit,
 			"again":  w.commit,
 			"more":   w.commit,
+			"take":   w.take,
+			"tidy":   w.tidy,
 			"read":   w.read,
 			"flush":  w.flush,
 			"reopen": w.reopen,
@@ -139,6 +153,7 @@ func (w *world) push(g GroupID, m groupModel) {
 func (w *world) open() {
 	o := memOptions(w.mem)
 	o.MemTableSize = 64 << 10 // so that writes are split and tables are written often
+	o.ExciseBytes, o.LogGranule = 5000, 500
 	s, err := Open(dataDir, o)
 	if err != nil {
 		w.t.Fatal(err)
@@ -180,12 +195,19 @@ func (w *world) commit(t *rapid.T) {
 func drawBatch(t *rapid.T, g GroupID, m groupModel) *Batch {
 	b := &Batch{Group: g, Sync: rapid.Bool().Draw(t, "sync")}
 	floor := m.compacted
+	room := m.last() // a cut does not pass the snapshot
+	if m.snapshot != nil {
+		room = m.snapshot.LastIncludedIndex
+	}
 	switch rapid.IntRange(0, 9).Draw(t, "cut") {
 	case 0:
-		b.CutTo = rapid.Uint64Range(m.compacted, m.last()).Draw(t, "cut to")
+		b.CutTo = rapid.Uint64Range(m.compacted, room).Draw(t, "cut to")
 		b.CutTerm = m.term(b.CutTo)
 		floor = b.CutTo
 	case 1:
+		if m.snapshot != nil {
+			break
+		}
 		b.CutTo = m.last() + rapid.Uint64Range(1, 5).Draw(t, "beyond")
 		b.CutTerm = m.hard.Term
 		floor = b.CutTo
@@ -195,7 +217,11 @@ func drawBatch(t *rapid.T, g GroupID, m groupModel) *Batch {
 	if rapid.IntRange(0, 9).Draw(t, "entries") > 0 {
 		b.First = last + 1
 		if last > floor && rapid.IntRange(0, 2).Draw(t, "conflict") == 0 {
-			b.First = rapid.Uint64Range(floor+1, last).Draw(t, "first")
+			lowest := floor + 1
+			if m.snapshot != nil {
+				lowest = max(lowest, min(last, room)+1)
+			}
+			b.First = rapid.Uint64Range(lowest, last+1).Draw(t, "first")
 		}
 		low := b.CutTerm
 		if b.First-1 != b.CutTo && b.First-1 <= m.last() {
@@ -246,12 +272,63 @@ func (w *world) contents() (map[GroupID]Recovered, map[GroupID][]messages.Encode
 		if err != nil || fmt.Sprint(again) != fmt.Sprint(recovered[g]) {
 			w.t.Fatalf("recovered again: %+v, %v, first %+v", again, err, recovered[g])
 		}
+		if p := recovered[g].Snapshot; p != nil {
+			if state := mustReadSnapshot(w.t, w.s, g, p); !bytes.Equal(state, w.states[string(p.Digest)]) {
+				w.t.Fatalf("the snapshot at %d has another state", p.LastIncludedIndex)
+			}
+		}
 		lo, hi := recovered[g].Compacted+1, recovered[g].Last+1
 		if _, read[g], err = w.s.Read(g, lo, hi, 1<<30); lo < hi && err != nil {
 			w.t.Fatal(err)
 		}
 	}
 	return recovered, read
+}
+
+// take takes or receives a snapshot, points to it, and may cut, or drop, the log.
+func (w *world) take(t *rapid.T) {
+	g := rapid.SampledFrom(slices.Sorted(maps.Keys(w.now()))).Draw(t, "group")
+	m := w.now()[g]
+	lowest, highest := max(m.compacted, 1), m.last()+3
+	if m.snapshot != nil {
+		lowest = m.snapshot.LastIncludedIndex + 1
+	}
+	index := rapid.Uint64Range(lowest, max(lowest, highest)).Draw(t, "index")
+	term := m.hard.Term
+	if index <= m.last() {
+		term = m.term(index)
+	}
+	state := bytes.Repeat([]byte{byte(index)}, rapid.IntRange(0, 9000).Draw(t, "bytes"))
+	snapshot := mustTake(t, w.s, g, index, term, slices.Collect(slices.Chunk(state, 4000))...)
+	w.states[string(snapshot.Digest)] = state
+	b := &Batch{Group: g, Snapshot: snapshot, HardState: m.hard, Sync: rapid.Bool().Draw(t, "sync")}
+	if index > m.last() || rapid.Bool().Draw(t, "cut") {
+		b.CutTo, b.CutTerm = index, term
+		b.Reset = rapid.Bool().Draw(t, "reset")
+		if b.Reset {
+			b.HardState.Commit = min(b.HardState.Commit, index)
+		}
+	}
+	w.push(g, m.apply(b))
+	mustWrite(t, w.s, b)
+	if b.Sync {
+		w.durable = len(w.history)
+	}
+}
+
+// tidy reclaims what cuts left, and removes the files of old snapshots.
+func (w *world) tidy(t *rapid.T) {
+	if err := w.s.Reclaim(); err != nil {
+		t.Fatal(err)
+	}
+	if w.s.Reclaimable() {
+		t.Fatal("still reclaimable")
+	}
+	if w.durable == len(w.history) {
+		for g, m := range w.now() {
+			w.s.RemoveSnapshots(g, m.snapshot)
+		}
+	}
 }
 
 // difference compares all groups with one state of the model.

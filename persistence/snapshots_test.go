@@ -28,7 +28,7 @@ func pieces() [][]byte {
 	return [][]byte{bytes.Repeat([]byte("large "), maxPiece/6), {1}, bytes.Repeat([]byte("between"), 100)}
 }
 
-func mustTake(t testing.TB, s *Store, group GroupID, index, term uint64, pieces ...[]byte) *messages.Snapshot {
+func mustTake(t tester, s *Store, group GroupID, index, term uint64, pieces ...[]byte) *messages.Snapshot {
 	t.Helper()
 	snapshot, err := take(s, group, index, term, pieces...)
 	if err != nil {
@@ -59,7 +59,7 @@ func point(group GroupID, snapshot *messages.Snapshot, hard HardState) *Batch {
 	}
 }
 
-func mustReadSnapshot(t testing.TB, s *Store, group GroupID, snapshot *messages.Snapshot) []byte {
+func mustReadSnapshot(t tester, s *Store, group GroupID, snapshot *messages.Snapshot) []byte {
 	t.Helper()
 	r, err := s.OpenSnapshot(group, snapshot)
 	if err != nil {
@@ -173,5 +173,151 @@ func TestASnapshotIsTakenSentAndRead(t *testing.T) {
 	_ = file.Close()
 	if got := snapshotFiles(t, mem); !slices.Equal(got, []string{"1/12-2", "2/0-0"}) {
 		t.Errorf("files %v", got)
+	}
+}
+
+// Opening removes what no pointer names, and nothing that is not a snapshot's.
+func TestLeftoversAreRemoved(t *testing.T) {
+	mem := vfs.NewMem()
+	s := mustOpen(t, mem)
+	g := mustGroup(t, s, "g")
+	mustWrite(t, s, write(g, 1, 1, 20))
+	mustTake(t, s, g, 3, 1, []byte("never pointed to"))
+	first := mustTake(t, s, g, 4, 1, []byte("first"))
+	mustWrite(t, s, point(g, first, HardState{Term: 1}))
+	second := mustTake(t, s, g, 9, 1, []byte("second"))
+	mustWrite(t, s, point(g, second, HardState{Term: 1}))
+	if w, err := s.CreateSnapshot(g, header(12, 1)); err != nil {
+		t.Fatal(err)
+	} else if _, err := w.Write([]byte("half")); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	for _, name := range []string{"snapshots/7/5-1", "snapshots/1/notes", "snapshots/notes/5-1", "notes"} {
+		path := mem.PathJoin(dataDir, name)
+		if err := mem.MkdirAll(mem.PathDir(path), privateDir); err != nil {
+			t.Fatal(err)
+		}
+		store(t, mem, name, []byte("x"))
+	}
+	s = mustOpen(t, mem)
+	if got := snapshotFiles(t, mem); !slices.Equal(got, []string{"1/9-1", "1/notes", "notes/5-1"}) {
+		t.Errorf("files %v", got)
+	}
+	if _, err := mem.Stat(mem.PathJoin(dataDir, "snapshots/7")); err == nil {
+		t.Error("the folder of an unknown group is still there")
+	}
+	if _, err := mem.Stat(mem.PathJoin(dataDir, "notes")); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, s)
+}
+
+// RemoveSnapshots leaves what is pointed to, what is being written, and what is newer; an open file can still be read.
+func TestOldSnapshotsAreRemoved(t *testing.T) {
+	mem := vfs.NewMem()
+	s := mustOpen(t, mem)
+	g := mustGroup(t, s, "g")
+	mustWrite(t, s, write(g, 1, 1, 20))
+	mustTake(t, s, g, 3, 1, []byte("never pointed to"))
+	first := mustTake(t, s, g, 4, 1, pieces()...)
+	mustWrite(t, s, point(g, first, HardState{Term: 1}))
+	r, err := s.OpenSnapshot(g, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := mustTake(t, s, g, 9, 1, []byte("second"))
+	mustWrite(t, s, point(g, second, HardState{Term: 1}))
+	mustTake(t, s, g, 15, 1, []byte("may be pointed to"))
+	w, err := s.CreateSnapshot(g, header(12, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.RemoveSnapshots(g, second)
+	if got := snapshotFiles(t, mem); !slices.Equal(got, []string{"1/12-1.5.new", "1/15-1", "1/9-1"}) {
+		t.Errorf("files %v", got)
+	}
+	state, err := io.ReadAll(r)
+	if err = errors.Join(err, r.Close()); err != nil || !bytes.Equal(state, slices.Concat(pieces()...)) {
+		t.Errorf("a file that was removed is read as %d bytes, %v", len(state), err)
+	}
+	if _, err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	w.Abort() // does nothing any more
+	s.RemoveSnapshots(g, nil)
+	if got := snapshotFiles(t, mem); !slices.Equal(got, []string{"1/9-1"}) {
+		t.Errorf("files %v", got)
+	}
+	mustClose(t, s)
+}
+
+// A store that is closed, or failed, leaves its directory alone.
+func TestASnapshotAfterTheStore(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *Store){
+		"closed": func(t *testing.T, s *Store) { mustClose(t, s) },
+		"failed": die,
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			s := mustOpen(t, mem)
+			g := mustGroup(t, s, "g")
+			w, err := s.CreateSnapshot(g, header(5, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			end(t, s)
+			if _, err := w.Finish(); err == nil {
+				t.Error("a snapshot was finished")
+			}
+			w.Abort()
+			s.RemoveSnapshots(g, nil)
+			if got := snapshotFiles(t, mem); !slices.Equal(got, []string{"1/5-1.1.new"}) {
+				t.Errorf("files %v", got)
+			}
+			if _, err := s.CreateSnapshot(g, header(5, 1)); err == nil {
+				t.Error("a snapshot was begun")
+			}
+		})
+	}
+}
+
+// A batch whose snapshot could not be opened again, or does not fit the log, is refused.
+func TestWriteRefusesAPointerThatDoesNotFit(t *testing.T) {
+	for says, batch := range map[string]func(*Store, GroupID, *messages.Snapshot) *Batch{
+		"the file of its snapshot at entry 6 was not finished": func(_ *Store, g GroupID, p *messages.Snapshot) *Batch {
+			p.LastIncludedIndex = 6
+			return &Batch{Group: g, Snapshot: p}
+		},
+		"its snapshot ends at entry 30, and its log has entries 5 to 20": func(s *Store, g GroupID, _ *messages.Snapshot) *Batch {
+			return &Batch{Group: g, Snapshot: mustTake(t, s, g, 30, 1), HardState: HardState{Term: 1}}
+		},
+		"its snapshot ends at entry 4, and its log has entries 9 to 20": func(_ *Store, g GroupID, _ *messages.Snapshot) *Batch {
+			return &Batch{Group: g, CutTo: 8, CutTerm: 1, HardState: HardState{Term: 1}}
+		},
+		"its snapshot ends at entry 8": func(s *Store, g GroupID, _ *messages.Snapshot) *Batch {
+			b := write(g, 1, 7, 9)
+			b.Snapshot = mustTake(t, s, g, 8, 1)
+			return b
+		},
+		"the log was cut up to 4, and cannot begin at 2 again": func(_ *Store, g GroupID, _ *messages.Snapshot) *Batch {
+			return &Batch{Group: g, CutTo: 2, Reset: true}
+		},
+	} {
+		t.Run(says, func(t *testing.T) {
+			mem := vfs.NewMem()
+			s := mustOpen(t, mem)
+			g := mustGroup(t, s, "g")
+			mustWrite(t, s, write(g, 1, 1, 20))
+			first := mustTake(t, s, g, 4, 1, []byte("first"))
+			mustWrite(t, s, point(g, first, HardState{Term: 1}))
+			wantError(t, s.Write([]*Batch{batch(s, g, proto.CloneOf(first))}), ErrFailed, says)
+			_ = s.Close()
+			s = mustOpen(t, mem)
+			if found := mustRecover(t, s, g); found.Compacted != 4 || found.Last != 20 || !proto.Equal(found.Snapshot, first) {
+				t.Errorf("%+v", found)
+			}
+			mustClose(t, s)
+		})
 	}
 }
