@@ -101,4 +101,8 @@ func TestMessagesHaveRoomForTheLargestEntry(t *testing.T) {
 	if got := messageBytes(actors.Limits{EntryBytes: 8 << 20}); got/4 < 8<<20+(256<<10) {
 		t.Fatal(got)
 	}
+	limits := actors.Limits{ChunkBytes: 2 << 20}
+	if err := limits.Validate(); err == nil || !strings.Contains(err.Error(), "chunk") {
+		t.Fatalf("chunks of 2 MiB: %v", err)
+	}
 }

@@ -57,7 +57,7 @@ func TestTheCatalogueIsWhole(t *testing.T) {
 // Every entry says what the bug was and where it comes from, and then which tests cover it, why it cannot occur, or what it waits for.
 func TestEntriesOfTheCatalogueSayWhatCoversThem(t *testing.T) {
 	comes := []string{
-		"snapshots", "membership changes", "transfer", "sessions", "leases", "forwarding", "quiescence", "deleted groups", "mixed versions",
+		"membership changes", "transfer", "sessions", "leases", "forwarding", "quiescence", "deleted groups", "mixed versions",
 	}
 	ends := []string{"Test, Shows", "Test, Shows, Waits for", "Test, Shows, Open", "Cannot occur", "Waits for"}
 	for _, e := range catalogue(t) {

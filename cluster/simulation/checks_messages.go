@@ -93,6 +93,9 @@ func (w *world) stands(n *node, m *messages.RequestVote) {
 	if m.LastLogIndex == 0 {
 		needed = len(w.nodes)
 	}
+	if on := n.disk.groups[groupNumber(m.Header.Group)].log.last(); on < m.LastLogIndex {
+		w.fail("a candidate's log is on its disk", "%s in term %d claims %d, its disk ends at %d", n.id, m.Header.Term, m.LastLogIndex, on)
+	}
 	if got := 1 + n.seen[groupNumber(m.Header.Group)].prevotes[m.Round-1].size(); got < needed {
 		w.fail("who asks for votes had a majority of pre-votes (thesis 9.6)",
 			"%s in term %d had %d of %d", n.id, m.Header.Term, got, needed)
