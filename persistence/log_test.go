@@ -24,7 +24,9 @@ func TestAppendAndRecover(t *testing.T) {
 	b.PinnedPeers = map[string]uint64{"n2": 22, "n3": 33}
 	mustWrite(t, s, b, write(g, 2, 4, 2))
 	mustWrite(t, s, &Batch{Group: g, HardState: b.HardState})
-	want := Recovered{HardState: b.HardState, Last: 5, Spans: []TermSpan{{1, 1}, {4, 2}}, PeerStores: b.PinnedPeers, Marks: []LogMark{{5, 35}}}
+	want := Recovered{
+		HardState: b.HardState, Last: 5, Spans: []TermSpan{{1, 1}, {4, 2}}, Marks: []LogMark{{5, 35}}, PeerStores: b.PinnedPeers,
+	}
 	for range 2 {
 		if found := mustRecover(t, s, g); !reflect.DeepEqual(found, want) {
 			t.Errorf("recovered %+v, want %+v", found, want)

@@ -30,7 +30,14 @@ func TestOnlyTheOwnerReads(t *testing.T) {
 		t.Error("a directory in use is opened")
 	}
 	mustClose(t, s)
-	for _, d := range []string{parent, dir} {
+	s = openDir(t, dir, options)
+	mustWrite(t, s, point(group, mustTake(t, s, group, 9, 1, []byte("state")), HardState{Term: 1}))
+	mustClose(t, s)
+	snapshots := filepath.Join(dir, snapshotsDir)
+	if info, err := os.Stat(filepath.Join(snapshots, "1", "9-1")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the snapshot: %v, %v", info, err)
+	}
+	for _, d := range []string{parent, dir, snapshots, filepath.Join(snapshots, "1")} {
 		if info, err := os.Stat(d); err != nil || info.Mode().Perm() != 0o700 {
 			t.Errorf("%s: %v, %v", d, info.Mode(), err)
 		}

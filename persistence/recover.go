@@ -269,7 +269,8 @@ func (c *checker) fits(s *messages.Snapshot) error {
 	case s.LastIncludedIndex > f.Last:
 		return c.damaged("it ends at entry %d although its snapshot ends at entry %d", f.Last, s.LastIncludedIndex)
 	case s.LastIncludedIndex == f.Compacted && s.LastIncludedTerm != f.CompactedTerm:
-		return c.damaged("it was cut at entry %d of term %d, and its snapshot says term %d", f.Compacted, f.CompactedTerm, s.LastIncludedTerm)
+		return c.damaged("it was cut at entry %d of term %d, and its snapshot says term %d",
+			f.Compacted, f.CompactedTerm, s.LastIncludedTerm)
 	}
 	return nil
 }

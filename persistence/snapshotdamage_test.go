@@ -211,7 +211,7 @@ func TestADiskThatFailsFailsTheSnapshotOnly(t *testing.T) {
 			s := mustOpen(t, d)
 			mustGroup(t, s, "other")
 			last := uint64(9)
-			for at := int32(1); ; at++ {
+			for at := int32(1); at < 100; at++ {
 				var calls atomic.Int32
 				d.inject(func(op errorfs.Op) error {
 					writes := op.Kind != errorfs.OpRemove && op.Kind.ReadOrWrite() == errorfs.OpIsWrite

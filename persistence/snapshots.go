@@ -133,7 +133,8 @@ func (s *Store) fitsSnapshot(b *Batch) error {
 	has := s.snapshots.pointer(b.Group)
 	if next := b.Snapshot; next != nil {
 		if has != nil && next.LastIncludedIndex <= has.LastIncludedIndex && !proto.Equal(next, has) {
-			return misuse(b, "its snapshot ends at entry %d, and the one before it at entry %d", next.LastIncludedIndex, has.LastIncludedIndex)
+			return misuse(b, "its snapshot ends at entry %d, and the one before it at entry %d",
+				next.LastIncludedIndex, has.LastIncludedIndex)
 		}
 		info, err := s.options.FS.Stat(s.pathOf(b.Group, next))
 		if err != nil || uint64(info.Size()) != next.Bytes {

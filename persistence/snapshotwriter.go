@@ -228,6 +228,7 @@ type SnapshotReceiver struct {
 	snapshot *messages.Snapshot
 	parser   snapshotParser
 	buffer   []byte // what was not parsed
+	copied   []byte
 }
 
 // ReceiveSnapshot begins a file whose bytes come from another node, as they are in its file. Index, term, length and digest are those
@@ -252,7 +253,8 @@ func (r *SnapshotReceiver) Write(chunk []byte) (int, error) {
 	if err := r.check(chunk); err != nil {
 		return 0, r.refuse(err)
 	}
-	if err := r.draft.write(chunk); err != nil {
+	r.copied = append(r.copied[:0], chunk...) // a vfs.File may change what it is given
+	if err := r.draft.write(r.copied); err != nil {
 		return 0, err
 	}
 	return len(chunk), nil

@@ -173,9 +173,10 @@ func TestS05ASnapshotOfWhatTheLogHas(t *testing.T) {
 			Header: s.header(a, c, s.status(a).Term), LastIncludedIndex: snapshot.LastIncludedIndex, LastIncludedTerm: snapshot.LastIncludedTerm,
 			Offset: offset, Bytes: snapshot.Bytes, Digest: snapshot.Digest, Data: data,
 		})
-		s.pass(5 * time.Millisecond)
+		s.pass(time.Millisecond)
 	}
 	_ = file.Close()
+	s.pass(50 * time.Millisecond)
 	if s.log(c) != last || s.w.installs > 0 || s.status(c).SnapshotIndex > 0 {
 		t.Fatalf("it was installed: %s", s.log(c))
 	}
