@@ -24,10 +24,12 @@ import (
 type Options struct {
 	// FS is the file system; nil: the operating system's.
 	FS vfs.FS
-	// NodeID is required. Another node's directory is refused.
+	// NodeID is required, unless AnyNode. Another node's directory is refused.
 	NodeID string
 	// Cluster is the operator's name for the cluster. A directory with another name is refused.
 	Cluster string
+	// AnyNode: whoever's directory it is, it is opened; but none is founded. NodeID and Cluster do not count.
+	AnyNode bool
 	// StoreID is used for a new directory only; 0: random.
 	StoreID uint64
 	// Logger gets Pebble's messages and failures; nil: nobody.
@@ -94,10 +96,15 @@ const (
 // is in use (ErrLocked), belongs to somebody else (ErrForeign), was written by a newer troupe (ErrNewer) or by one before the first
 // release (ErrOlder), or has lost what was acknowledged (ErrDamaged). The caller closes the Store.
 func Open(dir string, o Options) (*Store, error) {
-	if o.NodeID == "" {
+	if o.NodeID == "" && !o.AnyNode {
 		return nil, errors.New("persistence.Open needs a node id")
 	}
 	s := newStore(dir, o)
+	if o.AnyNode {
+		if err := s.findStore(); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.options.FS.MkdirAll(dir, privateDir); err != nil {
 		return nil, sayOf(ErrFailed, err, "%s cannot be a data directory: give the node another --data-dir", dir)
 	}
@@ -285,6 +292,9 @@ func (s *Store) foundStore(found side) (*messages.Identity, error) {
 	if strange {
 		return nil, say(ErrForeign, "the database in %s was not made by troupe: give the node another --data-dir", s.dir)
 	}
+	if s.options.AnyNode {
+		return nil, say(ErrDamaged, "the database in %s is empty; %s", s.dir, wipeAdvice)
+	}
 	id := &messages.Identity{Format: formatOfLogs, NodeId: s.options.NodeID, StoreId: s.options.StoreID, Cluster: s.options.Cluster}
 	for id.StoreId == 0 {
 		var b [8]byte
@@ -315,11 +325,11 @@ func (s *Store) check(id *messages.Identity, found side) error {
 	if id.Format == 0 || id.NodeId == "" || id.StoreId == 0 {
 		return say(ErrDamaged, "the identity stored in %s is incomplete; %s", s.dir, wipeAdvice)
 	}
-	if id.NodeId != o.NodeID {
+	if id.NodeId != o.NodeID && !o.AnyNode {
 		return say(ErrForeign, "the directory %s belongs to node %s, not %s: start the node with --id %s, "+
 			"or give it another --data-dir", s.dir, id.NodeId, o.NodeID, id.NodeId)
 	}
-	if id.Cluster != o.Cluster {
+	if id.Cluster != o.Cluster && !o.AnyNode {
 		return say(ErrForeign, "the directory %s belongs to the cluster named %q, not %q: start the node with that name, "+
 			"or give it another --data-dir", s.dir, id.Cluster, o.Cluster)
 	}
