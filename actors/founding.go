@@ -33,6 +33,12 @@ func (s *state) origin() []byte {
 	return s.snapshot.GetDigest()
 }
 
+// disagrees says whether a candidate would have the group begin with another snapshot than this server's.
+func (s *state) disagrees(m *messages.RequestVote) bool {
+	mine := s.origin()
+	return mine != nil && m.LastLogIndex == 0 && len(m.Origin) > 0 && !bytes.Equal(m.Origin, mine)
+}
+
 // found appends the group's first entry.
 func (s *state) found(clusterID uint64) {
 	level := s.level

@@ -28,6 +28,8 @@ type peer struct {
 	foreign uint64
 	// disowns: the peer knows this server by another data directory than it has.
 	disowns bool
+	// disagrees: the peer was restored from another backup than this server, and the group is not founded.
+	disagrees bool
 	// heard is when the peer last was, while no leader is known.
 	heard time.Time
 }

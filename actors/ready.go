@@ -18,6 +18,8 @@ type NoLeaderError struct {
 	// Unheard members do not answer, Foreign ones answer from a data directory that does not count: ids, empty until an
 	// election failed.
 	Unheard, Foreign string
+	// Disagreeing members were restored from another backup than this server.
+	Disagreeing string
 	// Stalled: this node's disk stands still, so that it does not stand for election.
 	Stalled bool
 	// Empty: the group has a log, and this server has nothing of it.
@@ -49,6 +51,10 @@ func (e NoLeaderError) Error() string {
 	}
 	if e.Foreign != "" {
 		parts = append(parts, "what comes from "+e.Foreign+" does not count: it has another data directory than before")
+	}
+	if e.Disagreeing != "" {
+		parts = append(parts, e.Disagreeing+" and this node were restored from different backups: restore them from the same one, "+
+			"or start all nodes but one with empty directories")
 	}
 	if e.Stalled {
 		parts = append(parts, "this node's disk stands still: see to it")
@@ -134,16 +140,18 @@ func (s *server) noLeader() NoLeaderError {
 		return e
 	}
 	since := s.c.Clock.Now().Add(-3 * s.c.Timing.Election)
-	var unheard, foreign []string
+	var unheard, foreign, disagreeing []string
 	for _, p := range s.peers.all {
 		switch {
 		case p.foreign != 0:
 			foreign = append(foreign, p.ID)
 		case !p.heard.After(since):
 			unheard = append(unheard, p.ID)
+		case p.disagrees && !e.Founded:
+			disagreeing = append(disagreeing, p.ID)
 		}
 	}
-	e.Unheard, e.Foreign = enumerate(unheard), enumerate(foreign)
+	e.Unheard, e.Foreign, e.Disagreeing = enumerate(unheard), enumerate(foreign), enumerate(disagreeing)
 	return e
 }
 

@@ -167,7 +167,9 @@ func (s *server) receiveRequestVote(m *messages.RequestVote) {
 	if !s.intact(m) {
 		return
 	}
-	from := s.peers.of(m.Header.From).pid
+	p := s.peers.of(m.Header.From)
+	from := p.pid
+	p.disagrees = s.disagrees(m)
 	// A server that hears a leader refuses candidates and does not adopt their term: they may have been cut off, or removed
 	// (thesis 4.2.3).
 	if s.role.hearsLeader(s) && m.Header.From != s.role.leaderID(s) {
