@@ -41,6 +41,22 @@ func (c clientNode) Status(ctx context.Context, group string, local bool) *messa
 	return g.clusterStatus(ctx, local)
 }
 
+func (c clientNode) Lead(ctx context.Context, group string) error {
+	g, found := c.node.Group(group)
+	if !found {
+		return actors.ErrClosed
+	}
+	return g.barrier(ctx)
+}
+
+func (c clientNode) Snapshot(ctx context.Context, group string) (clientport.Snapshot, error) {
+	g, found := c.node.Group(group)
+	if !found {
+		return nil, actors.ErrClosed
+	}
+	return g.Snapshot(ctx, true)
+}
+
 func (c clientNode) Broken() error {
 	if err := c.node.Failed(); err != nil {
 		return err

@@ -8,17 +8,21 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/persistence"
 )
 
 // Group is this node's part of one replicated group. It is safe for concurrent use.
 type Group struct {
-	name string
-	node *Node
-	door *actors.Door
+	name   string
+	number persistence.GroupID
+	node   *Node
+	door   *actors.Door
 	// configuration is the one in force, as the server said last; nil before it runs.
 	configuration atomic.Pointer[actors.Configuration]
 	// facade is the group's actor in the application's actor system, nil without one.
 	facade *actor.PID
+	// snapshotCallers wait for a snapshot.
+	snapshotCallers atomic.Int32
 }
 
 // Result is what a command came to.

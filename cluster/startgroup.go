@@ -113,10 +113,11 @@ func (n *Node) checkRecord(name string, given, stored []actors.Member) error {
 }
 
 func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.StateMachine) (err error) {
+	g.number = persistence.GroupID(record.GetNumber())
 	g.door, err = actors.Start(n.system.Root, actors.Config{
 		Group: g.name, ID: n.config.ID, Members: fromRecord(record.GetMembers()), Reconfigured: n.reconfigured(g),
 		ClientAddress: n.ClientAddr(), Machine: machine,
-		Shared: n.shared, Number: persistence.GroupID(record.GetNumber()),
+		Shared: n.shared, Number: g.number,
 		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Logger: n.config.Logger,
 		Timing: n.config.Timing, Limits: n.config.Limits, Props: n.props(),
 	})

@@ -789,7 +789,7 @@ func (x *SnapshotRequest) GetLocal() bool {
 
 type SnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The length of the whole file.
+	// The length of the whole file; 0 in the first message.
 	Bytes uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// The next piece of it.
 	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`

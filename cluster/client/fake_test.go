@@ -27,6 +27,8 @@ type fake struct {
 	get     func(context.Context, *messages.GetRequest) (*messages.GetResponse, error)
 	status  func(context.Context, *messages.StatusRequest) (*messages.StatusResponse, error)
 
+	snapshot func(context.Context, *messages.SnapshotRequest, *snapshotStream) error
+
 	mu   sync.Mutex
 	puts int
 }
@@ -61,6 +63,10 @@ func (f *fake) Status(ctx context.Context, r *messages.StatusRequest) (*messages
 		return f.status(ctx, r)
 	}
 	return &messages.StatusResponse{}, nil
+}
+
+func (f *fake) Snapshot(ctx context.Context, r *messages.SnapshotRequest, stream *snapshotStream) error {
+	return f.snapshot(ctx, r, stream)
 }
 
 func (f *fake) putCount() int {

@@ -223,7 +223,8 @@ func (UnimplementedKeyValueHandler) CompareAndSwap(context.Context, *messages.Co
 // ClusterClient is a client for the troupe.client.v1.Cluster service.
 type ClusterClient interface {
 	Status(context.Context, *messages.StatusRequest) (*messages.StatusResponse, error)
-	// Snapshot streams a snapshot file of the group, as a backup. It has all that was acknowledged before the call.
+	// Snapshot streams a snapshot file of the group, as a backup. It has all that was acknowledged before the call. The first message comes
+	// as soon as the node knows that it can do that, and has nothing: the file may have to be written first.
 	Snapshot(context.Context, *messages.SnapshotRequest) (*connect.ServerStreamForClient[messages.SnapshotResponse], error)
 }
 
@@ -277,7 +278,8 @@ func (c *clusterClient) Snapshot(ctx context.Context, req *messages.SnapshotRequ
 // ClusterHandler is an implementation of the troupe.client.v1.Cluster service.
 type ClusterHandler interface {
 	Status(context.Context, *messages.StatusRequest) (*messages.StatusResponse, error)
-	// Snapshot streams a snapshot file of the group, as a backup. It has all that was acknowledged before the call.
+	// Snapshot streams a snapshot file of the group, as a backup. It has all that was acknowledged before the call. The first message comes
+	// as soon as the node knows that it can do that, and has nothing: the file may have to be written first.
 	Snapshot(context.Context, *messages.SnapshotRequest, *connect.ServerStream[messages.SnapshotResponse]) error
 }
 

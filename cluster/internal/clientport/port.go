@@ -48,7 +48,7 @@ func Listen(c Config, node Node) (*Port, error) {
 	p := &Port{listener: listener, mux: http.NewServeMux(), log: c.Logger, public: publicAddress(c.Public, listener)}
 	p.limiter = newLimiter(c.Limits)
 	p.server = newServer(p.limiter, p.mux, slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug))
-	p.mux.Handle(messagesconnect.NewClusterHandler(statusService{node: node}, HandlerOptions()...))
+	p.mux.Handle(messagesconnect.NewClusterHandler(clusterService{node}, HandlerOptions()...))
 	p.mux.Handle("GET "+healthPath, healthPage(node.Broken))
 	p.mux.Handle("GET "+readyPath, healthPage(node.Unready))
 	return p, nil

@@ -25,11 +25,18 @@ import (
 type testNode struct {
 	groups          []string
 	broken, unready error
+	lead            error
+	open            func(context.Context) (Snapshot, error)
 }
 
 func (n *testNode) Groups() []string { return n.groups }
 func (n *testNode) Broken() error    { return n.broken }
 func (n *testNode) Unready() error   { return n.unready }
+
+func (n *testNode) Lead(context.Context, string) error { return n.lead }
+func (n *testNode) Snapshot(ctx context.Context, _ string) (Snapshot, error) {
+	return n.open(ctx)
+}
 
 // Status has the scope that was asked for in the place of the leader.
 func (n *testNode) Status(_ context.Context, group string, local bool) *messages.StatusResponse {
@@ -60,9 +67,10 @@ func (keyValues) CompareAndSwap(_ context.Context, r *messages.CompareAndSwapReq
 }
 
 // served is a port that serves keyValues.
-func served(t *testing.T, node Node) *Port {
+func served(t *testing.T, node Node) *Port { return servedWithin(t, node, Limits{}) }
+
+func servedWithin(t *testing.T, node Node, limits Limits) *Port {
 	t.Helper()
-	var limits Limits
 	limits.SetDefaults()
 	p, err := Listen(Config{Listen: "127.0.0.1:0", Public: "127.0.0.1:0", Limits: limits, Logger: slog.New(slog.DiscardHandler)}, node)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"connectrpc.com/connect"
 
@@ -12,23 +13,29 @@ import (
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
 
-// statusService answers Cluster.Status.
-type statusService struct {
-	messagesconnect.UnimplementedClusterHandler
-	node Node
+// clusterService answers for the node itself, whatever its groups are for.
+type clusterService struct{ node Node }
+
+var _ messagesconnect.ClusterHandler = clusterService{}
+
+func (s clusterService) Status(ctx context.Context, r *messages.StatusRequest) (*messages.StatusResponse, error) {
+	group, err := s.group(r.GetGroup())
+	if err != nil {
+		return nil, err
+	}
+	return s.node.Status(ctx, group, r.GetLocal()), nil
 }
 
-var _ messagesconnect.ClusterHandler = statusService{}
-
-func (s statusService) Status(ctx context.Context, r *messages.StatusRequest) (*messages.StatusResponse, error) {
+// group is the one that was asked for, or the first.
+func (s clusterService) group(asked string) (string, error) {
 	groups := s.node.Groups()
 	if len(groups) == 0 {
-		return nil, connect.NewError(connect.CodeUnavailable, errors.New("no group is started on this node yet: try again"))
+		return "", connect.NewError(connect.CodeUnavailable, errors.New("no group is started on this node yet: try again"))
 	}
-	status := s.node.Status(ctx, cmp.Or(r.GetGroup(), groups[0]), r.GetLocal())
-	if status == nil {
-		err := fmt.Errorf("there is no group %q on this node: its first group is %q", r.GetGroup(), groups[0])
-		return nil, connect.NewError(connect.CodeNotFound, err)
+	group := cmp.Or(asked, groups[0])
+	if !slices.Contains(groups, group) {
+		err := fmt.Errorf("there is no group %q on this node: its first group is %q", asked, groups[0])
+		return "", connect.NewError(connect.CodeNotFound, err)
 	}
-	return status, nil
+	return group, nil
 }
