@@ -170,7 +170,8 @@ func TestS05ASnapshotOfWhatTheLogHas(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.forge(a, c, &messages.InstallSnapshot{
-			Header: s.header(a, c, s.status(a).Term), LastIncludedIndex: snapshot.LastIncludedIndex, LastIncludedTerm: snapshot.LastIncludedTerm,
+			Header:            s.header(a, c, s.status(a).Term),
+			LastIncludedIndex: snapshot.LastIncludedIndex, LastIncludedTerm: snapshot.LastIncludedTerm,
 			Offset: offset, Bytes: snapshot.Bytes, Digest: snapshot.Digest, Data: data,
 		})
 		s.pass(time.Millisecond)
@@ -280,8 +281,8 @@ func TestS14NobodyWritesAndTheLogIsCut(t *testing.T) {
 	s.caughtUp(c)
 }
 
-// P-03, P-08 Power is lost after each step of taking a snapshot and cutting the log, and of installing one: the node starts, and has what it
-// had promised.
+// P-03, P-08 Power is lost after each step of taking a snapshot and cutting the log, and of installing one: the node starts, and has what
+// it had promised.
 func TestP03PowerLossAtEachStepOfASnapshot(t *testing.T) {
 	const stride = 7 // of steps: all of them take a minute
 	for first := range 3 {

@@ -64,6 +64,14 @@ func (o *serveOptions) register(flags *flag.FlagSet) {
 	flags.DurationVar(&c.Timing.Heartbeat, "heartbeat", 100*time.Millisecond, "`time` between two messages of an idle leader")
 	flags.DurationVar(&c.Timing.Election, "election-timeout", 500*time.Millisecond,
 		"`time` that a leader may be silent, at least twice --heartbeat; each node draws from once to twice that")
+	flags.Var((*size)(&c.Limits.SnapshotAfter), "snapshot-after",
+		"`SIZE` of the log since the last snapshot at which the next is taken (default that of the last snapshot, at least 64MiB)")
+	flags.Var((*size)(&c.Limits.LogKeep), "log-keep",
+		"`SIZE` of the log that stays behind a cut, for nodes that lag (default that of the snapshot, from 64MiB to 1GiB)")
+	flags.Var((*size)(&c.LogBudget), "log-budget",
+		"`SIZE` of the logs of all groups together, beyond which the longest are cut (default 4GiB)")
+	flags.Var((*size)(&c.TransferRate), "transfer-rate",
+		"`SIZE` that snapshots for other nodes may take of the network in a second (default as much as links carry)")
 	flags.StringVar(&o.tls.CertFile, "peer-cert", "",
 		"PEM `file` with this node's certificate; with --peer-key and --peer-ca: mutual TLS between nodes")
 	flags.StringVar(&o.tls.KeyFile, "peer-key", "", "PEM `file` with the certificate's key")

@@ -95,8 +95,9 @@ func printStatus(w io.Writer, s *messages.StatusResponse) error {
 	for _, m := range s.GetMembers() {
 		known := m.GetReachable()
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.GetId(), orDash(m.GetRole(), known),
-			number(m.GetTerm(), known), number(m.GetFirstIndex(), known), number(m.GetLastIndex(), known), number(m.GetCommitIndex(), known),
-			number(m.GetAppliedIndex(), known), orDash(m.GetPeerAddress(), true), orDash(m.GetClientAddress(), true), state(m))
+			number(m.GetTerm(), known), number(m.GetFirstIndex(), known), number(m.GetLastIndex(), known),
+			number(m.GetCommitIndex(), known), number(m.GetAppliedIndex(), known),
+			orDash(m.GetPeerAddress(), true), orDash(m.GetClientAddress(), true), state(m))
 	}
 	return table.Flush()
 }
