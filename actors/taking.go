@@ -117,7 +117,7 @@ func (s *server) passTurn() {
 
 // frozen: the machine's state at an index is there to be written.
 func (s *server) frozen(m *frozen) {
-	if m.err == nil && (s.restoring != nil || m.index < s.log.compacted) {
+	if m.err == nil && (s.restoring != nil || m.index <= s.snapshot.GetLastIncludedIndex()) {
 		s.ctx.Send(s.machine, &thaw{m.view})
 		s.passTurn()
 		return // a snapshot was installed meanwhile
