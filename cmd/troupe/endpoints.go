@@ -56,16 +56,24 @@ func (r *remote) list(t *terminal) ([]string, error) {
 	return list, nil
 }
 
-// use calls do with a client and a context that ends after the timeout.
-func (r *remote) use(ctx context.Context, t *terminal, do func(context.Context, *client.Client) error) error {
+// connect returns a client, which the caller closes.
+func (r *remote) connect(t *terminal) (*client.Client, error) {
 	if r.timeout <= 0 {
-		return usagef("--timeout must be more than 0, such as 5s")
+		return nil, usagef("--timeout must be more than 0, such as 5s")
 	}
 	list, err := r.list(t)
 	if err != nil {
+		return nil, err
+	}
+	return client.New(list), nil
+}
+
+// use calls do with a client and a context that ends after the timeout.
+func (r *remote) use(ctx context.Context, t *terminal, do func(context.Context, *client.Client) error) error {
+	c, err := r.connect(t)
+	if err != nil {
 		return err
 	}
-	c := client.New(list)
 	defer c.Close()
 	limited, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()

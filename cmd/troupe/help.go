@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 )
 
 func help(t *terminal, args []string) error {
@@ -14,16 +15,25 @@ func help(t *terminal, args []string) error {
 		printOverview(t.out)
 		return nil
 	}
-	c := find(args[0])
+	c, _ := find(args)
 	if c == nil {
-		return unknownCommand(args[0])
+		return unknownCommand(args)
 	}
 	c.print(t.out)
 	return nil
 }
 
-func unknownCommand(name string) error {
-	return usagef("there is no command %q", name)
+func unknownCommand(args []string) error {
+	var family []string
+	for _, c := range commands() {
+		if first, second, is := strings.Cut(c.name, " "); is && first == args[0] {
+			family = append(family, second)
+		}
+	}
+	if len(family) > 0 {
+		return usagef("%q is followed by %s", args[0], strings.Join(family, " or "))
+	}
+	return usagef("there is no command %q", args[0])
 }
 
 func printOverview(w io.Writer) {
@@ -35,9 +45,9 @@ Usage:
 Commands:
 `)
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  %-16s %s\n", c.name, c.summary)
 	}
-	fmt.Fprint(w, `  help      Tell more about a command: troupe help COMMAND.
+	fmt.Fprint(w, `  help             Tell more about a command: troupe help COMMAND.
 
 Start with "troupe demo". Flags may come before or after the arguments.
 Exit codes: 0 done; 1 failed, also when a key is not found; 2 wrong usage; 3 the outcome of a write is unknown;

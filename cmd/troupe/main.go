@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -34,17 +36,20 @@ func commands() []*command {
 	return []*command{
 		demoCommand(), serveCommand(),
 		putCommand(), getCommand(), deleteCommand(), casCommand(), statusCommand(),
+		snapshotSaveCommand(), snapshotInspectCommand(), snapshotRestoreCommand(), logDumpCommand(), checkCommand(),
 		benchCommand(), simulateCommand(), versionCommand(),
 	}
 }
 
-func find(name string) *command {
+// find returns the command whose name args begin with, and what follows the name; nil when there is none.
+func find(args []string) (*command, []string) {
 	for _, c := range commands() {
-		if c.name == name {
-			return c
+		name := strings.Fields(c.name)
+		if len(args) >= len(name) && slices.Equal(args[:len(name)], name) {
+			return c, args[len(name):]
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // run runs one command line and returns the exit code.
@@ -53,16 +58,15 @@ func run(ctx context.Context, t *terminal, args []string) int {
 		printOverview(t.err)
 		return exitUsage
 	}
-	name, rest := args[0], args[1:]
-	switch name {
+	switch args[0] {
 	case "help", "-h", "-help", "--help":
-		return exitOf(t, "troupe", help(t, rest))
+		return exitOf(t, "troupe", help(t, args[1:]))
 	case "-v", "-version", "--version":
-		name = "version"
+		args = append([]string{"version"}, args[1:]...)
 	}
-	c := find(name)
+	c, rest := find(args)
 	if c == nil {
-		return exitOf(t, "troupe", unknownCommand(name))
+		return exitOf(t, "troupe", unknownCommand(args))
 	}
-	return exitOf(t, "troupe "+name, interrupted(ctx, c.execute(ctx, t, rest)))
+	return exitOf(t, "troupe "+c.name, interrupted(ctx, c.execute(ctx, t, rest)))
 }

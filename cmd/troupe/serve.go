@@ -28,8 +28,9 @@ Start every node of a new cluster with the same --initial-cluster, which names a
     --initial-cluster n1=10.0.0.1:7001,n2=10.0.0.2:7001,n3=10.0.0.3:7001
 The node prints one line when it listens, and logs to standard error. SIGINT or SIGTERM ends it gracefully, a second one at once.
 Restart it with the same command: it finds its state in the data directory. Give all nodes the same timing.
-Never put back an older copy of one node's data directory: the node would have forgotten writes that it helped to acknowledge, they
-could be lost, and nobody could notice. A backup is copies of all directories, made and put back while all nodes are stopped.
+Never put back an older copy of one node's data directory: the node would have forgotten writes that it helped to acknowledge,
+they could be lost, and nobody could notice. Make backups with "troupe snapshot save", and new clusters of them with "troupe
+snapshot restore".
 The peer port needs mutual TLS or a closed network: without TLS, whoever reaches it can act as any node. The certificates of
 --peer-cert, --peer-key and --peer-ca are read again when the files change.
 `,

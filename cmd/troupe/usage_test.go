@@ -20,7 +20,10 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(overview.out, "\n  "+c.name) {
 			t.Errorf("the overview does not list %s", c.name)
 		}
-		for _, args := range [][]string{{"help", c.name}, {c.name, "--help"}, {c.name, "-h"}} {
+		name := strings.Fields(c.name)
+		for _, args := range [][]string{
+			slices.Concat([]string{"help"}, name), slices.Concat(name, []string{"--help"}), slices.Concat(name, []string{"-h"}),
+		} {
 			o := here(t, nil, args...)
 			if o.code != exitDone || !strings.HasPrefix(o.out, c.summary) || !strings.Contains(o.out, "Usage:\n  troupe "+c.name) {
 				t.Errorf("%q: %v", args, o)
@@ -84,7 +87,17 @@ func TestVersion(t *testing.T) {
 func TestWrongUsage(t *testing.T) {
 	somewhere := map[string]string{"TROUPE_ENDPOINTS": "127.0.0.1:1"}
 	for line, want := range map[string]string{
-		"frob":                       `no command "frob"`,
+		"frob":               `no command "frob"`,
+		"snapshot":           `"snapshot" is followed by save or inspect or restore`,
+		"help snapshot sve":  `"snapshot" is followed by save or inspect or restore`,
+		"log tail":           `"log" is followed by dump`,
+		"snapshot save":      "it takes FILE, but no argument is given",
+		"snapshot inspect":   "it takes FILE, but no argument is given",
+		"snapshot restore f": "--id is missing",
+		"snapshot restore f --id n1 --data-dir d --initial-cluster n2=a:1": "does not name node n1",
+		"snapshot restore f --id n1 --data-dir d --initial-cluster n1":     "the member \"n1\" has no =",
+		"log dump":                   "--data-dir is missing",
+		"check":                      "--data-dir is missing",
 		"help frob":                  `no command "frob"`,
 		"put":                        "it takes KEY VALUE, but no argument is given",
 		"put k":                      "but 1 argument is given",
@@ -136,7 +149,7 @@ func TestWrongUsage(t *testing.T) {
 }
 
 func TestNoEndpoints(t *testing.T) {
-	for _, line := range []string{"put k v", "get k", "delete k", "cas k a b", "status"} {
+	for _, line := range []string{"put k v", "get k", "delete k", "cas k a b", "status", "snapshot save f"} {
 		o := here(t, nil, strings.Fields(line)...)
 		if o.code != exitUsage || !strings.Contains(o.err, "no endpoints are given") || !strings.Contains(o.err, "TROUPE_ENDPOINTS") {
 			t.Errorf("%s: %v", line, o)
