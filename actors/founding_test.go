@@ -21,7 +21,7 @@ func TestMembersWithDifferentBackupsDisagree(t *testing.T) {
 		{"another backup", nil, mine, &messages.RequestVote{Origin: []byte("theirs")}, true, false},
 		{"only this server has a backup", nil, mine, &messages.RequestVote{}, false, false},
 		{"only the candidate has one", nil, nil, &messages.RequestVote{Origin: []byte("theirs")}, false, true},
-		{"the candidate has a log", nil, mine, &messages.RequestVote{Origin: []byte("theirs"), LastLogIndex: 1, LastLogTerm: 1}, false, true},
+		{"the candidate has a log", nil, mine, &messages.RequestVote{LastLogIndex: 1, LastLogTerm: 1}, false, true},
 		{"this server has a log", []uint64{1}, mine, &messages.RequestVote{Origin: []byte("theirs")}, false, false},
 	} {
 		s := stateWith(c.log, 3)

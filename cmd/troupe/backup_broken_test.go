@@ -66,7 +66,8 @@ func TestABackupThatBreaksOffLeavesNothing(t *testing.T) {
 		"the node dies": {func(h *halfway, _ *exec.Cmd) { h.server.CloseClientConnections() }, "the snapshot broke off"},
 	} {
 		node, dir := newHalfway(t), t.TempDir()
-		save := exec.Command(builtBinary(t), "snapshot", "save", filepath.Join(dir, "file"), "--endpoints", node.server.Listener.Addr().String())
+		address := node.server.Listener.Addr().String()
+		save := exec.Command(builtBinary(t), "snapshot", "save", filepath.Join(dir, "file"), "--endpoints", address)
 		var errs bytes.Buffer
 		save.Stderr, save.SysProcAttr = &errs, endWithParent()
 		if err := save.Start(); err != nil {

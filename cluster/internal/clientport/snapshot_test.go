@@ -36,12 +36,14 @@ func withFile(content []byte) (*testNode, *atomic.Int64) {
 	}}, open
 }
 
-// alone is a client with a connection of its own.
+// alone is a client with a connection of its own, which takes little that it does not read.
 func alone(t *testing.T, p *Port) messagesconnect.ClusterClient {
 	t.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	transport := &http.Transport{
+		Protocols: protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 64 << 10},
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return messagesconnect.NewClusterClient(&http.Client{Transport: transport}, "http://"+p.Address())
 }
@@ -153,12 +155,12 @@ func TestAClientThatLeavesClosesTheFile(t *testing.T) {
 func TestSlowClientsOfSnapshotsMakeRoom(t *testing.T) {
 	limits := soon()
 	limits.AnswerBytes = connectionShare * maxRequestBytes
-	node, open := withFile(make([]byte, 8<<20))
+	node, open := withFile(make([]byte, 1<<20))
 	p := servedWithin(t, node, limits)
 	most := limits.AnswerBytes / snapshotBytes
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel() // to close a stream would be to read it
-	for range 3 * most / 2 {
+	for range most + 4 {
 		stream, err := alone(t, p).Snapshot(ctx, &messages.SnapshotRequest{})
 		if err != nil || !stream.Receive() {
 			t.Fatal(err, stream.Err())
@@ -171,7 +173,7 @@ func TestSlowClientsOfSnapshotsMakeRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := receive(t, stream); err != nil || len(got) != 8<<20 {
+	if got, err := receive(t, stream); err != nil || len(got) != 1<<20 {
 		t.Errorf("%d bytes came: %v", len(got), err)
 	}
 }

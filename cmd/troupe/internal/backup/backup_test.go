@@ -34,7 +34,9 @@ func taken(t *testing.T) (path string, content []byte) {
 	}
 	w, err := s.CreateSnapshot(persistence.GroupID(record.GetNumber()), &messages.SnapshotHeader{
 		Group: "visits", LastIncludedIndex: 7, LastIncludedTerm: 2, Machine: "counter",
-		Charter: &messages.Charter{ClusterId: 0xabc, Configuration: &messages.Configuration{Voters: []*messages.Member{{Id: "n1", Address: "a:1"}}}},
+		Charter: &messages.Charter{ClusterId: 0xabc, Configuration: &messages.Configuration{
+			Voters: []*messages.Member{{Id: "n1", Address: "a:1"}},
+		}},
 	})
 	if err == nil {
 		_, err = io.WriteString(w, "state")
@@ -59,7 +61,8 @@ func TestInspect(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info.Keys != nil || info.Group != "visits" || info.Index != 7 || info.Term != 2 || info.Machine != "counter" ||
-		info.ClusterID != "0000000000000abc" || len(info.Members) != 1 || info.StateHash != fmt.Sprintf("%x", sha256.Sum256([]byte("state"))) {
+		info.ClusterID != "0000000000000abc" ||
+		len(info.Members) != 1 || info.StateHash != fmt.Sprintf("%x", sha256.Sum256([]byte("state"))) {
 		t.Errorf("%+v", info)
 	}
 }
@@ -94,7 +97,8 @@ func TestWhatIsNoBackupIsRefused(t *testing.T) {
 			t.Errorf("%s: inspect: %v", name, err)
 		}
 		r := Restore{
-			Path: path, Node: cluster.Config{ID: "n1", DataDir: filepath.Join(dir, "n1")}, Members: []actors.Member{{ID: "n1", Address: "a:1"}},
+			Path: path, Node: cluster.Config{ID: "n1", DataDir: filepath.Join(dir, "n1")},
+			Members: []actors.Member{{ID: "n1", Address: "a:1"}},
 		}
 		if _, err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: restore: %v", name, err)
