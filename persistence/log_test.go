@@ -37,6 +37,22 @@ func TestAppendAndRecover(t *testing.T) {
 	}
 }
 
+// A batch that cuts the log, and truncates it at its other end, is one write: a crash finds all of it or nothing.
+func TestACutAndATruncationAreOneWrite(t *testing.T) {
+	s, g := newGroup(t)
+	mustWrite(t, s, write(g, 1, 1, 8))
+	b := write(g, 2, 6, 1)
+	b.CutTo, b.CutTerm, b.HardState = 3, 1, HardState{Term: 2}
+	before := s.number
+	mustWrite(t, s, b)
+	if s.number != before+1 {
+		t.Errorf("it takes %d writes", s.number-before)
+	}
+	if found := mustRecover(t, s, g); found.Compacted != 3 || found.Last != 6 {
+		t.Errorf("recovered %+v", found)
+	}
+}
+
 func TestAppendOverAConflict(t *testing.T) {
 	cases := map[string]struct {
 		first uint64

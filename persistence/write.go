@@ -139,6 +139,12 @@ func (s *Store) stage(b *Batch) error {
 	if err := s.fits(b, g); err != nil {
 		return err
 	}
+	// The block that a truncation shortens may be among what is pending: before anything of this batch is, since that is atomic.
+	if truncates := len(b.Entries) > 0 && b.First <= g.last; truncates && g.round == s.number && !s.pending.Empty() {
+		if err := s.apply(false); err != nil {
+			return err
+		}
+	}
 	if b.CutTo > g.compacted || b.Reset {
 		if err := s.cut(b, g); err != nil {
 			return err
@@ -242,12 +248,6 @@ func (s *Store) append(b *Batch, g *groupState) error {
 
 // truncate drops all entries from b.First on, so that the batch's entries can take their place.
 func (s *Store) truncate(b *Batch, g *groupState) error {
-	// The straddling block may be among what is pending.
-	if g.round == s.number && !s.pending.Empty() {
-		if err := s.apply(false); err != nil {
-			return err
-		}
-	}
 	g.sizes.truncate(b.First)
 	from, end := logKey(b.Group, b.First), logEnd(b.Group)
 	iter, err := s.iter(from, end)

@@ -20,9 +20,9 @@ history must be linearizable. A seed that fails is made smaller, and printed wit
 and the command that replays it.
 --faults takes all, none, or a list such as loss=0.02,partition,power-loss: rates are probabilities per message for faults of the
 network and per election for new-leader, and per second of virtual time for all others.
-With --json: {"seed","nodes","groups","clients","steps","virtual_seconds","committed","completed","snapshots","cuts","installs","hits",
-"hash"}, one line for each seed. "snapshots", "cuts" and "installs" are those of all nodes, "hits" counts each fault; "hash" is the same
-for the same run. A seed that fails has "failure": {"sentence","detail","last"}, and is the last.
+With --json: one line for each seed, of {"seed","nodes","groups","clients","steps","virtual_seconds","committed","completed",
+"snapshots","cuts","installs","hits","hash"}. "snapshots", "cuts" and "installs" are those of all nodes, "hits" counts each fault;
+"hash" is the same for the same run. A seed that fails has "failure": {"sentence","detail","last"}, and is the last.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			var s simulate.Seeds

@@ -48,7 +48,7 @@ func TestHelp(t *testing.T) {
 // A placeholder is a word for what the flag takes.
 func TestPlaceholders(t *testing.T) {
 	words := strings.Fields(`BYTES DIRECTORY FATE FILE HOST:PORT HOST:PORT,... ID=PEER_ADDR LEVEL LIST NAME NUMBER OPERATION PERCENT
-		SEED SPACING TIME`)
+		SEED SIZE SPACING TIME`)
 	for _, c := range commands() {
 		flags, _ := c.flagSet()
 		flags.VisitAll(func(f *flag.Flag) {
