@@ -54,10 +54,11 @@ type (
 	}
 	// pieceWritten is the executor's answer to the archive; end is nil until the file is finished.
 	pieceWritten struct{ end *recorded }
-	// logSize tells how long a log is; shrink asks for a cut that leaves only so many bytes.
+	// logSize tells how long a log is, and whether it was cut since the last time; shrink asks for a cut that leaves only so many bytes.
 	logSize struct {
 		server *actor.PID
 		bytes  int64
+		cut    bool
 	}
 	shrink struct{ keep int64 }
 	// retire removes the files of a group's older snapshots.
@@ -142,7 +143,7 @@ func (a *archive) measure(ctx actor.Context, m *logSize) {
 		ctx.Watch(m.server)
 	}
 	a.count(l, -1)
-	l.shrinks = l.shrinks && m.bytes >= l.bytes
+	l.shrinks = l.shrinks && !m.cut
 	l.bytes = m.bytes
 	a.count(l, 1)
 	for a.total > a.budget {

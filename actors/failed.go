@@ -37,6 +37,12 @@ func (f *failed) receive(s *server, m any) {
 		if s.intact(m) {
 			s.send(s.ctx.Sender(), &messages.InstallSnapshotReply{Header: replyHeader(s, m.Header), Error: f.err.Error()})
 		}
+	case *restored:
+		s.door.restore(false) // stale reads can be answered
+	case *frozen:
+		s.ctx.Send(s.machine, &thaw{m.view})
+	case *recorded:
+		s.ctx.Send(s.machine, &thaw{s.taking.view})
 	case *yourTurn:
 		s.passTurn()
 	case wantSnapshot:

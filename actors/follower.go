@@ -59,7 +59,7 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 		return
 	}
 	f.hear(s, m.Header.From)
-	if reply.Success {
+	if s.reception != nil && verified >= s.reception.index && s.log.last > 0 {
 		s.stopReception() // the log goes on without the snapshot
 	}
 	if len(m.Entries) == 0 {

@@ -39,6 +39,19 @@ func (s *state) disagrees(m *messages.RequestVote) bool {
 	return mine != nil && m.LastLogIndex == 0 && len(m.Origin) > 0 && !bytes.Equal(m.Origin, mine)
 }
 
+// cannotFound names a founder that does not know snapshots, when the group is to begin with one; empty: there is none.
+func (s *state) cannotFound() string {
+	if s.origin() == nil {
+		return ""
+	}
+	for _, p := range s.peers.all {
+		if p.level < messages.LevelSnapshots {
+			return p.ID
+		}
+	}
+	return ""
+}
+
 // found appends the group's first entry.
 func (s *state) found(clusterID uint64) {
 	level := s.level

@@ -41,8 +41,9 @@ func (s *state) lacksOrigin(digest []byte) (bool, error) {
 // cluster configuration (rule 8). The machine restores it when it is durable.
 func (s *state) install(snapshot *messages.Snapshot) error {
 	if snapshot.LastIncludedIndex > 0 {
-		if snapshot.Charter == nil {
-			return errors.New("the snapshot has no charter")
+		c := snapshot.Charter
+		if c.GetIndex() == 0 || c.GetIndex() > snapshot.LastIncludedIndex || len(c.GetConfiguration().GetVoters()) == 0 {
+			return errors.New("the snapshot does not say who is in its group")
 		}
 		if s.clusterID != 0 && snapshot.Charter.ClusterId != s.clusterID {
 			return errors.New("the snapshot is of another cluster")

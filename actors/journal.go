@@ -12,7 +12,7 @@ type Executor func(work func())
 // Writer is the part of a [persistence.Store] that a journal uses.
 type Writer interface {
 	Write(batches []*persistence.Batch) error
-	// Reclaimable says whether something was cut whose space can be had back, Reclaim does that.
+	// Reclaimable says whether something was cut whose space can be had back. Reclaim does that for one group.
 	Reclaimable() bool
 	Reclaim() error
 }
@@ -36,9 +36,9 @@ type journal struct {
 	queued  []*write
 	writing []*write
 	records []*persistence.Batch
-	// reclaims: the executor is busy with what was cut.
-	reclaims bool
-	err      error
+	// reclaims: the executor is busy with what was cut. Then it is the turn of what is queued.
+	reclaims, reclaimed bool
+	err                 error
 }
 
 func startJournal(root *actor.RootContext, store Writer, run Executor, broken func(error), props ...actor.PropsOption) (*actor.PID, error) {
@@ -62,8 +62,8 @@ func (j *journal) next(ctx actor.Context) {
 	switch {
 	case len(j.writing) > 0 || j.reclaims:
 		return
-	case j.err == nil && j.store.Reclaimable():
-		j.reclaims = true
+	case j.err == nil && (len(j.queued) == 0 || !j.reclaimed) && j.store.Reclaimable():
+		j.reclaims, j.reclaimed = true, true
 		j.run(func() { root.Send(self, &written{j.store.Reclaim()}) })
 		return
 	case len(j.queued) == 0:
@@ -72,6 +72,7 @@ func (j *journal) next(ctx actor.Context) {
 		j.refuse(ctx)
 		return
 	}
+	j.reclaimed = false
 	j.writing, j.queued = j.queued, j.writing[:0]
 	j.records = j.records[:0]
 	for _, w := range j.writing {

@@ -221,6 +221,9 @@ func (l *leader) contact(s *server, m *contact) {
 	}
 	if m.match > p.match && m.match <= s.log.last {
 		p.match = m.match
+		if p.catchesUp {
+			l.follows(s, p)
+		}
 		l.advance(s)
 	}
 	if p.level = m.header.Level; p.level > s.charter().level {
@@ -271,11 +274,17 @@ func (l *leader) moved(s *server, m *moved) {
 	if p == nil || m.term != s.currentTerm {
 		return
 	}
-	if p.does = *m; m.mode != installing {
-		p.installing = nil
+	if p.does = *m; m.mode != installing && p.installing != nil {
+		p.installing, p.catchesUp = nil, true
 	}
 	p.movedAt = s.c.Clock.Now()
 	s.door.board.showReplication(l.replication())
+}
+
+// follows notes that a member that got a snapshot gets the log behind it, until it lacks no more than is kept anyway.
+func (l *leader) follows(s *server, p *progress) {
+	p.movedAt = s.c.Clock.Now()
+	p.catchesUp = s.log.sizes.between(p.match, s.log.last) > s.c.Limits.logKeep(s.snapshot.GetBytes())
 }
 
 // needed keeps what a transfer under way will need next, while it moves.
@@ -283,8 +292,12 @@ func (l *leader) needed(s *server) uint64 {
 	needed := uint64(maxIndex)
 	still := s.c.Clock.Now().Add(-20 * s.c.Timing.Election)
 	for _, p := range l.all {
-		if p.installing != nil && p.movedAt.After(still) {
+		switch {
+		case !p.movedAt.After(still):
+		case p.installing != nil:
 			needed = min(needed, p.installing.LastIncludedIndex)
+		case p.catchesUp:
+			needed = min(needed, max(p.match, s.log.compacted))
 		}
 	}
 	return needed

@@ -55,9 +55,7 @@ func (m *machine) Receive(ctx actor.Context) {
 	case *freeze:
 		m.freeze(ctx)
 	case *thaw:
-		if err := mail.view.Close(); err != nil {
-			m.logger.Warn("the view of a snapshot could not be closed", "err", err)
-		}
+		m.thaw(mail.view)
 	case *restore:
 		m.restore(ctx, mail.snapshot)
 	case *refuseReads:
@@ -96,6 +94,15 @@ func (m *machine) freeze(ctx actor.Context) {
 		err = errors.New("its view is nil")
 	}
 	ctx.Send(ctx.Parent(), &frozen{m.applied, nameOf(m.sm), view, err})
+}
+
+func (m *machine) thaw(view View) {
+	if view == nil {
+		return // there was none
+	}
+	if err := view.Close(); err != nil {
+		m.logger.Warn("the view of a snapshot could not be closed", "err", err)
+	}
 }
 
 // restore loads a snapshot. What an apply before it did not come to is in the snapshot.

@@ -21,7 +21,9 @@ type progress struct {
 	// does is what the replicator does; installing is the snapshot that it sends, since movedAt without progress.
 	does       moved
 	installing *messages.Snapshot
-	movedAt    time.Time
+	// catchesUp: after a snapshot the member gets the log behind it, which is not to be cut while match rises.
+	catchesUp bool
+	movedAt   time.Time
 	// replicator is nil for the leader itself.
 	replicator *actor.PID
 

@@ -12,7 +12,11 @@ import (
 // reception is the snapshot that a server receives.
 type reception struct {
 	digest   []byte
+	index    uint64
 	receiver *actor.PID
+	// sender is the replicator, leader its node, as of the last chunk.
+	sender *actor.PID
+	leader string
 }
 
 func (s *server) receiveInstallSnapshot(m *messages.InstallSnapshot) {
@@ -65,8 +69,9 @@ func (s *server) receive(m *messages.InstallSnapshot, reply *messages.Header) {
 	if s.reception == nil || !bytes.Equal(s.reception.digest, m.Digest) {
 		s.stopReception()
 		s.c.Logger.Info("receives a snapshot", "from", m.Header.From, "index", m.LastIncludedIndex, "bytes", m.Bytes)
-		s.reception = &reception{m.Digest, s.spawnReceiver(m)}
+		s.reception = &reception{digest: m.Digest, index: m.LastIncludedIndex, receiver: s.spawnReceiver(m)}
 	}
+	s.reception.sender, s.reception.leader = s.ctx.Sender(), m.Header.From
 	s.ctx.Send(s.reception.receiver, &chunk{m, reply, s.ctx.Sender()})
 }
 
@@ -107,6 +112,7 @@ func (s *server) received(m *received) {
 	if s.reception == nil || !bytes.Equal(s.reception.digest, m.snapshot.Digest) {
 		return // another one came before this was complete
 	}
+	from := *s.reception
 	s.stopReception()
 	index, term := m.snapshot.LastIncludedIndex, m.snapshot.LastIncludedTerm
 	lacks := index > s.commitIndex && !s.log.holds(index, term) || index == 0 && s.log.last == 0
@@ -115,6 +121,9 @@ func (s *server) received(m *received) {
 	}
 	if err := s.install(m.snapshot); err != nil {
 		s.c.Logger.Error("a snapshot cannot be installed", "index", index, "err", err)
+		s.send(from.sender, &messages.InstallSnapshotReply{
+			Header: s.header(from.leader), LastIncludedIndex: index, Digest: m.snapshot.Digest, Error: err.Error(),
+		})
 		return
 	}
 	s.c.Logger.Info("installs a snapshot", "index", index, "term", term, "bytes", m.snapshot.Bytes)
@@ -127,10 +136,9 @@ func (s *server) received(m *received) {
 func (s *server) restore(snapshot *messages.Snapshot) {
 	s.restoring = snapshot
 	s.door.restore(true)
-	s.outbox.hold(func() {
-		s.ctx.Send(s.machine, &restore{snapshot})
-		s.retire()
-	})
+	s.taking.failures, s.taking.err = 0, nil
+	s.outbox.hold(func() { s.ctx.Send(s.machine, &restore{snapshot}) })
+	s.holdRetire()
 }
 
 func (s *server) restored(index uint64) {
@@ -140,6 +148,11 @@ func (s *server) restored(index uint64) {
 	s.role.applied(s)
 }
 
-// retire lets the files of older snapshots go. It is called when the newest is durable: until then an older one is pointed to, or is about
-// to be.
-func (s *server) retire() { s.ctx.Send(s.c.Archive, &retire{s.c.Number, s.snapshot}) }
+// holdRetire lets the files of snapshots go that are older than the newest, when that is durable. Whatever comes to be the newest meanwhile
+// is not: until it is, the file that is pointed to stays.
+func (s *server) holdRetire() {
+	keep := s.snapshot
+	s.outbox.hold(func() { s.retire(keep) })
+}
+
+func (s *server) retire(keep *messages.Snapshot) { s.ctx.Send(s.c.Archive, &retire{s.c.Number, keep}) }

@@ -59,11 +59,12 @@ func (r *recording) finish() *recorded {
 
 // abort ends the view's writing and removes the file.
 func (r *recording) abort() {
-	if r.stop != nil {
-		r.stop()
-	}
 	if r.file != nil {
-		r.file.Abort()
+		defer r.file.Abort()
+	}
+	if r.stop != nil {
+		defer func() { _ = recover() }() // a view that panics because it may not go on
+		r.stop()
 	}
 }
 

@@ -96,7 +96,7 @@ func (r *replicator) Receive(ctx actor.Context) {
 	case *messages.InstallSnapshotReply:
 		r.installReply(ctx, m)
 	case *drawn:
-		r.drawn(ctx, m.bytes)
+		r.drawn(ctx, m)
 	case *transferBegins:
 		r.transferBegins(ctx)
 	case *fileOpened:
@@ -143,6 +143,7 @@ func (r *replicator) heartbeat(ctx actor.Context) {
 		}
 		wait = r.c.Timing.Heartbeat
 	}
+	r.giveUpBulk(ctx, now.Add(-4*r.c.Timing.Election))
 	r.pushTransfer(ctx)
 	r.c.Clock.After(wait, ctx.Self(), idle{r})
 }
@@ -199,14 +200,14 @@ func (r *replicator) resume(ctx actor.Context, m *fetched) {
 }
 
 // drawn: the uplink lets bulk go.
-func (r *replicator) drawn(ctx actor.Context, bytes int64) {
+func (r *replicator) drawn(ctx actor.Context, m *drawn) {
 	switch {
-	case r.mode == installing && r.transfer.reading:
-		r.readChunk(ctx, bytes)
-	case r.loads != nil:
-		r.load(ctx, bytes)
-	default: // of a replicator that panicked
-		ctx.Send(r.c.Uplink, &settle{ctx.Self(), bytes, 0})
+	case m.snapshot && r.transfer != nil && r.transfer.reading:
+		r.readChunk(ctx, m.bytes)
+	case !m.snapshot && r.loads != nil:
+		r.load(ctx, m.bytes)
+	default: // what asked for it was given up
+		ctx.Send(r.c.Uplink, &settle{from: ctx.Self(), bytes: m.bytes})
 	}
 }
 
@@ -215,7 +216,7 @@ func (r *replicator) load(ctx actor.Context, allowed int64) {
 	m := r.loads
 	r.loads = nil
 	if r.mode != loading {
-		ctx.Send(r.c.Uplink, &settle{ctx.Self(), allowed, 0})
+		ctx.Send(r.c.Uplink, &settle{from: ctx.Self(), bytes: allowed})
 		return
 	}
 	r.mode = streaming
@@ -223,7 +224,7 @@ func (r *replicator) load(ctx actor.Context, allowed int64) {
 	under := r.inflight.bytes
 	r.stream(ctx, entries, true)
 	if rest := allowed - int64(r.inflight.bytes-under); rest > 0 {
-		ctx.Send(r.c.Uplink, &settle{ctx.Self(), rest, 0})
+		ctx.Send(r.c.Uplink, &settle{from: ctx.Self(), bytes: rest})
 	}
 	if len(entries) > 0 {
 		r.pump(ctx)
@@ -283,10 +284,17 @@ func (r *replicator) probe(ctx actor.Context) {
 	r.send(ctx, nil)
 }
 
+// giveUpBulk gives back to others what the follower will not acknowledge.
+func (r *replicator) giveUpBulk(ctx actor.Context, before time.Time) {
+	if bulk := r.inflight.giveUp(before); bulk > 0 {
+		ctx.Send(r.c.Uplink, &settle{from: ctx.Self(), bytes: bulk})
+	}
+}
+
 // settleAll gives up what is under way.
 func (r *replicator) settleAll(ctx actor.Context) {
 	if bulk := r.inflight.clear(); bulk > 0 {
-		ctx.Send(r.c.Uplink, &settle{ctx.Self(), bulk, 0})
+		ctx.Send(r.c.Uplink, &settle{from: ctx.Self(), bytes: bulk})
 	}
 }
 
@@ -313,6 +321,7 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 			r.c.Logger.Warn("a follower takes nothing", "follower", r.to, "because", m.Error)
 			r.refused = m.Error
 		}
+		r.giveUpBulk(ctx, r.c.Clock.Now())
 	default:
 		if m.MatchIndex > r.matchIndex {
 			r.refused = ""
@@ -372,10 +381,10 @@ func (r *replicator) report(ctx actor.Context, h *messages.Header, round, match 
 // matchIndex rose in report.
 func (r *replicator) accepted(ctx actor.Context, m *messages.AppendEntriesReply) {
 	if bulk, since := r.inflight.acknowledge(m.MatchIndex); bulk > 0 {
-		ctx.Send(r.c.Uplink, &settle{ctx.Self(), bulk, max(r.c.Clock.Now().Sub(since), 1)})
+		ctx.Send(r.c.Uplink, &settle{from: ctx.Self(), bytes: bulk, after: max(r.c.Clock.Now().Sub(since), 1), synced: true})
 	}
 	switch {
-	case r.mode == installing && r.transfer.snapshot.LastIncludedIndex > 0: // the logs meet at the end of the snapshot
+	case r.mode == installing && r.nextIndex > 1 && m.MatchIndex+1 >= r.nextIndex: // the follower has all of the snapshot
 		r.endTransfer(ctx)
 		fallthrough
 	case r.mode == probing:

@@ -114,7 +114,7 @@ func (s *server) start() {
 	if s.snapshot != nil {
 		s.restoring = s.snapshot
 		s.ctx.Send(s.machine, &restore{s.snapshot})
-		s.retire()
+		s.retire(s.snapshot)
 	}
 	s.door.opened()
 	s.become(&follower{})

@@ -12,8 +12,9 @@ import (
 // taking is what a server does so that its log stays short: it takes snapshots (section 7), and cuts what they have.
 type taking struct {
 	phase takingPhase
-	// view is the state machine's, while it is written.
-	view View
+	// view is the state machine's, as of index, while it is written.
+	view  View
+	index uint64
 	// callers want a snapshot.
 	callers []wanting
 	// shrink: the node's logs are too long; only so many bytes are to be kept, below 0: not asked.
@@ -23,6 +24,7 @@ type taking struct {
 	retry    time.Time
 	err      error // why the last one failed
 	told     int64 // how long the log was when the archive was told
+	hasCut   bool  // since then
 }
 
 type takingPhase uint8
@@ -72,9 +74,9 @@ type (
 // keepLogShort is called after every message.
 func (s *server) keepLogShort() {
 	t := &s.taking
-	if size := s.log.sizes.total(); max(size-t.told, t.told-size) > max(s.c.Limits.granule(), t.told/8) {
-		t.told = size
-		s.ctx.Send(s.c.Archive, &logSize{s.ctx.Self(), size})
+	if size := s.log.sizes.total(); t.hasCut || max(size-t.told, t.told-size) > max(s.c.Limits.granule(), t.told/8) {
+		s.ctx.Send(s.c.Archive, &logSize{s.ctx.Self(), size, t.hasCut})
+		t.told, t.hasCut = size, false
 	}
 	s.answerWanting()
 	if t.phase == resting && s.snapshotDue() {
@@ -89,7 +91,7 @@ func (s *server) snapshotDue() bool {
 	if s.restoring != nil || s.lastApplied <= last {
 		return false
 	}
-	if len(s.taking.callers) > 0 {
+	if slices.ContainsFunc(s.taking.callers, func(w wanting) bool { return w.index <= s.lastApplied }) {
 		return true
 	}
 	after := s.c.Limits.snapshotAfter(s.snapshot.GetBytes())
@@ -127,7 +129,7 @@ func (s *server) frozen(m *frozen) {
 		s.snapshotFailed(fmt.Errorf("the state machine gives none: %w", m.err))
 		return
 	}
-	s.taking.phase, s.taking.view = beingWritten, m.view
+	s.taking.phase, s.taking.view, s.taking.index = beingWritten, m.view, m.index
 	header := &messages.SnapshotHeader{
 		Group: s.group, LastIncludedIndex: m.index, LastIncludedTerm: s.log.term(m.index),
 		Charter: s.charters.at(m.index).encoded(), Machine: m.machine,
@@ -137,17 +139,18 @@ func (s *server) frozen(m *frozen) {
 
 // recorded: the archive is done with the view. The snapshot counts when it is newer than the one that there is.
 func (s *server) recorded(m *recorded) {
-	s.ctx.Send(s.machine, &thaw{s.taking.view})
-	s.taking.phase, s.taking.view = resting, nil
+	t := &s.taking
+	s.ctx.Send(s.machine, &thaw{t.view})
+	t.phase, t.view = resting, nil
 	switch {
+	case s.restoring != nil || t.index <= s.snapshot.GetLastIncludedIndex(): // another one was installed meanwhile
+		s.holdRetire()
 	case m.err != nil:
 		s.snapshotFailed(m.err)
-	case m.snapshot.LastIncludedIndex <= s.snapshot.GetLastIncludedIndex() || s.restoring != nil:
-		s.outbox.hold(s.retire) // its file, too
 	default:
-		s.taking.failures, s.taking.err = 0, nil
+		t.failures, t.err = 0, nil
 		s.shorten(m.snapshot)
-		s.outbox.hold(s.retire)
+		s.holdRetire()
 	}
 }
 
@@ -167,16 +170,21 @@ func (s *server) shorten(snapshot *messages.Snapshot) {
 	}
 	t.keep = -1
 	if to > s.log.compacted {
+		t.hasCut = true
 		s.c.Logger.Info("cuts the log", "snapshot", snapshot.LastIncludedIndex, "to", to, "bytes", s.log.sizes.between(s.log.compacted, to))
 	}
 	s.cut(snapshot, to)
 }
 
-// shrink: the node's logs together are too long, and this one is the longest.
+// shrink: the node's logs together are too long, and this one is among the longest. What the snapshot has is cut at once; when that is not
+// enough, another one is taken.
 func (s *server) shrink(keep int64) {
 	s.taking.keep = keep
-	if s.snapshot.GetLastIncludedIndex() > 0 && s.lastApplied <= s.snapshot.LastIncludedIndex && s.restoring == nil {
+	if s.snapshot.GetLastIncludedIndex() > 0 && s.restoring == nil {
 		s.shorten(s.snapshot)
+	}
+	if s.lastApplied > s.snapshot.GetLastIncludedIndex() && s.log.sizes.total() > 2*keep {
+		s.taking.keep = keep
 	}
 }
 

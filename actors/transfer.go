@@ -16,8 +16,11 @@ import (
 type transfer struct {
 	snapshot *messages.Snapshot
 	file     *openFile // nil: not open
-	// begun: the uplink lets this snapshot go.
+	// begun: the uplink lets this snapshot go. It was asked unless the transfer rests.
 	begun bool
+	// rests until, because the follower did not take what was sent, so many times.
+	rests    time.Time
+	failures int
 	// sent is where the file goes on here, acked what the follower has, heard what its last answer said.
 	sent, acked, heard uint64
 	underWay           []chunkSent
@@ -28,8 +31,6 @@ type transfer struct {
 	// seen is what was acknowledged at the last heartbeat, and since when it is that much.
 	seen   uint64
 	seenAt time.Time
-	// refused is why the follower does not take the file, empty when it does; then it is asked again after a while.
-	refused string
 }
 
 type chunkSent struct {
@@ -88,14 +89,15 @@ func (r *replicator) install(ctx actor.Context, snapshot *messages.Snapshot) {
 
 func (r *replicator) transferBegins(ctx actor.Context) {
 	t := r.transfer
-	if t == nil {
-		ctx.Send(r.c.Uplink, &endBulk{ctx.Self()})
+	if t == nil || t.begun {
+		return // what had asked for it has ended, and said so
+	}
+	t.begun, t.seenAt = true, r.c.Clock.Now()
+	if t.file != nil {
+		r.sendAgain(ctx, t.again(r.c.Limits.ChunkBytes))
+		r.sendChunks(ctx)
 		return
 	}
-	if t.begun {
-		return
-	}
-	t.begun = true
 	c, self, root := r.c, ctx.Self(), ctx.ActorSystem().Root
 	c.Run(func() {
 		file, err := c.Store.OpenSnapshot(c.Number, t.snapshot)
@@ -106,9 +108,7 @@ func (r *replicator) transferBegins(ctx actor.Context) {
 func (r *replicator) fileOpened(ctx actor.Context, m *fileOpened) {
 	switch {
 	case m.err != nil && m.of == r.transfer:
-		r.c.Logger.Warn("a snapshot for a follower could not be opened", "follower", r.to, "err", m.err)
-		r.endTransfer(ctx)
-		r.probe(ctx) // there may be a newer one
+		r.breakOff(ctx, m.err)
 	case m.err != nil:
 	case m.of != r.transfer:
 		r.c.Run(m.file.close)
@@ -118,10 +118,22 @@ func (r *replicator) fileOpened(ctx actor.Context, m *fileOpened) {
 	}
 }
 
+// breakOff ends a transfer whose file cannot be read: a newer one may have taken its place. The next heartbeat finds out what the follower
+// needs.
+func (r *replicator) breakOff(ctx actor.Context, err error) {
+	if why := err.Error(); why != r.refused {
+		r.c.Logger.Warn("a snapshot for a follower could not be read", "follower", r.to, "err", err)
+		r.refused = why
+	}
+	r.endTransfer(ctx)
+	r.mode = probing
+	r.tellMove(ctx)
+}
+
 // sendChunks asks for the next chunk, one at a time, until all are sent.
 func (r *replicator) sendChunks(ctx actor.Context) {
 	t := r.transfer
-	if t == nil || t.file == nil || t.reading || t.refused != "" || t.sent >= t.snapshot.Bytes {
+	if t == nil || t.file == nil || !t.begun || t.reading || t.sent >= t.snapshot.Bytes {
 		return
 	}
 	t.reading = true
@@ -149,12 +161,10 @@ func (r *replicator) chunkRead(ctx actor.Context, m *chunkRead) {
 	n := int64(len(m.data))
 	switch {
 	case m.err != nil:
-		r.c.Logger.Warn("a snapshot for a follower could not be read", "follower", r.to, "err", m.err)
-		r.endTransfer(ctx)
-		r.probe(ctx)
+		r.breakOff(ctx, m.err)
 		return
 	case m.offset != t.sent: // it is sent again from elsewhere
-		ctx.Send(r.c.Uplink, &settle{ctx.Self(), n, 0})
+		ctx.Send(r.c.Uplink, &settle{from: ctx.Self(), bytes: n})
 	default:
 		t.sent += uint64(n)
 		t.underWay = append(t.underWay, chunkSent{t.sent, n, r.c.Clock.Now()})
@@ -180,19 +190,20 @@ func (r *replicator) installReply(ctx actor.Context, m *messages.InstallSnapshot
 	}
 	r.report(ctx, m.Header, m.Round, 0)
 	t := r.transfer
-	if t == nil || !bytes.Equal(m.Digest, t.snapshot.Digest) {
-		return
-	}
 	switch {
+	case t == nil:
 	case m.Error != "":
 		if m.Error != r.refused {
 			r.c.Logger.Warn("a follower does not take a snapshot", "follower", r.to, "because", m.Error)
 			r.refused = m.Error
 		}
-		t.refused = m.Error
+		t.heard = 0
+		r.rest(ctx)
+	case !bytes.Equal(m.Digest, t.snapshot.Digest): // it told that it is there
 	case m.Done:
 		r.endTransfer(ctx)
 		r.probe(ctx)
+		r.tellMove(ctx)
 	default:
 		r.chunksAcknowledged(ctx, m.Offset)
 	}
@@ -203,12 +214,12 @@ func (r *replicator) chunksAcknowledged(ctx actor.Context, offset uint64) {
 	t.heard = min(offset, t.snapshot.Bytes)
 	switch {
 	case t.heard > t.acked:
-		t.acked, t.repeats = t.heard, false
+		t.acked, t.repeats, t.failures = t.heard, false, 0
 		t.sent = max(t.sent, t.acked) // the follower has it from before
 		now, n := r.c.Clock.Now(), 0
 		for ; n < len(t.underWay) && t.underWay[n].end <= t.acked; n++ {
 			c := t.underWay[n]
-			ctx.Send(r.c.Uplink, &settle{ctx.Self(), c.bytes, max(now.Sub(c.at), 1)})
+			ctx.Send(r.c.Uplink, &settle{from: ctx.Self(), bytes: c.bytes, after: max(now.Sub(c.at), 1)})
 		}
 		t.underWay = t.underWay[n:]
 	case t.heard == t.acked && t.sent > t.acked && !t.repeats: // a chunk behind a lost one was answered
@@ -221,32 +232,49 @@ func (r *replicator) chunksAcknowledged(ctx actor.Context, offset uint64) {
 func (r *replicator) sendAgain(ctx actor.Context, from uint64) {
 	t := r.transfer
 	for _, c := range t.underWay {
-		ctx.Send(r.c.Uplink, &settle{ctx.Self(), c.bytes, 0})
+		ctx.Send(r.c.Uplink, &settle{from: ctx.Self(), bytes: c.bytes})
 	}
 	t.underWay, t.repeats, t.acked, t.sent = nil, true, from, from
 }
 
-// pushTransfer looks at each heartbeat whether the transfer moves. When nothing was acknowledged for an election timeout, it goes on from
-// where the follower last said. When that has all, the last chunk asks what became of it.
+// pushTransfer looks at each heartbeat whether the transfer moves. One that does not lets others go first, and then goes on from where the
+// follower last said.
 func (r *replicator) pushTransfer(ctx actor.Context) {
 	t := r.transfer
-	if t == nil || t.file == nil {
+	if t == nil {
 		return
 	}
 	now := r.c.Clock.Now()
-	if t.acked != t.seen {
+	switch {
+	case !t.rests.IsZero() && !now.Before(t.rests):
+		t.rests = time.Time{}
+		ctx.Send(r.c.Uplink, &beginTransfer{ctx.Self()})
+	case !t.begun || t.file == nil:
+	case t.acked != t.seen:
 		t.seen, t.seenAt = t.acked, now
 		r.tellMove(ctx)
+	case now.Sub(t.seenAt) >= r.c.Timing.Election:
+		r.rest(ctx)
+	}
+}
+
+// rest gives the transfer's place to another: for a heartbeat, or longer when it rests again and again.
+func (r *replicator) rest(ctx actor.Context) {
+	t := r.transfer
+	if !t.begun {
 		return
 	}
-	if now.Sub(t.seenAt) < r.c.Timing.Election {
-		return
-	}
-	t.seenAt, t.refused = now, ""
-	lastChunk := (t.snapshot.Bytes - 1) / uint64(r.c.Limits.ChunkBytes) * uint64(r.c.Limits.ChunkBytes)
-	r.sendAgain(ctx, min(t.heard, lastChunk))
-	t.seen = t.acked
-	r.sendChunks(ctx)
+	wait := min(r.c.Timing.Heartbeat<<min(t.failures, 10), lastRetry)
+	t.failures++
+	t.begun, t.reading, t.underWay = false, false, nil
+	t.rests = r.c.Clock.Now().Add(wait)
+	ctx.Send(r.c.Uplink, &endBulk{ctx.Self()})
+}
+
+// again is where a transfer goes on after it rested. When the follower has all, the last chunk asks what became of it.
+func (t *transfer) again(chunk int) uint64 {
+	lastChunk := (t.snapshot.Bytes - 1) / uint64(chunk) * uint64(chunk)
+	return min(t.heard, lastChunk)
 }
 
 // endTransfer gives back what the transfer has of the uplink, and closes the file.

@@ -57,12 +57,17 @@ type (
 		bytes    int64
 		snapshot bool
 	}
-	drawn struct{ bytes int64 }
+	drawn struct {
+		bytes    int64
+		snapshot bool
+	}
 	// settle says that bytes are not under way any more: they arrived after a while; 0: they did not leave, or were lost.
 	settle struct {
 		from  *actor.PID
 		bytes int64
 		after time.Duration
+		// synced: the while has a sync of the receiver's disk in it.
+		synced bool
 	}
 	// endBulk: the sender has nothing under way any more, and wants nothing.
 	endBulk struct{ from *actor.PID }
@@ -113,14 +118,18 @@ func (u *uplink) link(peer string) *bulkLink {
 	return l
 }
 
-// serve allows what has room, in order. What is larger than the window goes alone.
+// serve allows what has room, in order; chunks of snapshots when the rate allows it, too. What is larger than the window goes alone.
 func (u *uplink) serve(ctx actor.Context, l *bulkLink) {
-	for len(l.draws) > 0 {
-		d := l.draws[0]
-		if l.underWay > 0 && l.underWay+d.bytes > l.window || d.snapshot && !u.paced(ctx, d.bytes) {
+	for i := 0; i < len(l.draws); {
+		d := l.draws[i]
+		if l.underWay > 0 && l.underWay+d.bytes > l.window {
 			return
 		}
-		l.draws = l.draws[1:]
+		if d.snapshot && !u.paced(ctx, d.bytes) {
+			i++
+			continue
+		}
+		l.draws = slices.Delete(l.draws, i, i+1)
 		l.underWay += d.bytes
 		a := u.accounts[d.from.Id]
 		if a == nil {
@@ -128,7 +137,7 @@ func (u *uplink) serve(ctx actor.Context, l *bulkLink) {
 			u.accounts[d.from.Id] = a
 		}
 		a.bytes += d.bytes
-		ctx.Send(d.from, &drawn{d.bytes})
+		ctx.Send(d.from, &drawn{d.bytes, d.snapshot})
 	}
 }
 
@@ -168,20 +177,25 @@ func (u *uplink) settle(ctx actor.Context, m *settle) {
 	bytes := min(m.bytes, a.bytes)
 	l := u.link(a.peer)
 	if m.after > 0 {
-		l.adapt(u.clock.Now(), bytes, m.after)
+		l.adapt(u.clock.Now(), bytes, m)
 	}
 	a.bytes -= bytes
 	l.underWay -= bytes
 	u.serve(ctx, l)
 }
 
-// adapt widens the window while it is used up and all arrives soon, and narrows it to what arrives in time.
-func (l *bulkLink) adapt(now time.Time, bytes int64, after time.Duration) {
+// adapt widens the window while it is used up and all arrives soon, and narrows it to what arrives in time. A sync says little of the link:
+// for it the window stays at four times the least.
+func (l *bulkLink) adapt(now time.Time, bytes int64, m *settle) {
+	least := l.least
+	if m.synced {
+		least *= 4
+	}
 	switch {
-	case after <= bulkDelay && 2*l.underWay >= l.window:
+	case l.window < least, m.after <= bulkDelay && 2*l.underWay >= l.window:
 		l.window = min(l.window+bytes, mostUnderWay)
-	case after > bulkDelay && now.Sub(l.shrunkAt) > after: // once for all that was under way
-		l.window = max(int64(float64(l.window)*float64(bulkDelay)/float64(after)), l.least)
+	case m.after > bulkDelay && now.Sub(l.shrunkAt) > m.after: // once for all that was under way
+		l.window = max(int64(float64(l.window)*float64(bulkDelay)/float64(m.after)), least)
 		l.shrunkAt = now
 	}
 }

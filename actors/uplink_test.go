@@ -17,8 +17,10 @@ type post struct {
 	to      []*actor.PID
 }
 
-func (p *post) Message() any     { return p.message }
-func (p *post) Self() *actor.PID { return actor.NewPID("n1:1", "uplink") }
+func (p *post) Message() any                 { return p.message }
+func (p *post) Self() *actor.PID             { return actor.NewPID("n1:1", "uplink") }
+func (p *post) Parent() *actor.PID           { return actor.NewPID("n1:1", "server") }
+func (p *post) Request(to *actor.PID, m any) { p.Send(to, m) }
 func (p *post) Send(to *actor.PID, m any) {
 	p.sent, p.to = append(p.sent, m), append(p.to, to)
 }
@@ -71,7 +73,7 @@ func TestF01WhatIsUnderWayIsGivenBack(t *testing.T) {
 				bytes := rapid.Int64Range(1, has[n]).Draw(t, "settled")
 				has[n] -= bytes
 				after := time.Duration(rapid.IntRange(0, 200).Draw(t, "after")) * time.Millisecond
-				note(p.mail(u, &settle{sender(n), bytes, after}))
+				note(p.mail(u, &settle{from: sender(n), bytes: bytes, after: after}))
 			}
 			for k := range 2 {
 				l, sum, waits := u.link(peer(k)), int64(0), false
@@ -115,7 +117,7 @@ func TestTheWindowFollowsTheLink(t *testing.T) {
 			clock.now = later(clock.now, free)
 			after := max(clock.now.Sub(under[0]), 1)
 			under = under[1:]
-			allowed(p.mail(u, &settle{sender(0), chunk, after}))
+			allowed(p.mail(u, &settle{from: sender(0), bytes: chunk, after: after}))
 		}
 		window, worth := u.link("n2").window, bytesPerSecond/20
 		if least, most := max(min(worth/4, mostUnderWay/2), chunk), max(3*worth, 2*chunk); window < least || window > most {

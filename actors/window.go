@@ -39,6 +39,17 @@ func (w *window) acknowledge(match uint64) (bulk int64, since time.Time) {
 	return bulk, since
 }
 
+// giveUp says that bulk which was sent before a moment is not under way any more, and how many bytes that is.
+func (w *window) giveUp(before time.Time) (bulk int64) {
+	for i := range w.sent {
+		if m := &w.sent[i]; m.bulk && !m.at.After(before) {
+			bulk += int64(m.bytes)
+			m.bulk = false
+		}
+	}
+	return bulk
+}
+
 // clear forgets all, and returns how many bytes of it were bulk.
 func (w *window) clear() (bulk int64) {
 	for _, m := range w.sent {

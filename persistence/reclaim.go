@@ -87,8 +87,8 @@ func (s *Store) Reclaimable() bool {
 	return len(s.cuts.left) > 0
 }
 
-// Reclaim removes what is below the cuts of all groups. It takes a turn of its own, some milliseconds for each group, and returns when that
-// is durable. It fails as Write does.
+// Reclaim removes what is below the cut of one group. It takes a turn of its own, some milliseconds, and returns when that is durable. It
+// fails as Write does.
 func (s *Store) Reclaim() error {
 	if err := s.take(); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (s *Store) reclaim() error {
 			return err
 		}
 	}
-	for _, group := range groups {
+	for _, group := range groups[:min(1, len(groups))] {
 		g, err := s.state(group)
 		if err != nil {
 			return err

@@ -23,12 +23,12 @@ var snapshotName = regexp.MustCompile(`^(\d+)-\d+(\.\d+\.new)?$`)
 type snapshots struct {
 	mu       sync.Mutex
 	pointers map[GroupID]*messages.Snapshot
-	writing  map[string]bool // by temporary name
+	writing  map[string]string // the name that each will have, by temporary name
 	begun    int
 }
 
 func newSnapshots() *snapshots {
-	return &snapshots{pointers: map[GroupID]*messages.Snapshot{}, writing: map[string]bool{}}
+	return &snapshots{pointers: map[GroupID]*messages.Snapshot{}, writing: map[string]string{}}
 }
 
 func (n *snapshots) pointer(group GroupID) *messages.Snapshot {
@@ -52,14 +52,20 @@ func (n *snapshots) isNews(group GroupID, index uint64) error {
 	return nil
 }
 
-// newTemporary returns a name for the file until it is whole.
-func (n *snapshots) newTemporary(path string) string {
+// newTemporary returns a name for the file until it is whole. It refuses one that is being written already: the second would take the place
+// of the first.
+func (n *snapshots) newTemporary(path string) (string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	for _, other := range n.writing {
+		if other == path {
+			return "", say(nil, "the snapshot %s is being written already", path)
+		}
+	}
 	n.begun++
 	name := fmt.Sprintf("%s.%d.new", path, n.begun)
-	n.writing[name] = true
-	return name
+	n.writing[name] = path
+	return name, nil
 }
 
 // written says that the file is not written any more.
@@ -72,7 +78,7 @@ func (n *snapshots) written(temporary string) {
 func (n *snapshots) isWriting(temporary string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.writing[temporary]
+	return n.writing[temporary] != ""
 }
 
 // holdFiles keeps the directory this Store's until releaseFiles is called: nothing may be renamed or removed in another one's directory.

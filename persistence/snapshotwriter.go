@@ -44,7 +44,10 @@ func (s *Store) begin(group GroupID, index, term uint64) (*draft, error) {
 		return nil, s.cannotKeep(group, err)
 	}
 	d := &draft{store: s, group: group, name: s.snapshotPath(group, index, term)}
-	d.temp = s.snapshots.newTemporary(d.name)
+	var err error
+	if d.temp, err = s.snapshots.newTemporary(d.name); err != nil {
+		return nil, err
+	}
 	file, err := s.options.FS.Create(d.temp, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		s.snapshots.written(d.temp)

@@ -15,13 +15,14 @@ import (
 
 // disk is a node's file system in memory, and a model of what was synced to it.
 type disk struct {
-	fs     *vfs.MemFS
-	slow   time.Duration // a write takes up to this much longer
-	fail   atomic.Int32  // the failure that is due; Pebble's own goroutines look, too
-	panics bool          // a state machine panics at its next batch or query
-	double bool          // the group was founded with another disk of the node
-	failed chan struct{} // closed when the store gave up
-	syncs  atomic.Uint64 // of the write-ahead log so far
+	fs      *vfs.MemFS
+	slow    time.Duration // a write takes up to this much longer
+	fail    atomic.Int32  // the failure that is due; Pebble's own goroutines look, too
+	failing atomic.Int32  // the one that happened in this incarnation
+	panics  bool          // a state machine panics at its next batch or query
+	double  bool          // the group was founded with another disk of the node
+	failed  chan struct{} // closed when the store gave up
+	syncs   atomic.Uint64 // of the write-ahead log so far
 	// failSnapshot: the next write or sync of a snapshot's file fails.
 	failSnapshot    atomic.Bool
 	failedSnapshots int
@@ -48,12 +49,21 @@ func newDisk(groups int) *disk {
 }
 
 // breaks lets the disk fail in this way at its next occasion, or not at all.
-func (d *disk) breaks(f failure) { d.fail.Store(int32(f)) }
+func (d *disk) breaks(f failure) {
+	d.fail.Store(int32(f))
+	d.failing.Store(int32(none))
+}
 
 var errInjected = errors.New("input/output error (simulated)")
 
-// fails says whether this failure is due, once.
-func (d *disk) fails(f failure) bool { return d.fail.CompareAndSwap(int32(f), int32(none)) }
+// fails says whether this failure is due, once; a full disk stays so.
+func (d *disk) fails(f failure) bool {
+	is := f == whenFull && failure(d.fail.Load()) == f || f != whenFull && d.fail.CompareAndSwap(int32(f), int32(none))
+	if is {
+		d.failing.Store(int32(f))
+	}
+	return is
+}
 
 // execute is the journal's executor: the write reaches the disk after a while, or never.
 func (n *node) execute(work func()) {
@@ -88,7 +98,6 @@ func (n *node) runAside(work func()) {
 func (d *disk) write(n *node) {
 	work := d.writing
 	d.writing = nil
-	failing := failure(d.fail.Load())
 	done := make(chan struct{})
 	go func() {
 		work()
@@ -97,6 +106,7 @@ func (d *disk) write(n *node) {
 	select {
 	case <-done:
 	case <-d.failed:
+		failing := failure(d.failing.Load())
 		if failing == none {
 			n.w.fail("a store fails only with its disk", "%s: %v", n.id, n.store.Failed())
 		}
@@ -104,6 +114,17 @@ func (d *disk) write(n *node) {
 		n.w.note("the disk of %s failed: %v", n.id, n.store.Failed())
 		for _, door := range n.doors {
 			door.StorageFailed(errInjected)
+		}
+	}
+}
+
+// syncFolders makes durable which snapshots there are: a file system may do so at any time, and so a file that was removed is gone.
+func (d *disk) syncFolders() {
+	for g := range d.groups {
+		folder, err := d.fs.OpenDir(fmt.Sprintf("%s/snapshots/%d", directory, g+1))
+		if err == nil {
+			_ = folder.Sync()
+			_ = folder.Close()
 		}
 	}
 }

@@ -74,7 +74,7 @@ type logFile struct {
 }
 
 func (f *logFile) Write(p []byte) (int, error) {
-	if f.d.fails(onWrite) || failure(f.d.fail.Load()) == whenFull {
+	if f.d.fails(onWrite) || f.d.fails(whenFull) {
 		return 0, errInjected
 	}
 	return f.File.Write(p)

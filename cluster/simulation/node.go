@@ -175,6 +175,9 @@ func (n *node) crash() {
 	}
 	n.disk.writing = nil
 	n.leave()
+	if n.w.chance(0.5) {
+		n.disk.syncFolders()
+	}
 	after := n.disk.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.w.options.Unsynced, RNG: n.w.rng})
 	if n.store != nil {
 		_ = n.store.Close()
