@@ -96,7 +96,8 @@ func TestBulkThatIsNotAcknowledgedIsGivenBack(t *testing.T) {
 		p := &post{}
 		switch how {
 		case "refused":
-			m := &messages.AppendEntriesReply{Header: &messages.Header{Group: "g", From: "n2", To: "n1", StoreId: 2, Term: 3}, Error: "broken"}
+			header := &messages.Header{Group: "g", From: "n2", To: "n1", StoreId: 2, Term: 3}
+			m := &messages.AppendEntriesReply{Header: header, Error: "broken"}
 			m.Seal()
 			r.reply(p, m)
 		case "silent":
