@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -15,11 +16,13 @@ import (
 type archive struct {
 	store  *persistence.Store
 	run    Executor
+	clock  Clock
 	budget int64
 
 	queue   []*actor.PID // servers that wait for their turn
 	turn    *actor.PID   // whose it is; nil: nobody's
 	writing *recording
+	began   time.Time // when the last piece was
 
 	lengths map[string]*logLength // by server
 	// total is the length of all logs, without those that were asked to become shorter.
@@ -54,6 +57,8 @@ type (
 	}
 	// pieceWritten is the executor's answer to the archive; end is nil until the file is finished.
 	pieceWritten struct{ end *recorded }
+	// rested: the next piece may be written.
+	rested struct{}
 	// logSize tells how long a log is, and whether it was cut since the last time; shrink asks for a cut that leaves only so many bytes.
 	logSize struct {
 		server *actor.PID
@@ -69,7 +74,7 @@ type (
 )
 
 func startArchive(root *actor.RootContext, c SharedConfig, props ...actor.PropsOption) (*actor.PID, error) {
-	a := &archive{store: c.Store, run: c.Run, budget: c.LogBudget, lengths: map[string]*logLength{}}
+	a := &archive{store: c.Store, run: c.Run, clock: c.Clock, budget: c.LogBudget, lengths: map[string]*logLength{}}
 	return spawnShared(root, "archive", a, c.Broken, props)
 }
 
@@ -85,6 +90,8 @@ func (a *archive) Receive(ctx actor.Context) {
 		a.step(ctx)
 	case *pieceWritten:
 		a.wrote(ctx, m.end)
+	case *rested:
+		a.step(ctx)
 	case *logSize:
 		a.measure(ctx, m)
 	case *retire:
@@ -112,6 +119,7 @@ func (a *archive) leave(ctx actor.Context, server *actor.PID) {
 
 func (a *archive) step(ctx actor.Context) {
 	self, root, w, unwanted := ctx.Self(), ctx.ActorSystem().Root, a.writing, a.turn == nil
+	a.began = a.clock.Now()
 	a.run(func() {
 		if unwanted {
 			w.abort()
@@ -122,11 +130,22 @@ func (a *archive) step(ctx actor.Context) {
 	})
 }
 
+const (
+	restFactor  = 4
+	longestRest = 100 * time.Millisecond
+)
+
+// rest leaves processor and disk to others between two pieces: the longer a piece took, the more they have to do.
+func (a *archive) rest(ctx actor.Context) {
+	wait := min(restFactor*a.clock.Now().Sub(a.began), longestRest)
+	a.clock.After(max(wait, 0), ctx.Self(), &rested{})
+}
+
 var errUnwanted = errors.New("nobody wants the snapshot any more")
 
 func (a *archive) wrote(ctx actor.Context, end *recorded) {
 	if end == nil {
-		a.step(ctx)
+		a.rest(ctx)
 		return
 	}
 	ctx.Send(a.writing.server, end)
