@@ -60,7 +60,8 @@ func (c *candidate) count(s *server, voter string, granted bool) {
 		s.c.Logger.Debug("the election is lost", "term", s.currentTerm, "campaign", c.campaign)
 	case !electorate.Won(c.votes):
 	case s.cannotFound() != "":
-		s.c.Logger.Warn("the group cannot begin with a backup: a member runs an older troupe; start a newer one there", "member", s.cannotFound())
+		s.c.Logger.Warn("the group cannot begin with a backup: a member runs an older troupe; start a newer one there",
+			"member", s.cannotFound())
 	case c.campaign:
 		s.become(&leader{})
 	default:

@@ -168,3 +168,60 @@ type replicatorPost struct {
 
 func (p *replicatorPost) Self() *actor.PID   { return p.pid }
 func (p *replicatorPost) Parent() *actor.PID { return actor.NewPID("n1:1", "server") }
+
+// A group begins with a backup only when all founders know snapshots: an older one would begin with nothing.
+func TestABackupNeedsFoundersThatKnowSnapshots(t *testing.T) {
+	c := &Config{ID: "n1", Group: "g", Members: testMembers(3), Level: messages.Level}
+	s, err := newState(c, &messages.Identity{StoreId: 1}, persistence.Recovered{Snapshot: &messages.Snapshot{Digest: []byte("backup")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.peers.all {
+		p.level = messages.LevelSnapshots
+	}
+	if s.cannotFound() != "" {
+		t.Errorf("%s is too old", s.cannotFound())
+	}
+	s.peers.of("n3").level = messages.LevelFirst
+	if s.cannotFound() != "n3" {
+		t.Errorf("%q is too old", s.cannotFound())
+	}
+	s.snapshot = nil
+	if s.cannotFound() != "" {
+		t.Error("a group without a backup needs nobody's level")
+	}
+}
+
+// endless always has something to reclaim.
+type endless struct{ did []string }
+
+func (e *endless) Write(all []*persistence.Batch) error {
+	e.did = append(e.did, "write")
+	return nil
+}
+func (e *endless) Reclaimable() bool { return true }
+func (e *endless) Reclaim() error {
+	e.did = append(e.did, "reclaim")
+	return nil
+}
+
+// Writes come between the turns in which a journal reclaims what was cut.
+func TestWritesComeBetweenTurnsOfReclaiming(t *testing.T) {
+	system := silentSystem()
+	var work []func()
+	store := &endless{}
+	same := actor.WithDispatcher(actor.NewSynchronizedDispatcher(100))
+	journal, err := startJournal(system.Root, store, func(w func()) { work = append(work, w) }, func(err error) { t.Error(err) }, same)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 6 {
+		system.Root.Send(journal, &write{&batch{}, actor.NewPID("n1:1", "server")})
+		next := work[0]
+		work = work[1:]
+		next()
+	}
+	if got := strings.Join(store.did, " "); strings.Contains(got, "reclaim reclaim") || !strings.Contains(got, "write") {
+		t.Errorf("it did: %s", got)
+	}
+}
