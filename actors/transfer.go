@@ -18,9 +18,9 @@ type transfer struct {
 	file     *openFile // nil: not open
 	// begun: the uplink lets this snapshot go. It was asked unless the transfer rests.
 	begun bool
-	// rests until, because the follower did not take what was sent, so many times.
+	// rests until, because the follower did not take what was sent; it refused so many times.
 	rests    time.Time
-	failures int
+	refusals int
 	// sent is where the file goes on here, acked what the follower has, heard what its last answer said.
 	sent, acked, heard uint64
 	underWay           []chunkSent
@@ -198,7 +198,8 @@ func (r *replicator) installReply(ctx actor.Context, m *messages.InstallSnapshot
 			r.refused = m.Error
 		}
 		t.heard = 0
-		r.rest(ctx)
+		r.rest(ctx, min(firstRetry<<min(t.refusals, 10), lastRetry))
+		t.refusals++
 	case !bytes.Equal(m.Digest, t.snapshot.Digest): // it told that it is there
 	case m.Done:
 		r.endTransfer(ctx)
@@ -214,7 +215,7 @@ func (r *replicator) chunksAcknowledged(ctx actor.Context, offset uint64) {
 	t.heard = min(offset, t.snapshot.Bytes)
 	switch {
 	case t.heard > t.acked:
-		t.acked, t.repeats, t.failures = t.heard, false, 0
+		t.acked, t.repeats, t.refusals = t.heard, false, 0
 		t.sent = max(t.sent, t.acked) // the follower has it from before
 		now, n := r.c.Clock.Now(), 0
 		for ; n < len(t.underWay) && t.underWay[n].end <= t.acked; n++ {
@@ -254,18 +255,16 @@ func (r *replicator) pushTransfer(ctx actor.Context) {
 		t.seen, t.seenAt = t.acked, now
 		r.tellMove(ctx)
 	case now.Sub(t.seenAt) >= r.c.Timing.Election:
-		r.rest(ctx)
+		r.rest(ctx, 0)
 	}
 }
 
-// rest gives the transfer's place to another: for a heartbeat, or longer when it rests again and again.
-func (r *replicator) rest(ctx actor.Context) {
+// rest gives the transfer's place to another, and asks for the next after a while.
+func (r *replicator) rest(ctx actor.Context, wait time.Duration) {
 	t := r.transfer
 	if !t.begun {
 		return
 	}
-	wait := min(r.c.Timing.Heartbeat<<min(t.failures, 10), lastRetry)
-	t.failures++
 	t.begun, t.reading, t.underWay = false, false, nil
 	t.rests = r.c.Clock.Now().Add(wait)
 	ctx.Send(r.c.Uplink, &endBulk{ctx.Self()})

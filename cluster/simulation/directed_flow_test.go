@@ -48,7 +48,7 @@ func TestF09ASlowDiskCausesNoElection(t *testing.T) {
 
 // stall suspends the state machine of a node, or lets it go on.
 func (s *scenario) stall(n *node, yes bool) {
-	machine := n.boxes[2] // after the journal and the server
+	machine := n.boxes[n.servers[0].place+1]
 	machine.suspended = yes
 	s.w.enqueue(machine)
 }

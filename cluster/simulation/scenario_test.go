@@ -33,6 +33,9 @@ func newScenario(t *testing.T, nodes int) *scenario {
 func newScenarioOf(t *testing.T, o Options) *scenario {
 	t.Helper()
 	o.Trace, o.Groups = 80, max(o.Groups, 1)
+	if o.Limits == (actors.Limits{}) {
+		o.Limits.SnapshotAfter = 1 << 40 // no snapshots
+	}
 	s := &scenario{t: t, w: newWorld(Registers(), o)}
 	s.nodes = s.w.nodes
 	for _, n := range s.nodes {
