@@ -91,7 +91,17 @@ func TestOthersAreHeardBesideATransfer(t *testing.T) {
 			}
 		}
 	}
-	leader(t, nodes)
+	for _, group := range []string{"kv", "other"} {
+		eventually(t, "the group is founded on all nodes", func() bool {
+			for _, n := range nodes {
+				r, err := n.status.Status(t.Context(), &messages.StatusRequest{Group: group, Local: true})
+				if err != nil || r.Members[0].CommitIndex == 0 {
+					return false
+				}
+			}
+			return true
+		})
+	}
 	nodes[2].end()
 	nodes = nodes[:2]
 	fill(0)
