@@ -91,17 +91,7 @@ func TestOthersAreHeardBesideATransfer(t *testing.T) {
 			}
 		}
 	}
-	for _, group := range []string{"kv", "other"} {
-		eventually(t, "the group is founded on all nodes", func() bool {
-			for _, n := range nodes {
-				r, err := n.status.Status(t.Context(), &messages.StatusRequest{Group: group, Local: true})
-				if err != nil || r.Members[0].CommitIndex == 0 {
-					return false
-				}
-			}
-			return true
-		})
-	}
+	founded(t, nodes, "kv", "other")
 	nodes[2].end()
 	nodes = nodes[:2]
 	fill(0)
@@ -112,12 +102,6 @@ func TestOthersAreHeardBesideATransfer(t *testing.T) {
 			t.Fatal(err)
 		}
 		return r
-	}
-	termOf := func(r *messages.StatusResponse) (term uint64) {
-		for _, m := range r.Members {
-			term = max(term, m.Term)
-		}
-		return term
 	}
 	term := termOf(status())
 	third := startProcess(t, specs[2])
@@ -159,4 +143,26 @@ func replicationTo(t *testing.T, leader *process, id string) string {
 		}
 	}
 	return ""
+}
+
+// founded waits until groups are founded, and every node knows it.
+func founded(t *testing.T, nodes []*process, groups ...string) {
+	for _, group := range groups {
+		eventually(t, "the group is founded on all nodes", func() bool {
+			for _, n := range nodes {
+				r, err := n.status.Status(t.Context(), &messages.StatusRequest{Group: group, Local: true})
+				if err != nil || r.Members[0].CommitIndex == 0 {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}
+
+func termOf(r *messages.StatusResponse) (term uint64) {
+	for _, m := range r.Members {
+		term = max(term, m.Term)
+	}
+	return term
 }
