@@ -28,7 +28,6 @@ func UnmarshalAppendEntries(b []byte) (*AppendEntries, error) {
 	}
 	for len(b) > 0 {
 		field, wire, n := protowire.ConsumeTag(b)
-		whole := b
 		b = b[n:] // countEntries has seen that all fields are whole
 		var data []byte
 		switch {
@@ -59,7 +58,7 @@ func UnmarshalAppendEntries(b []byte) (*AppendEntries, error) {
 			m.Checksum, n = protowire.ConsumeFixed32(b)
 		default:
 			n = protowire.ConsumeFieldValue(field, wire, b)
-			m.unknownFields = append(m.unknownFields, whole[:len(whole)-len(b)+n]...)
+			m.unknownFields = append(protowire.AppendTag(m.unknownFields, field, wire), b[:n]...) // as protobuf keeps them
 		}
 		b = b[n:]
 	}
@@ -96,7 +95,6 @@ func (h *Header) merge(b []byte) error {
 		if n < 0 || !field.IsValid() {
 			return errBadAppendEntries
 		}
-		rest := b
 		b = b[n:]
 		switch {
 		case field == 1 && wire == protowire.Fixed64Type:
@@ -136,7 +134,7 @@ func (h *Header) merge(b []byte) error {
 			h.Level = uint32(level)
 		default:
 			if n = protowire.ConsumeFieldValue(field, wire, b); n >= 0 {
-				h.unknownFields = append(h.unknownFields, rest[:len(rest)-len(b)+n]...)
+				h.unknownFields = append(protowire.AppendTag(h.unknownFields, field, wire), b[:n]...)
 			}
 		}
 		if n < 0 {

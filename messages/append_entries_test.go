@@ -2,6 +2,7 @@ package messages
 
 import (
 	"bytes"
+	"encoding/hex"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -53,6 +54,16 @@ func agree(t interface{ Fatalf(string, ...any) }, b []byte) {
 	if !proto.Equal(got, want) {
 		t.Fatalf("%v after its bytes were reused, not %v", got, want)
 	}
+}
+
+// A damaged message may have unknown fields whose tags take more bytes than they need: protobuf writes them anew.
+func TestUnknownFieldsWithLongTags(t *testing.T) {
+	b, err := hex.DecodeString("0a1829010000000000000030808080800139010000000000000022002200280130017d010000000a2a090100000000000000" +
+		"1201411a01412205e1be88c2a62901000000000000000d013900008d0000000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree(t, b)
 }
 
 func TestDecodedAppendEntriesAreWhatProtobufMakesOfThem(t *testing.T) {
