@@ -87,12 +87,11 @@ func (c *candidate) appendEntries(s *server, m *messages.AppendEntries) {
 
 // installSnapshot: it comes from a leader, as AppendEntries does.
 func (c *candidate) installSnapshot(s *server, m *messages.InstallSnapshot) {
-	if m.Header.Term >= s.currentTerm {
-		s.become(&follower{})
-		s.role.installSnapshot(s, m)
+	if s.refuseStaleSnapshot(m) {
 		return
 	}
-	s.send(s.ctx.Sender(), &messages.InstallSnapshotReply{Header: s.header(m.Header.From), Round: m.Round})
+	s.become(&follower{})
+	s.role.installSnapshot(s, m)
 }
 
 // timeout: if election timeout elapses, start new election (section 5.2), with a pre-vote first.

@@ -113,11 +113,9 @@ func (l *leader) appendEntries(s *server, m *messages.AppendEntries) {
 }
 
 func (l *leader) installSnapshot(s *server, m *messages.InstallSnapshot) {
-	if m.Header.Term == s.currentTerm {
+	if !s.refuseStaleSnapshot(m) {
 		l.ignore(s, m.Header.From)
-		return
 	}
-	s.send(s.ctx.Sender(), &messages.InstallSnapshotReply{Header: s.header(m.Header.From), Round: m.Round})
 }
 
 func (l *leader) ignore(s *server, other string) {

@@ -26,17 +26,26 @@ func (s *server) receiveInstallSnapshot(m *messages.InstallSnapshot) {
 	}
 }
 
+// snapshotReply says that this server is there, and its term.
+func (s *server) snapshotReply(m *messages.InstallSnapshot) *messages.InstallSnapshotReply {
+	return &messages.InstallSnapshotReply{Header: s.header(m.Header.From), Round: m.Round}
+}
+
+// refuseStaleSnapshot obeys rule 1: reply immediately if term < currentTerm.
+func (s *server) refuseStaleSnapshot(m *messages.InstallSnapshot) bool {
+	if m.Header.Term >= s.currentTerm {
+		return false
+	}
+	s.send(s.ctx.Sender(), s.snapshotReply(m))
+	return true
+}
+
 // installSnapshot: a chunk is contact with the leader, as AppendEntries is.
 func (f *follower) installSnapshot(s *server, m *messages.InstallSnapshot) {
-	reply := &messages.InstallSnapshotReply{Header: s.header(m.Header.From), Round: m.Round}
-	// 1. Reply immediately if term < currentTerm.
-	if m.Header.Term < s.currentTerm {
-		s.send(s.ctx.Sender(), reply)
+	if s.refuseStaleSnapshot(m) || !f.follows(s, m.Header.From) {
 		return
 	}
-	if !f.follows(s, m.Header.From) {
-		return
-	}
+	reply := s.snapshotReply(m)
 	lacks, err := s.lacks(m)
 	switch {
 	case err != nil:
