@@ -4,9 +4,15 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
+
+	"github.com/troupe-raft/troupe/actors"
 )
 
 // encoded is a state with these numbers and strings.
@@ -64,6 +70,88 @@ func TestMalformedStatesAreRefused(t *testing.T) {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// manyBlocks is a map of more small items than a block has, and of some values that are longer than one.
+func manyBlocks() *Map {
+	m, _ := filled(3 * blockItems)
+	for i := range 5 {
+		m.Apply([]actors.Entry{{Command: encodePut(fmt.Sprint("large", i), bytes.Repeat([]byte{byte(i)}, MaxValueBytes-i))}})
+	}
+	for i := range 3 * blockItems {
+		m.Apply([]actors.Entry{{Command: encodePut(fmt.Sprint("empty", i), nil)}})
+	}
+	return m
+}
+
+func TestManyBlocksAreRestored(t *testing.T) {
+	m := manyBlocks()
+	var state bytes.Buffer
+	if _, err := frozen(t, m).WriteTo(&state); err != nil {
+		t.Fatal(err)
+	}
+	reads := iotest.HalfReader(&state)
+	if keys, _, hash, err := Inspect(reads); err != nil || keys != m.Len() || hash != m.Hash() {
+		t.Error(keys, err)
+	}
+}
+
+// The first item that is damaged is the one that is named, wherever the others are.
+func TestTheFirstDamagedItemIsNamed(t *testing.T) {
+	const count = 8 * blockItems
+	for _, c := range []struct {
+		duplicate, unversioned int
+		says                   string
+	}{
+		{2, count, "item 2 of"},
+		{5000, 5001, "item 5000 of"},
+		{5000, 20_000, "item 5000 of"},
+		{20_000, 5000, "item 5000 of"},
+		{count, blockItems + 1, fmt.Sprintf("item %d of", blockItems+1)},
+		{count, blockItems, fmt.Sprintf("item %d of", blockItems)},
+	} {
+		state := encoded(1, count, 7)
+		for n := 1; n <= count; n++ {
+			key, version := fmt.Sprint("key", n), 1
+			if n == c.duplicate {
+				key = "key1"
+			}
+			if n == c.unversioned {
+				version = 0
+			}
+			state = append(state, encoded(key, version, "value")...)
+		}
+		if err := NewMap().Restore(bytes.NewReader(state)); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("duplicate %d, without version %d: %v", c.duplicate, c.unversioned, err)
+		}
+	}
+}
+
+// A state that goes on for ever is given up soon after its first damaged item, and then nothing reads it any more.
+func TestNothingReadsAfterRestore(t *testing.T) {
+	again := encoded("key", 1, strings.Repeat("v", MaxValueBytes))
+	begin, bytesRead := encoded(1, 1<<62, 7), 0
+	var returned atomic.Bool
+	endless := readerFunc(func(b []byte) (int, error) {
+		if returned.Load() {
+			t.Error("read after Restore returned")
+		}
+		if len(begin) == 0 {
+			begin = again
+		}
+		n := copy(b, begin)
+		begin = begin[n:]
+		bytesRead += n
+		return n, nil
+	})
+	err := NewMap().Restore(endless)
+	returned.Store(true)
+	if err == nil || !strings.Contains(err.Error(), "item 2 of") || !strings.Contains(err.Error(), "its key came before") {
+		t.Error(err)
+	}
+	if most := 10 * runtime.GOMAXPROCS(0) * len(again); bytesRead > most {
+		t.Errorf("%d bytes were read, more than %d", bytesRead, most)
+	}
+}
 
 // FuzzRestore: whatever arrives, nothing panics, and what was restored is what a view of it restores.
 func FuzzRestore(f *testing.F) {
