@@ -14,10 +14,17 @@ import (
 	"time"
 )
 
-// buildDir holds the binary under test.
+// buildDir holds the binary under test, if one is built.
 var buildDir string
 
+// actsAsTroupe is in the environment of the processes that tests start: the test binary is troupe there.
+const actsAsTroupe = "TROUPE_TEST_ACTS_AS_TROUPE"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(actsAsTroupe) != "" {
+		main()
+	}
+	_ = os.Setenv(actsAsTroupe, "1")
 	dir, err := os.MkdirTemp("", "troupe-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -29,9 +36,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// build builds the binary once. It is built without the race detector whatever the tests are built with: three nodes in one
-// process race inside Proto.Actor, and times are measured.
+// build gives the binary under test: this one, or one without the race detector, which is built once. Three nodes in one process race
+// inside Proto.Actor, and times are measured.
 var build = sync.OnceValues(func() (string, error) {
+	if !raceDetector {
+		return os.Executable()
+	}
 	path := filepath.Join(buildDir, "troupe")
 	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
 	if err != nil {
