@@ -58,6 +58,7 @@ func (h *halfway) Snapshot(
 
 // A backup that is interrupted, or whose node dies, is exit code 1, a sentence, and no file.
 func TestABackupThatBreaksOffLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		end  func(*halfway, *exec.Cmd)
 		want string

@@ -70,6 +70,7 @@ func TestBackups(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the processes are the same without -short")
 	}
+	t.Parallel()
 	c := startProcesses(t)
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }

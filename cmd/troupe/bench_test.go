@@ -18,6 +18,7 @@ import (
 
 // One line for each number of clients, with exactly the fields that help promises, in that order.
 func TestBenchLocal(t *testing.T) {
+	t.Parallel()
 	_, after, _ := strings.Cut(here(t, nil, "help", "bench").out, "With --json: {")
 	text, _, _ := strings.Cut(after, "}")
 	promised := strings.ReplaceAll(text, "\n", "")

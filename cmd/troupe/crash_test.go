@@ -34,7 +34,7 @@ func median(t *testing.T, what string, limit time.Duration, times []time.Duratio
 }
 
 // The leader is killed again and again while clients write and read. Nothing that was acknowledged may be lost.
-func TestKillLeader(t *testing.T) {
+func TestKillLeader(t *testing.T) { // not beside others: it measures how processes start
 	c := startProcesses(t)
 	w := startWorkload(t, c, 8, 2)
 	w.more(200)
@@ -51,7 +51,7 @@ func TestKillLeader(t *testing.T) {
 		leader.start()
 		eventually(t, 20*time.Second, leader.id+" has caught up", func() bool { return leader.local().GetAppliedIndex() >= goal })
 		catchUps = append(catchUps, time.Since(started))
-		w.more(200)
+		w.more(50)
 	}
 	for _, p := range c.all { // all at once
 		p.kill()
@@ -66,6 +66,7 @@ func TestKillLeader(t *testing.T) {
 
 // The leader is stopped as a stuck machine is, and goes on later, believing that it leads.
 func TestFreezeLeader(t *testing.T) {
+	t.Parallel()
 	c := startProcesses(t)
 	w := startWorkload(t, c, 8, 2)
 	w.more(200)
@@ -90,6 +91,7 @@ func TestFreezeLeader(t *testing.T) {
 
 // A cluster that is shut down gracefully has everything when it comes back.
 func TestRestartAll(t *testing.T) {
+	t.Parallel()
 	c := startProcesses(t)
 	w := startWorkload(t, c, 4, 1)
 	w.more(200)
@@ -113,6 +115,7 @@ func TestRestartAll(t *testing.T) {
 
 // A follower that is away misses nothing.
 func TestKillFollower(t *testing.T) {
+	t.Parallel()
 	c := startProcesses(t)
 	w := startWorkload(t, c, 4, 1)
 	w.more(200)

@@ -16,6 +16,7 @@ import (
 )
 
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := troupe(t, "", "demo", "--for", "3s", "--writers", "16", "--dir", dir)
 	if o.code != 0 || o.err != "" || !strings.HasSuffix(o.out, "every acknowledged write is there\n") {
@@ -70,6 +71,7 @@ func allGone(t *testing.T, out string) {
 
 // Wherever a signal meets the demo, no process is left: it ends them, and when it cannot, they notice.
 func TestSignalEndsDemo(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		signal syscall.Signal
 		due    string
@@ -91,6 +93,7 @@ func TestSignalEndsDemo(t *testing.T) {
 
 // When something is wrong, the exit code says so, and what is needed to find out why stays.
 func TestDemoFails(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	due := func(out, _ string) bool {
 		if !strings.Contains(out, " clients write for") {

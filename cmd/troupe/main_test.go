@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +28,10 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	_ = os.Setenv(actsAsTroupe, "1")
+	flag.Parse()
+	if !isSet("test.parallel") { // the tests mostly wait for other processes
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 	dir, err := os.MkdirTemp("", "troupe-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -34,6 +41,12 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// isSet says whether the flag was given.
+func isSet(name string) (is bool) {
+	flag.Visit(func(f *flag.Flag) { is = is || f.Name == name })
+	return is
 }
 
 // build gives the binary under test: this one, or one without the race detector, which is built once. Three nodes in one process race
@@ -100,7 +113,7 @@ func here(t *testing.T, env map[string]string, args ...string) outcome {
 // eventually polls until done says so, and fails the test when that takes longer than limit.
 func eventually(t *testing.T, limit time.Duration, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(limit); !done(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(limit); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not within %v: %s", limit, what)
 		}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -57,10 +58,7 @@ func startProcesses(t *testing.T, extra ...string) *processes {
 func newProcesses(t *testing.T, extra ...string) *processes {
 	t.Helper()
 	const size = 3
-	addresses, err := host.FreeAddresses(2 * size)
-	if err != nil {
-		t.Fatal(err)
-	}
+	addresses := freeAddresses(t, 2*size)
 	dir := t.TempDir()
 	c := &processes{t: t}
 	var list []string
@@ -88,6 +86,24 @@ func newProcesses(t *testing.T, extra ...string) *processes {
 		}
 	})
 	return c
+}
+
+// given are the addresses that tests have, also before anything listens there.
+var given sync.Map
+
+// freeAddresses returns loopback addresses that no other test gets.
+func freeAddresses(t *testing.T, count int) (addresses []string) {
+	t.Helper()
+	for len(addresses) < count {
+		free, err := host.FreeAddresses(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, taken := given.LoadOrStore(free[0], true); !taken {
+			addresses = append(addresses, free[0])
+		}
+	}
+	return addresses
 }
 
 func tail(text string, lines int) string {

@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
 )
 
 // readme is the text of one section, with free ports in place of those that are printed.
@@ -35,11 +33,7 @@ func readme(t *testing.T, title string) string {
 	ports := map[string]string{}
 	return regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllStringFunc(section, func(printed string) string {
 		if ports[printed] == "" {
-			free, err := host.FreeAddresses(1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ports[printed] = free[0]
+			ports[printed] = freeAddresses(t, 1)[0]
 		}
 		return ports[printed]
 	})
@@ -60,6 +54,7 @@ func TestReadmeCluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the processes are the same without -short")
 	}
+	t.Parallel()
 	typed := lines(readme(t, "A cluster of processes"))
 	build := "go build -o troupe ./cmd/troupe\n"
 	if !strings.HasPrefix(typed, build) {
@@ -144,6 +139,7 @@ func TestReadmeProgram(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the processes are the same without -short")
 	}
+	t.Parallel()
 	section := readme(t, "Embed it")
 	_, program, _ := strings.Cut(section, "```go\n")
 	program, _, _ = strings.Cut(program, "```\n")

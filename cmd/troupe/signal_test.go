@@ -72,6 +72,7 @@ func signalled(t *testing.T, s syscall.Signal, due func(out, errs string) bool, 
 
 // A seed of any length is left alone, in this process and in others.
 func TestSignalEndsSimulate(t *testing.T) {
+	t.Parallel()
 	for args, begin := range map[string]string{
 		"--seeds 1 --steps 1000000000":    "interrupted after 0 of 1 seeds: none failed\n",
 		"--seeds 1000000":                 "interrupted after ",
@@ -88,6 +89,7 @@ func TestSignalEndsSimulate(t *testing.T) {
 
 // Wherever a signal meets bench, it says only that, and leaves nothing behind.
 func TestSignalEndsBench(t *testing.T) {
+	t.Parallel()
 	for _, nodes := range []string{"n1", "n3", ""} {
 		dir := t.TempDir()
 		due := func(_, errs string) bool { return strings.HasPrefix(errs, "measuring ") }

@@ -80,6 +80,7 @@ func (a *authority) flags(name string) []string {
 
 // Nodes with certificates of one authority form a cluster; one with a certificate of another takes no part.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	good, bad := newAuthority(t), newAuthority(t)
 	c := newProcesses(t)
 	plain := c.all[0].args

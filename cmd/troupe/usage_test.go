@@ -158,6 +158,7 @@ func TestNoEndpoints(t *testing.T) {
 }
 
 func TestUnreachableEndpoints(t *testing.T) {
+	t.Parallel()
 	for _, line := range []string{"put k v", "get k", "delete k", "cas k a b", "status"} {
 		args := append(strings.Fields(line), "--timeout", "300ms", "--endpoints", "127.0.0.1:1,127.0.0.1:2")
 		o := here(t, nil, args...)
