@@ -11,8 +11,8 @@
 //     types and targets of the configuration, only well-formed frames, bounded in bytes, counts, connections and time.
 //     It mails the messages itself (deliver.go); Proto.Actor's endpoint reader answers the greeting and sees nothing else.
 //     Whoever reaches the port of a plain remote can crash it, and stop any of its actors.
-//   - Both sides warn of what keeps nodes apart (trouble.go), in a log that stays short whatever comes (hush.go).
-//     Certificates are read again when their files change (renew.go).
+//   - Both sides warn of what keeps nodes apart (trouble.go), in a log that stays short whatever comes (package hush).
+//     Certificates are read again when their files change (package tlsfiles).
 //
 // What goes over the wire is Proto.Actor's protocol, so a plain remote could be on the other end. A message, and whatever it
 // points to, must never change after it was sent: it is encoded later, and large log entries are written from where they are.

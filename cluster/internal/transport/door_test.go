@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/troupe-raft/troupe/cluster/internal/loopback"
+	"github.com/troupe-raft/troupe/cluster/internal/testlog"
 )
 
 // Thousands of connections that say nothing, or only hello, keep nobody out and cost little.
@@ -239,9 +240,9 @@ func TestShutdown(t *testing.T) {
 		return
 	}
 	other := loopback.FreeAddress(t)
-	var log record
+	var log testlog.Log
 	config := testConfig(t, "127.0.0.1:0", other, "127.0.0.1:9", "192.0.2.1:7000")
-	config.Logger = log.logger()
+	config.Logger = log.Logger()
 	system, tr := start(t, config)
 	c := startChild(t, childSpec{Listen: other, Peers: []string{tr.Address()}})
 	askUntilAnswered(t, system, other, 5*time.Second)
@@ -282,7 +283,7 @@ func TestShutdown(t *testing.T) {
 		_ = conn.Close()
 		t.Error("the port is still open")
 	}
-	if log.count(`"the connection to a peer ended"`, "this node stops") != 1 || log.count("level=WARN") != 0 {
+	if log.Count(`"the connection to a peer ended"`, "this node stops") != 1 || log.Count("level=WARN") != 0 {
 		t.Errorf("the log says:\n%s", &log)
 	}
 	eventually(t, time.Second, "the peer notices", func() bool { return c.stats().Stats.Disconnects == 1 })

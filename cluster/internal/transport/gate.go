@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/troupe-raft/troupe/cluster/internal/hush"
 	"github.com/troupe-raft/troupe/messages"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -24,7 +25,7 @@ type peer struct {
 	life  atomic.Pointer[life]
 	dials atomic.Int32  // streams being opened
 	wake  chan struct{} // ends the dialer's pauses
-	quiet hush
+	quiet hush.Hush
 	worry worry
 
 	hurried   atomic.Int64  // when a greeting last ended them, Unix nanoseconds

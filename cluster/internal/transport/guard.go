@@ -47,7 +47,7 @@ func (t *Transport) serverOptions() []grpc.ServerOption {
 
 func (t *Transport) recovered(p any) error {
 	t.counters.refused[RefusedPanic].Add(1)
-	if t.quiet.allow("panic", 1) {
+	if t.quiet.Allow("panic", 1) {
 		t.logger.Error("a panic while handling a peer's messages was recovered and the stream closed: "+
 			"this is a defect of troupe or of a local actor's mailbox", slog.Any("panic", p))
 	}
@@ -141,7 +141,7 @@ func (g *guarded) refused(r *refusal) error {
 	case RefusedForNow:
 		level, code = slog.LevelDebug, codes.Unavailable
 	}
-	if t.quiet.allow(r.why.String()+hostOf(g.from), 1) {
+	if t.quiet.Allow(r.why.String()+hostOf(g.from), 1) {
 		t.logger.Log(context.Background(), level, "refused a stream to the peer port",
 			slog.Any("from", g.from), slog.String("claims", g.address),
 			slog.String("reason", clipped(r.Error())), slog.Uint64("so_far", t.counters.refused[r.why].Load()))

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/troupe-raft/troupe/cluster/internal/testca"
 )
 
 // A slowSigner is a key that takes long, and counts who uses it at a time.
@@ -32,17 +34,12 @@ func TestHandshakesTakeTurns(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	files := newAuthority(t).issue("127.0.0.1")
+	files := testca.New(t).Issue("127.0.0.1")
 	c := testConfig(t, "127.0.0.1:0")
 	client := config(t, files)
-	own := client.Certificates[0]
-	signer := &slowSigner{Signer: own.PrivateKey.(crypto.Signer)}
-	own.PrivateKey = signer
+	signer := &slowSigner{Signer: client.Certificates[0].PrivateKey.(crypto.Signer)}
 	c.TLS = mustLoad(t, files)
-	i := newIdentity(own, client.RootCAs)
-	before := c.TLS.current.Load()
-	i.files, i.spans = before.files, before.spans
-	c.TLS.current.Store(i)
+	c.TLS.files.Content().Certificates[0].PrivateKey = signer // nobody else has it yet
 	_, tr := start(t, c)
 
 	turns := cap(tr.door.turns)

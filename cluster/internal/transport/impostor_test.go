@@ -7,6 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/remote"
 
 	"github.com/troupe-raft/troupe/cluster/internal/loopback"
+	"github.com/troupe-raft/troupe/cluster/internal/testlog"
 )
 
 // Somebody greets 50 times a second in the name of all peers, one of which has sent nothing yet. Connections that work go on working,
@@ -17,9 +18,9 @@ func TestAnImpostorBreaksNothing(t *testing.T) {
 	}
 	followers := []string{loopback.FreeAddress(t), loopback.FreeAddress(t)}
 	peers := append(followers, loopback.FreeAddress(t))
-	var log record
+	var log testlog.Log
 	c := testConfig(t, "127.0.0.1:0", peers...)
-	c.Logger = log.logger()
+	c.Logger = log.Logger()
 	system, tr := start(t, c)
 	children := make([]*child, len(peers))
 	for i, p := range peers {
@@ -55,7 +56,7 @@ func TestAnImpostorBreaksNothing(t *testing.T) {
 		}
 	}
 	greetings := stop()
-	if n := log.count(""); n > 20 {
+	if n := log.Count(""); n > 20 {
 		t.Errorf("%d lines:\n%s", n, &log)
 	}
 	if raceEnabled {
@@ -100,9 +101,9 @@ func TestConnectionsThatWorkStay(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	var log record
+	var log testlog.Log
 	c := testConfig(t, "127.0.0.1:0", downPeer)
-	c.Logger = log.logger()
+	c.Logger = log.Logger()
 	_, tr := start(t, c)
 	working := make([]*attacker, connsPerPeer)
 	for i := range working {
@@ -123,7 +124,7 @@ func TestConnectionsThatWorkStay(t *testing.T) {
 			t.Errorf("a third connection was let in: %q", answer)
 		}
 	}
-	if n := log.count("level=WARN", "only one node may have its address"); n != 1 {
+	if n := log.Count("level=WARN", "only one node may have its address"); n != 1 {
 		t.Errorf("%d warnings:\n%s", n, &log)
 	}
 	_ = working[0].conn.Close() // its end makes room at once

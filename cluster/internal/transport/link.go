@@ -133,7 +133,7 @@ func (l *link) begin() {
 
 // tell logs that a link to the peer began or ended, a few times a minute at most.
 func (p *peer) tell(what string, more ...any) {
-	if p.quiet.allow("links", linkLines) {
+	if p.quiet.Allow("links", linkLines) {
 		p.transport.logger.Info(what, append([]any{slog.String("peer", p.address)}, more...)...)
 	}
 }

@@ -1,19 +1,10 @@
 package transport
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"fmt"
 	"io"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,79 +16,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/troupe-raft/troupe/cluster/internal/loopback"
+	"github.com/troupe-raft/troupe/cluster/internal/testca"
+	"github.com/troupe-raft/troupe/cluster/internal/tlsfiles"
 )
-
-// An authority signs certificates for tests.
-type authority struct {
-	t    testing.TB
-	dir  string
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-}
-
-const quarter = 90 * 24 * time.Hour
-
-func newAuthority(t testing.TB) *authority {
-	a := &authority{t: t, dir: t.TempDir(), key: newKey(t)}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(quarter),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	a.write("ca.pem", "CERTIFICATE", der)
-	return a
-}
-
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func (a *authority) write(file, kind string, der []byte) string {
-	path := filepath.Join(a.dir, file)
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-	return path
-}
-
-// issue returns the files of a certificate for a host, as LoadTLS takes them.
-func (a *authority) issue(host string) []string { return a.issueFor(host, -time.Hour, quarter) }
-
-// issueFor issues a certificate that is valid from and until so much later than now.
-func (a *authority) issueFor(host string, from, until time.Duration) []string {
-	key, now := newKey(a.t), time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(now.UnixNano()), NotBefore: now.Add(from), NotAfter: now.Add(until)}
-	if ip := net.ParseIP(host); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	} else {
-		template.DNSNames = []string{host}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	secret, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	file := fmt.Sprint(host, "-", template.SerialNumber)
-	return []string{
-		a.write(file+".pem", "CERTIFICATE", der),
-		a.write(file+".key", "EC PRIVATE KEY", secret),
-		filepath.Join(a.dir, "ca.pem"),
-	}
-}
 
 func mustLoad(t testing.TB, files []string) *TLS {
 	t.Helper()
@@ -115,10 +36,11 @@ func config(t testing.TB, files []string) *tls.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, _, err := readAuthorities(files[2], time.Now())
+	authorities, err := tlsfiles.Load(tlsfiles.Names{Authorities: files[2]})
 	if err != nil {
 		t.Fatal(err)
 	}
+	pool := authorities.Content().Authorities
 	return &tls.Config{
 		Certificates: []tls.Certificate{certificate}, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
 		NextProtos: []string{"h2"}, ServerName: "127.0.0.1",
@@ -129,8 +51,8 @@ func TestMutualTLS(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	ours, theirs := newAuthority(t), newAuthority(t)
-	node := ours.issue("127.0.0.1")
+	ours, theirs := testca.New(t), testca.New(t)
+	node := ours.Issue("127.0.0.1")
 	other := loopback.FreeAddress(t)
 	cfg := testConfig(t, "127.0.0.1:0", other)
 	cfg.TLS = mustLoad(t, node)
@@ -168,15 +90,15 @@ func TestMutualTLS(t *testing.T) {
 	}
 	for what, c := range map[string]*tls.Config{
 		"no certificate":         client(node, func(c *tls.Config) { c.Certificates = nil }),
-		"another authority":      client(theirs.issue("127.0.0.1"), nil),
+		"another authority":      client(theirs.Issue("127.0.0.1"), nil),
 		"TLS 1.2":                client(node, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 }),
-		"their authority for us": client(node, func(c *tls.Config) { c.RootCAs = config(t, theirs.issue("127.0.0.1")).RootCAs }),
+		"their authority for us": client(node, func(c *tls.Config) { c.RootCAs = config(t, theirs.Issue("127.0.0.1")).RootCAs }),
 	} {
 		if err := greets(secure(c), other); status.Code(err) != codes.Unavailable {
 			t.Errorf("%s: the connection ended with %v", what, err)
 		}
 	}
-	err := greets(secure(client(ours.issue("n9"), nil)), other)
+	err := greets(secure(client(ours.Issue("n9"), nil)), other)
 	if status.Code(err) != codes.Unauthenticated || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("another node's certificate: %v", err)
 	}
@@ -202,38 +124,54 @@ func attackRaw(t testing.TB, address string) net.Conn {
 	return c
 }
 
-func TestLoadTLSExplainsItself(t *testing.T) {
-	a := newAuthority(t)
-	good, other := a.issue("n1"), a.issue("n2")
-	for what, files := range map[string][]string{
-		"no certificate":    {filepath.Join(a.dir, "none"), good[1], good[2]},
-		"another key":       {good[0], other[1], good[2]},
-		"no authorities":    {good[0], good[1], filepath.Join(a.dir, "none")},
-		"empty authorities": {good[0], good[1], good[1]},
-	} {
-		if _, err := LoadTLS(files[0], files[1], files[2]); err == nil {
-			t.Errorf("%s: no error", what)
-		} else {
-			t.Logf("%s: %v", what, err)
+func TestTLSNeedsAllFiles(t *testing.T) {
+	files := testca.New(t).Issue("n1")
+	for i := range files {
+		missing := slices.Clone(files)
+		missing[i] = ""
+		if _, err := LoadTLS(missing[0], missing[1], missing[2]); err == nil || !strings.Contains(err.Error(), "needs three PEM files") {
+			t.Errorf("without the one of %v: %v", files[i], err)
 		}
 	}
 }
 
-// The next authority may be in the file before it is valid, and the last one after.
-func TestTheAuthorityThatIsValidCounts(t *testing.T) {
-	now := time.Now()
-	old := span{until: now.Add(-time.Hour)}
-	present := span{from: now.Add(-time.Hour), until: now.Add(time.Hour)}
-	next := span{from: now.Add(time.Minute), until: now.Add(1000 * time.Hour)}
-	for _, order := range [][]span{{old, present, next}, {next, present, old}, {present, next, old}} {
-		var best span
-		for _, s := range order {
-			if s.outlasts(best, now) {
-				best = s
-			}
-		}
-		if best != present {
-			t.Errorf("%v counts", best)
-		}
+// Both sides use new certificates and authorities without a restart.
+func TestNewCertificatesAreUsed(t *testing.T) {
+	if !isolate(t) {
+		return
 	}
+	const host = "127.0.0.1"
+	ours, theirs := testca.New(t), testca.New(t)
+	files, next := ours.Issue(host), theirs.Issue(host)
+	old, fresh := config(t, ours.Issue(host)), config(t, next)
+	dialed := make(chan bool, 100)
+	peer := serveRaw(t, func(raw net.Conn) {
+		c := tls.Server(raw, fresh)
+		dialed <- c.Handshake() == nil
+	})
+	c := testConfig(t, host+":0", peer)
+	c.TLS = mustLoad(t, files)
+	_, tr := start(t, c)
+	// accepted says whether a client's certificate and its authorities suit the node.
+	accepted := func(c *tls.Config) bool {
+		conn, err := tls.Dial("tcp", tr.Address(), c)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+		_, err = conn.Read(make([]byte, 1)) // the server's settings, or its refusal
+		return err == nil
+	}
+	if !accepted(old) || accepted(fresh) || <-dialed {
+		t.Fatal("before the files change")
+	}
+	for i := range files {
+		testca.Replace(t, files[i], next[i])
+	}
+	eventually(t, 4*time.Second, "the new ones are accepted", func() bool { return accepted(fresh) })
+	if accepted(old) {
+		t.Error("the old ones are still accepted")
+	}
+	eventually(t, 4*time.Second, "the new ones are shown", func() bool { return <-dialed })
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/asynkron/protoactor-go/eventstream"
 	"github.com/asynkron/protoactor-go/remote"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/troupe-raft/troupe/cluster/internal/hush"
 )
 
 // Config says how a transport listens and with whom it speaks.
@@ -70,7 +72,7 @@ type Transport struct {
 	maxQueue   int64
 	door       *door
 	counters   counters
-	quiet      hush
+	quiet      hush.Hush
 
 	peers      atomic.Pointer[map[string]*peer] // everybody ever known; replaced, never changed
 	mu         sync.Mutex                       // of SetPeers and Shutdown
@@ -135,9 +137,7 @@ func Start(system *actor.ActorSystem, c Config) (*Transport, error) {
 	})
 	go t.run()
 	if c.TLS != nil {
-		r := &renewal{tls: c.TLS, logger: c.Logger}
-		r.warn(time.Now())
-		go r.run(t.stop)
+		go c.TLS.files.Renew(c.Logger, t.stop)
 	}
 	t.SetPeers(c.Peers)
 	return t, nil

@@ -125,7 +125,7 @@ func (w *worry) end() {
 // troubled notes why a peer that was reached is not connected, and warns of it.
 func (p *peer) troubled(w trouble, err error, ends ...any) {
 	p.fail(err)
-	if !p.known() || !p.worry.lasts(time.Now(), patience[w]) || !p.quiet.allow(troubleWords[w], 1) {
+	if !p.known() || !p.worry.lasts(time.Now(), patience[w]) || !p.quiet.Allow(troubleWords[w], 1) {
 		return
 	}
 	p.transport.logger.Warn("cannot connect to a peer: "+troubleWords[w],
@@ -138,7 +138,7 @@ func (d *door) troubled(c *inbound, w trouble, err error) {
 	if w == troubleSilent { // somebody looked whether the port is open
 		level = slog.LevelDebug
 	}
-	if !t.quiet.allow(troubleWords[w]+hostOf(c.RemoteAddr()), 1) {
+	if !t.quiet.Allow(troubleWords[w]+hostOf(c.RemoteAddr()), 1) {
 		return
 	}
 	attributes := append(ends(c.RemoteAddr(), c.LocalAddr()),

@@ -15,6 +15,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/troupe-raft/troupe/cluster/internal/testca"
+	"github.com/troupe-raft/troupe/cluster/internal/testlog"
 )
 
 // serveRaw accepts connections at a free address.
@@ -60,9 +63,9 @@ func TestTroublesWithTLSAreSaidByBothSides(t *testing.T) {
 		return
 	}
 	const host = "127.0.0.1"
-	ours, theirs := newAuthority(t), newAuthority(t)
-	expired := config(t, ours.issueFor(host, -2*time.Hour, -time.Hour))
-	good, foreign := config(t, ours.issue(host)), config(t, theirs.issue(host))
+	ours, theirs := testca.New(t), testca.New(t)
+	expired := config(t, ours.IssueFor(host, -2*time.Hour, -time.Hour))
+	good, foreign := config(t, ours.Issue(host)), config(t, theirs.Issue(host))
 	expired.MinVersion = tls.VersionTLS13
 	distrusts := good.Clone()
 	distrusts.ClientCAs, distrusts.RootCAs = foreign.ClientCAs, foreign.RootCAs
@@ -74,20 +77,20 @@ func TestTroublesWithTLSAreSaidByBothSides(t *testing.T) {
 	peers := map[trouble]string{
 		troubleAuthority: serveRaw(t, overTLS(foreign)),
 		troubleExpired:   serveRaw(t, overTLS(expired)),
-		troubleName:      serveRaw(t, overTLS(config(t, ours.issue("n9")))),
+		troubleName:      serveRaw(t, overTLS(config(t, ours.Issue("n9")))),
 		troubleRefused:   serveRaw(t, overTLS(distrusts)),
 		troublePlain:     serveRaw(t, says(emptySettings...)),
 	}
-	var log record
+	var log testlog.Log
 	c := testConfig(t, host+":0")
 	for _, address := range peers {
 		c.Peers = append(c.Peers, address)
 	}
-	c.TLS, c.Logger = mustLoad(t, ours.issue(host)), log.logger()
+	c.TLS, c.Logger = mustLoad(t, ours.Issue(host)), log.Logger()
 	_, tr := start(t, c)
 	for w, address := range peers {
 		eventually(t, 5*time.Second, "the dialer says: "+troubleWords[w], func() bool {
-			return log.count("level=WARN", troubleWords[w],
+			return log.Count("level=WARN", troubleWords[w],
 				"peer="+address, "address="+tr.Address(), "from="+host, "to="+address, "error=") == 1
 		})
 	}
@@ -98,11 +101,11 @@ func TestTroublesWithTLSAreSaidByBothSides(t *testing.T) {
 			greetRaw(t, tr.Address(), c)
 		}
 		eventually(t, 5*time.Second, "the door says: "+troubleWords[w], func() bool {
-			return log.count("level=WARN", "cannot accept a connection to the peer port", troubleWords[w],
+			return log.Count("level=WARN", "cannot accept a connection to the peer port", troubleWords[w],
 				"from="+host, "to="+tr.Address(), "error=") == 1
 		})
 	}
-	if n := log.count("level=WARN"); n != 2*len(peers) || log.count("certificate=", "127.0.0.1]") != 2 {
+	if n := log.Count("level=WARN"); n != 2*len(peers) || log.Count("certificate=", "127.0.0.1]") != 2 {
 		t.Errorf("%d warnings:\n%s", n, &log)
 	}
 }
@@ -127,18 +130,18 @@ func TestTLSAgainstPlainTextIsSaid(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	secret := config(t, newAuthority(t).issue("127.0.0.1"))
+	secret := config(t, testca.New(t).Issue("127.0.0.1"))
 	patience[troubleSilent] = 100 * time.Millisecond
 	silent, alerting := serveRaw(t, overTLS(secret)), serveRaw(t, says(recordAlert, 3, 3, 0, 2, 2, 40))
-	var log record
+	var log testlog.Log
 	c := testConfig(t, "127.0.0.1:0", silent, alerting)
-	c.Logger = log.logger()
+	c.Logger = log.Logger()
 	_, tr := start(t, c)
 	greetRaw(t, tr.Address(), secret)
 	eventually(t, 5*time.Second, "all is said", func() bool {
-		return log.count("level=WARN", troubleWords[troubleSilent], "peer="+silent) == 1 &&
-			log.count("level=WARN", troubleWords[troubleSecret], "peer="+alerting) == 1 &&
-			log.count("level=WARN", troubleWords[troubleSecret], "a connection to the peer port", "to="+tr.Address()) == 1
+		return log.Count("level=WARN", troubleWords[troubleSilent], "peer="+silent) == 1 &&
+			log.Count("level=WARN", troubleWords[troubleSecret], "peer="+alerting) == 1 &&
+			log.Count("level=WARN", troubleWords[troubleSecret], "a connection to the peer port", "to="+tr.Address()) == 1
 	})
 	if tr.Stats().Refused[RefusedHandshake] != 1 {
 		t.Errorf("%v", tr.Stats().Refused)
@@ -150,9 +153,9 @@ func TestNotYetIsNoRefusal(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	var log record
+	var log testlog.Log
 	c := testConfig(t, "127.0.0.1:0")
-	c.Logger = log.logger()
+	c.Logger = log.Logger()
 	_, tr := start(t, c) // before any other server: it sets what all of gRPC reads
 	var answer atomic.Uint32
 	answer.Store(uint32(codes.Unavailable))
@@ -179,12 +182,12 @@ func TestNotYetIsNoRefusal(t *testing.T) {
 	if d := time.Since(begun); d > 3*time.Second || d < 500*time.Millisecond {
 		t.Errorf("8 tries took %v", d)
 	}
-	if log.count("level=WARN") != 0 {
+	if log.Count("level=WARN") != 0 {
 		t.Errorf("the log says:\n%s", &log)
 	}
 	answer.Store(uint32(codes.PermissionDenied))
 	eventually(t, 2*time.Second, "a refusal is said", func() bool {
-		return log.count("level=WARN", troubleWords[troubleUnlisted], "peer="+l.Addr().String()) == 1
+		return log.Count("level=WARN", troubleWords[troubleUnlisted], "peer="+l.Addr().String()) == 1
 	})
 }
 
@@ -193,11 +196,11 @@ func TestStrangersArePutOffAndThenRefused(t *testing.T) {
 	if !isolate(t) {
 		return
 	}
-	var log record
+	var log testlog.Log
 	var settling atomic.Bool
 	settling.Store(true)
 	c := testConfig(t, "127.0.0.1:0", "127.0.0.1:9")
-	c.Settling, c.Logger = settling.Load, log.logger()
+	c.Settling, c.Logger = settling.Load, log.Logger()
 	_, tr := start(t, c)
 	greet := func() error {
 		a := attack(t, tr.Address())
@@ -205,7 +208,7 @@ func TestStrangersArePutOffAndThenRefused(t *testing.T) {
 		_, err := a.fate()
 		return err
 	}
-	if err := greet(); status.Code(err) != codes.Unavailable || log.count("level=WARN") != 0 {
+	if err := greet(); status.Code(err) != codes.Unavailable || log.Count("level=WARN") != 0 {
 		t.Errorf("while the node starts: %v\n%s", err, &log)
 	}
 	settling.Store(false)
@@ -214,7 +217,7 @@ func TestStrangersArePutOffAndThenRefused(t *testing.T) {
 			t.Errorf("when it has started: %v", err)
 		}
 	}
-	if log.count("level=WARN", "refused a stream", "127.0.0.1:10") != 1 {
+	if log.Count("level=WARN", "refused a stream", "127.0.0.1:10") != 1 {
 		t.Errorf("the log says:\n%s", &log)
 	}
 	stopped := &Transport{stop: make(chan struct{})}
@@ -243,9 +246,9 @@ func TestTroubleThatEndsSoonIsNotSaid(t *testing.T) {
 
 // A peer that comes and goes all the time does not fill the log. One that greets all the time does not hurry the dialer each time.
 func TestAPeerThatComesAndGoesIsQuiet(t *testing.T) {
-	var log record
+	var log testlog.Log
 	p, _ := openGate()
-	p.transport.logger = log.logger()
+	p.transport.logger = log.Logger()
 	p.link.Store(nil)
 	p.wake = make(chan struct{}, 1)
 	hurried := 0
@@ -259,7 +262,7 @@ func TestAPeerThatComesAndGoesIsQuiet(t *testing.T) {
 		default:
 		}
 	}
-	if n := log.count(""); n != linkLines || hurried > 10 {
+	if n := log.Count(""); n != linkLines || hurried > 10 {
 		t.Errorf("%d lines, hurried %d times", n, hurried)
 	}
 	if d := detail(errors.New(strings.Repeat("x", 1<<20))); len(d.Value.String()) > detailBytes+3 {

@@ -1,9 +1,11 @@
-package transport
+package tlsfiles
 
 import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/troupe-raft/troupe/cluster/internal/hush"
 )
 
 const (
@@ -13,16 +15,23 @@ const (
 	expiryAgain = 24 * time.Hour
 )
 
-// A renewal reads the files of TLS again when they change. One goroutine uses it.
+// Renew reads the files again when they change, until stop is closed, and warns of certificates that expire soon. While the files do not
+// fit together, the content before stays in use. A file system that hangs holds up nothing else.
+func (f *Files) Renew(logger *slog.Logger, stop <-chan struct{}) {
+	r := renewal{of: f, logger: logger}
+	r.warn(time.Now())
+	r.run(stop)
+}
+
+// A renewal is what renewing remembers. One goroutine uses it.
 type renewal struct {
-	tls     *TLS
+	of      *Files
 	logger  *slog.Logger
-	quiet   hush
+	quiet   hush.Hush
 	failing time.Time // since when the files cannot be used; zero: they can
 	warned  time.Time // when an expiring certificate was last warned of
 }
 
-// run ends when stop is closed. A file system that hangs holds up nothing else.
 func (r *renewal) run(stop <-chan struct{}) {
 	ticker := time.NewTicker(renewEvery)
 	defer ticker.Stop()
@@ -37,7 +46,7 @@ func (r *renewal) run(stop <-chan struct{}) {
 }
 
 func (r *renewal) look(now time.Time) {
-	if !r.failing.IsZero() || r.tls.changed() {
+	if !r.failing.IsZero() || r.of.changed() {
 		r.read(now)
 	}
 	if now.Sub(r.warned) >= expiryAgain {
@@ -47,23 +56,23 @@ func (r *renewal) look(now time.Time) {
 
 // read puts the new content of the files in use. When it cannot be used, the content before stays in use.
 func (r *renewal) read(now time.Time) {
-	i, err := r.tls.read(now)
+	content, err := read(r.of.names, now)
 	switch {
 	case err == nil:
-		r.tls.current.Store(i)
+		r.of.current.Store(content)
 		r.failing = time.Time{}
-		r.logger.Info("the certificates were read again: new connections use them", slog.String("expires", date(i.spans[0].until)))
+		r.logger.Info("the certificates were read again: new connections use them", slog.String("expires", date(content.spans[0].until)))
 		r.warn(now)
 	case r.failing.IsZero():
 		r.failing = now
-	case now.Sub(r.failing) >= renewTime && r.quiet.allowAt(now, "files", 1):
+	case now.Sub(r.failing) >= renewTime && r.quiet.AllowAt(now, "files", 1):
 		r.logger.Warn("the certificates changed and cannot be used: those from before stay in use", slog.Any("error", err))
 	}
 }
 
 // warn warns of certificates that expire soon, or expired while the node ran.
 func (r *renewal) warn(now time.Time) {
-	for _, s := range r.tls.current.Load().spans {
+	for _, s := range r.of.Content().spans {
 		left := s.until.Sub(now)
 		if left >= expiresSoon {
 			continue
@@ -79,9 +88,12 @@ func (r *renewal) warn(now time.Time) {
 }
 
 // changed says whether the files are others than those that were read.
-func (t *TLS) changed() bool {
-	before := t.current.Load().files
-	for i, name := range t.files {
+func (f *Files) changed() bool {
+	before := f.Content().infos
+	for i, name := range f.names.all() {
+		if name == "" {
+			continue
+		}
 		now, err := os.Stat(name)
 		if err != nil || before[i] == nil || !os.SameFile(now, before[i]) {
 			return true
