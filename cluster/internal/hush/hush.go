@@ -11,6 +11,8 @@ const (
 	// Time is how long an allowance lasts.
 	Time     = time.Minute
 	subjects = 32
+
+	clipBytes = 300
 )
 
 // Hush lets a few lines per subject and minute through. Subjects beyond the first 32 of a minute share one allowance, since an attacker
@@ -60,4 +62,12 @@ func (h *Hush) add(now time.Time, subject string) *spell {
 	s := &spell{begun: now}
 	h.spells[subject] = s
 	return s
+}
+
+// Clip bounds what the other side may have chosen of a line.
+func Clip(text string) string {
+	if len(text) > clipBytes {
+		return text[:clipBytes] + "..."
+	}
+	return text
 }

@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/troupe-raft/troupe/cluster/internal/hush"
 )
 
 const (
@@ -144,7 +146,7 @@ func (g *guarded) refused(r *refusal) error {
 	if t.quiet.Allow(r.why.String()+hostOf(g.from), 1) {
 		t.logger.Log(context.Background(), level, "refused a stream to the peer port",
 			slog.Any("from", g.from), slog.String("claims", g.address),
-			slog.String("reason", clipped(r.Error())), slog.Uint64("so_far", t.counters.refused[r.why].Load()))
+			slog.String("reason", hush.Clip(r.Error())), slog.Uint64("so_far", t.counters.refused[r.why].Load()))
 	}
 	return status.Error(code, r.Error())
 }

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/troupe-raft/troupe/cluster/internal/hush"
 )
 
 const (
@@ -107,7 +109,7 @@ func (l *link) end(why error) {
 	_ = l.conn.Close()
 	l.queue.end(l)
 	t.counters.disconnects.Add(1)
-	p.tell("the connection to a peer ended", slog.String("reason", clipped(why.Error())))
+	p.tell("the connection to a peer ended", slog.String("reason", hush.Clip(why.Error())))
 	if f := t.config.OnDisconnect; f != nil {
 		l.hooks.Lock()
 		defer l.hooks.Unlock()

@@ -14,6 +14,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/troupe-raft/troupe/cluster/internal/hush"
 )
 
 // A trouble is why two nodes that reach each other do not talk.
@@ -51,10 +53,8 @@ var troubleWords = [troubles]string{
 // patience is how long a trouble may last before it is logged: a node that starts or ends causes it for a while.
 var patience = [troubles]time.Duration{troubleSilent: 5 * time.Second, troubleTaken: 5 * time.Second, troubleLater: 30 * time.Second}
 
-const (
-	patienceGap = 5 * time.Second // without trouble, and the next one is new: longer than an attempt takes
-	detailBytes = 300             // of what a line quotes from the other side
-)
+// patienceGap without trouble, and the next one is new: longer than an attempt takes.
+const patienceGap = 5 * time.Second
 
 // tlsTrouble says what an error of a TLS handshake, or of the first read after it, means.
 func tlsTrouble(err error) trouble {
@@ -146,7 +146,7 @@ func (d *door) troubled(c *inbound, w trouble, err error) {
 	var unverified *tls.CertificateVerificationError
 	if errors.As(err, &unverified) && len(unverified.UnverifiedCertificates) > 0 {
 		c := unverified.UnverifiedCertificates[0]
-		attributes = append(attributes, slog.String("certificate", clipped(fmt.Sprint(c.Subject, c.DNSNames, c.IPAddresses))))
+		attributes = append(attributes, slog.String("certificate", hush.Clip(fmt.Sprint(c.Subject, c.DNSNames, c.IPAddresses))))
 	}
 	t.logger.Log(context.Background(), level, "cannot accept a connection to the peer port: "+troubleWords[w], attributes...)
 }
@@ -157,12 +157,4 @@ func ends(from, to net.Addr) []any {
 }
 
 // detail is an error for the log.
-func detail(err error) slog.Attr { return slog.String("error", clipped(err.Error())) }
-
-// clipped bounds what the other side may have chosen.
-func clipped(text string) string {
-	if len(text) > detailBytes {
-		return text[:detailBytes] + "..."
-	}
-	return text
-}
+func detail(err error) slog.Attr { return slog.String("error", hush.Clip(err.Error())) }

@@ -265,7 +265,7 @@ func TestAPeerThatComesAndGoesIsQuiet(t *testing.T) {
 	if n := log.Count(""); n != linkLines || hurried > 10 {
 		t.Errorf("%d lines, hurried %d times", n, hurried)
 	}
-	if d := detail(errors.New(strings.Repeat("x", 1<<20))); len(d.Value.String()) > detailBytes+3 {
+	if d := detail(errors.New(strings.Repeat("x", 1<<20))); len(d.Value.String()) > 310 {
 		t.Errorf("a detail of %d bytes", len(d.Value.String()))
 	}
 }
