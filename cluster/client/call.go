@@ -40,7 +40,7 @@ const (
 	silent           // not done, or a read that may be repeated: try others first
 	unknown          // a write that may have been done
 	wrong            // not done, and never will be
-	stranger         // not done: this is no client port
+	stranger         // not done: this is no client port that this client can speak to
 )
 
 // write and read tell call whether a request may be repeated when its fate is not known.
@@ -82,7 +82,7 @@ func (c *Client) call(ctx context.Context, key string, writes bool, ask func(con
 			return invalid(err)
 		case stranger:
 			if !c.route.avoid(s) {
-				return invalid(err)
+				return hopeless(err)
 			}
 		case unknown:
 			c.route.failed(s, suspectSilent)
@@ -169,6 +169,10 @@ func judge(err error, maybeDone bool) verdict {
 	}
 	var peerPort *peerPortError
 	if errors.As(err, &peerPort) {
+		return stranger
+	}
+	var secure *tlsError
+	if errors.As(err, &secure) {
 		return stranger
 	}
 	if connect.IsWireError(err) { // the server itself said so

@@ -29,12 +29,16 @@ type Client struct {
 
 // New returns a client of the cluster whose nodes have these client addresses, host:port. One reachable node is enough to
 // begin with; the others are learned from it. Nothing is dialed before the first call.
-func New(endpoints []string) *Client {
-	transport := newTransport()
+func New(endpoints []string, opts ...Option) *Client {
+	var o options
+	for _, option := range opts {
+		option(&o)
+	}
+	transport, scheme := newTransport(o.tls)
 	lifetime, end := context.WithCancel(context.Background())
 	endpoints = slices.DeleteFunc(slices.Clone(endpoints), func(e string) bool { return e == "" })
 	return &Client{
-		route:     newRoute(&http.Client{Transport: clientPorts{transport}}, endpoints),
+		route:     newRoute(&http.Client{Transport: clientPorts{transport}}, scheme, endpoints),
 		empty:     len(endpoints) == 0,
 		transport: transport,
 		lifetime:  lifetime,
@@ -120,7 +124,7 @@ func (c *Client) Status(ctx context.Context) (*messages.StatusResponse, error) {
 			return nil, invalid(err)
 		case stranger:
 			if !c.route.avoid(s) {
-				return nil, invalid(err)
+				return nil, hopeless(err)
 			}
 		}
 		if tellsMore(ctx, err, last) {

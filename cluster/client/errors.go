@@ -67,8 +67,18 @@ func unavailable(ctx context.Context, after time.Duration, address string, last 
 	}
 }
 
-func invalid(cause error) error {
+func invalid(cause error) *callError {
 	return &callError{text: sentence(cause), kind: ErrInvalid, cause: cause}
+}
+
+// hopeless is for servers none of which this client can speak to. Certificates may be replaced: the request itself is good.
+func hopeless(cause error) error {
+	err := invalid(cause)
+	var secure *tlsError
+	if errors.As(cause, &secure) {
+		err.kind = ErrUnavailable
+	}
+	return err
 }
 
 // sentence is an error's text without the wrapping that says the same again.
@@ -80,6 +90,10 @@ func sentence(err error) string {
 	var peerPort *peerPortError
 	if errors.As(err, &peerPort) {
 		return peerPort.Error()
+	}
+	var secure *tlsError
+	if errors.As(err, &secure) {
+		return secure.Error()
 	}
 	var e *connect.Error
 	switch {

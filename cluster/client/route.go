@@ -17,14 +17,15 @@ const (
 type route struct {
 	mu      sync.Mutex
 	http    *http.Client
+	scheme  string
 	servers []*server
 	leader  *server // nil: unknown
 	next    int
 	suspect map[*server]time.Time // until when
 }
 
-func newRoute(client *http.Client, addresses []string) *route {
-	r := &route{http: client, suspect: map[*server]time.Time{}}
+func newRoute(client *http.Client, scheme string, addresses []string) *route {
+	r := &route{http: client, scheme: scheme, suspect: map[*server]time.Time{}}
 	for _, a := range addresses {
 		r.add(a)
 	}
@@ -36,7 +37,7 @@ func (r *route) add(address string) *server {
 	if i := slices.IndexFunc(r.servers, func(s *server) bool { return s.address == address }); i >= 0 {
 		return r.servers[i]
 	}
-	s := newServer(address, r.http)
+	s := newServer(address, r.scheme, r.http)
 	r.servers = append(r.servers, s)
 	return s
 }
@@ -130,7 +131,7 @@ func (r *route) failed(s *server, d time.Duration) {
 	r.suspect[s] = time.Now().Add(d)
 }
 
-// avoid notes that the server is no client port, and says whether there is another server to ask.
+// avoid notes that this client cannot speak to the server, and says whether there is another server to ask.
 func (r *route) avoid(s *server) (others bool) {
 	s.stranger.Store(true)
 	r.failed(s, suspectSilent)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -25,43 +26,60 @@ type server struct {
 	cluster messagesconnect.ClusterClient
 	// heard is when the server last answered anything, in nanoseconds since 1970.
 	heard atomic.Int64
-	// stranger is true once the address has shown that it is no client port.
+	// stranger is true once the address has shown that it is no client port, or none that this client can speak to, until it answers.
 	stranger atomic.Bool
 	// probing is true while a suspect is asked in the background for a sign of life.
 	probing atomic.Bool
 }
 
-func newServer(address string, client *http.Client) *server {
+func newServer(address, scheme string, client *http.Client) *server {
 	noGzip := connect.WithAcceptCompression("gzip", nil, nil) // values are small and the network is near
 	return &server{
 		address: address,
-		kv:      messagesconnect.NewKeyValueClient(client, "http://"+address, noGzip),
-		cluster: messagesconnect.NewClusterClient(client, "http://"+address, noGzip),
+		kv:      messagesconnect.NewKeyValueClient(client, scheme+"://"+address, noGzip),
+		cluster: messagesconnect.NewClusterClient(client, scheme+"://"+address, noGzip),
 	}
 }
 
-func (s *server) answered() { s.heard.Store(time.Now().UnixNano()) }
+func (s *server) answered() {
+	s.heard.Store(time.Now().UnixNano())
+	s.stranger.Store(false)
+}
+
 func (s *server) answeredWithin(d time.Duration) bool {
 	return time.Now().UnixNano()-s.heard.Load() < int64(d)
 }
 
-// newTransport speaks HTTP/2 without TLS and keeps its connections. Pings end connections whose other end is gone silently.
-func newTransport() *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Transport{
-		Protocols:       protocols,
-		DialContext:     dial,
+// secureConns is how many connections to a server may be made at a time. Without a bound each caller that comes before the first handshake
+// is done makes one. They carry more requests than a node takes.
+const secureConns = 16
+
+// newTransport speaks HTTP/2, with TLS or without, and keeps its connections. Pings end connections whose other end is gone silently.
+func newTransport(config *tls.Config) (transport *http.Transport, scheme string) {
+	transport = &http.Transport{
+		Protocols:       new(http.Protocols),
 		IdleConnTimeout: 90 * time.Second,
 		HTTP2:           &http.HTTP2Config{SendPingTimeout: 2 * time.Second, PingTimeout: 2 * time.Second},
 	}
+	if config == nil {
+		transport.Protocols.SetUnencryptedHTTP2(true)
+		transport.DialContext = dialPlain
+		return transport, "http"
+	}
+	transport.Protocols.SetHTTP2(true)
+	transport.MaxConnsPerHost = secureConns
+	transport.DialTLSContext = secureDialer{config}.dial
+	return transport, "https"
 }
 
-// clientPorts ends requests to peer ports, which gRPC answers in its own way.
+// clientPorts ends requests to peer ports, which gRPC answers in its own way, and says who refuses this client's certificate.
 type clientPorts struct{ http.RoundTripper }
 
 func (c clientPorts) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := c.RoundTripper.RoundTrip(r)
+	if err != nil && refusesCertificate(err) {
+		return nil, &tlsError{r.URL.Host, err}
+	}
 	if err == nil && response.StatusCode == http.StatusUnsupportedMediaType && response.Header.Get("Content-Type") == "application/grpc" {
 		_ = response.Body.Close()
 		return nil, &peerPortError{r.URL.Host}
@@ -101,6 +119,14 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		return nil, &dialError{address, err}
 	}
 	return conn, nil
+}
+
+func dialPlain(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &plainConn{Conn: conn, address: address}, nil
 }
 
 // watchSending returns a context whose requests set sent before their first byte is written to a connection.
