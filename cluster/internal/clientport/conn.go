@@ -3,6 +3,7 @@ package clientport
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
 	"net"
 	"runtime"
 	"sync"
@@ -20,6 +21,7 @@ type conn struct {
 	inLobby  *list.Element // nil: it is a connection as any other
 	lobbyEnd *time.Timer
 	closed   sync.Once
+	gone     atomic.Bool  // closed has begun
 	reads    int          // since others had their turn; of the one goroutine that reads at a time
 	bytes    int          // likewise
 	writing  atomic.Int64 // since when a write waits, in nanoseconds since 1970; 0: none does
@@ -72,6 +74,7 @@ func (c *conn) takenBack() {
 
 func (c *conn) Close() error {
 	c.closed.Do(func() {
+		c.gone.Store(true)
 		c.listener.limiter.connections.keep(&c.place, 0)
 		if c.inLobby != nil {
 			c.listener.lobby.leave(c)
@@ -84,5 +87,8 @@ type connKey struct{}
 
 // withConn lets requests find their connection.
 func withConn(ctx context.Context, conn net.Conn) context.Context {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn().(*handshake).conn
+	}
 	return context.WithValue(ctx, connKey{}, conn)
 }

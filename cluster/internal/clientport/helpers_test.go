@@ -23,7 +23,7 @@ func limited(t *testing.T, limits Limits, h http.HandlerFunc) (*limiter, string)
 		t.Fatal(err)
 	}
 	l := newLimiter(limits)
-	server := newServer(l, h, nil)
+	server := newServer(l, h, false, nil)
 	go func() { _ = server.Serve(l.listener(listener)) }()
 	t.Cleanup(func() { _ = server.Close(); l.stop() })
 	return l, listener.Addr().String()

@@ -38,7 +38,7 @@ func newLimiter(limits Limits) *limiter {
 	return l
 }
 
-func (l *limiter) listener(inner net.Listener) net.Listener {
+func (l *limiter) listener(inner net.Listener) *listener {
 	return &listener{Listener: inner, limiter: l}
 }
 

@@ -12,6 +12,16 @@ type listener struct {
 	lobby   lobby
 }
 
+// cut ends all connections.
+func (l *listener) cut() {
+	for _, h := range l.limiter.connections.all() {
+		h.yield(nil)
+	}
+	for _, c := range l.lobby.all() {
+		_ = c.Close()
+	}
+}
+
 func (l *listener) Accept() (net.Conn, error) {
 	accepted, err := l.Listener.Accept()
 	if err != nil {

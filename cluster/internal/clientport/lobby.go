@@ -33,6 +33,15 @@ func (l *lobby) enter(c *conn) {
 	}
 }
 
+func (l *lobby) all() (conns []*conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for place := l.heard.Front(); place != nil; place = place.Next() {
+		conns = append(conns, place.Value.(*conn))
+	}
+	return conns
+}
+
 // leave is for a connection that ends.
 func (l *lobby) leave(c *conn) {
 	l.mu.Lock()

@@ -12,6 +12,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/troupe-raft/troupe/cluster/internal/tlsfiles"
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
 
@@ -21,14 +22,17 @@ type Config struct {
 	Listen string
 	// Public is the host:port at which clients reach it. Port 0 stands for the one that was bound.
 	Public string
+	// TLS is the port's certificate, and the authorities of its clients, if any; nil: plain text. The port reads the files again.
+	TLS    *tlsfiles.Files
 	Limits Limits
 	Logger *slog.Logger
 }
 
 // Port is the node's HTTP server: Connect, gRPC, gRPC-Web and JSON handlers, and the health checks, over HTTP/1.1 and
-// unencrypted HTTP/2. A node without a client address has none, and a nil Port does nothing. It is safe for concurrent use.
+// HTTP/2, with TLS or without. A node without a client address has none, and a nil Port does nothing. It is safe for concurrent use.
 type Port struct {
-	listener net.Listener
+	listener *listener
+	tls      *tlsfiles.Files
 	public   string
 	server   *http.Server
 	mux      *http.ServeMux
@@ -45,9 +49,10 @@ func Listen(c Config, node Node) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the client port %s cannot be opened: choose an address of this machine (%w)", c.Listen, err)
 	}
-	p := &Port{listener: listener, mux: http.NewServeMux(), log: c.Logger, public: publicAddress(c.Public, listener)}
+	p := &Port{tls: c.TLS, mux: http.NewServeMux(), log: c.Logger, public: publicAddress(c.Public, listener)}
 	p.limiter = newLimiter(c.Limits)
-	p.server = newServer(p.limiter, p.mux, slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug))
+	p.listener = p.limiter.listener(listener)
+	p.server = newServer(p.limiter, p.mux, c.TLS != nil, slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug))
 	p.mux.Handle(messagesconnect.NewClusterHandler(clusterService{node}, HandlerOptions()...))
 	p.mux.Handle("GET "+healthPath, healthPage(node.Broken))
 	p.mux.Handle("GET "+readyPath, healthPage(node.Unready))
@@ -100,8 +105,13 @@ func (p *Port) Serve() {
 	if p == nil {
 		return
 	}
+	var listener net.Listener = p.listener
+	if p.tls != nil {
+		listener = newSecured(listener, p.tls, p.log)
+		go p.tls.Renew(p.log, p.limiter.stopped)
+	}
 	go func() {
-		if err := p.server.Serve(p.limiter.listener(p.listener)); !errors.Is(err, http.ErrServerClosed) {
+		if err := p.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			p.log.Error("the client port failed: restart the node", "err", err)
 		}
 	}()
@@ -127,7 +137,9 @@ func (p *Port) Close() {
 	if p == nil {
 		return
 	}
+	p.listener.cut() // the server would take leave of each, and wait for those that do not read
 	_ = p.server.Close()
 	_ = p.listener.Close() // when it was never served
+	p.listener.cut()       // those that the server does not know yet
 	p.limiter.stop()
 }

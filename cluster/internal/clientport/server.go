@@ -21,10 +21,12 @@ const (
 	unreadOnConnection = 4<<20 - 1
 )
 
-func newServer(l *limiter, h http.Handler, errors *log.Logger) *http.Server {
+// newServer makes a server, of connections that did their TLS handshake or of plain ones.
+func newServer(l *limiter, h http.Handler, secure bool, errors *log.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP2(secure)
+	protocols.SetUnencryptedHTTP2(!secure)
 	return &http.Server{
 		Handler:     l.handler(h),
 		ConnContext: withConn,

@@ -82,10 +82,18 @@ func (r *room) ask(holds []*hold) {
 
 // late are the holds whose clients should be done by now.
 func (r *room) late(now time.Time) (found []*hold) {
+	return r.those(func(h *hold) bool { return h.pace.late(now) })
+}
+
+func (r *room) all() []*hold {
+	return r.those(func(*hold) bool { return true })
+}
+
+func (r *room) those(wanted func(*hold) bool) (found []*hold) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for place := r.holds.Front(); place != nil; place = place.Next() {
-		if h := place.Value.(*hold); h.pace.late(now) {
+		if h := place.Value.(*hold); wanted(h) {
 			found = append(found, h)
 		}
 	}
