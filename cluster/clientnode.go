@@ -7,6 +7,7 @@ import (
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster/internal/clientport"
+	"github.com/troupe-raft/troupe/cluster/internal/tlsfiles"
 	"github.com/troupe-raft/troupe/messages"
 )
 
@@ -15,9 +16,21 @@ func (n *Node) openClientPort() (*clientport.Port, error) {
 	if n.config.ClientAddr == "" {
 		return nil, nil
 	}
+	files, err := n.config.ClientTLS.load()
+	if err != nil {
+		return nil, err
+	}
 	return clientport.Listen(clientport.Config{
-		Listen: n.config.ClientListen, Public: n.config.ClientAddr, Limits: clientport.Limits(n.config.Clients), Logger: n.log,
+		Listen: n.config.ClientListen, Public: n.config.ClientAddr, TLS: files, Limits: clientport.Limits(n.config.Clients), Logger: n.log,
 	}, clientNode{n})
+}
+
+// load reads the files; no TLS is nothing to read.
+func (t *ClientTLS) load() (*tlsfiles.Files, error) {
+	if t == nil {
+		return nil, nil
+	}
+	return tlsfiles.Load(tlsfiles.Names{Certificate: t.CertFile, Key: t.KeyFile, Authorities: t.CAFile})
 }
 
 // clientNode is a node as its client port sees it.

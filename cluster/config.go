@@ -29,6 +29,9 @@ type Config struct {
 	ClientAddr string
 	// ClientListen is the host:port to bind instead of ClientAddr.
 	ClientListen string
+	// ClientTLS makes the client port speak TLS. nil: plain text, for closed networks. Clients are not told apart in any other way: who
+	// may speak to the port may read and write everything.
+	ClientTLS *ClientTLS
 
 	// Cluster is the operator's name for the cluster; default "troupe". A directory that was founded under another name is
 	// refused.
@@ -57,6 +60,15 @@ type Config struct {
 // fit together, the content before stays in use.
 type TLS struct {
 	CertFile, KeyFile, CAFile string
+}
+
+// ClientTLS names PEM files for TLS of the client port. The certificate must name the host of the node's ClientAddr. The files are read
+// again as those of [TLS] are.
+type ClientTLS struct {
+	CertFile, KeyFile string
+	// CAFile has the authorities that sign clients' certificates: a client without such a certificate is refused. Empty: every client that
+	// speaks TLS is served.
+	CAFile string
 }
 
 func (c *Config) setDefaults() {
@@ -117,11 +129,18 @@ func (c *Config) validate() error {
 	if c.LogBudget < 0 || c.TransferRate < 0 {
 		return errors.New("the log budget and the transfer rate are numbers of bytes: give positive ones, or 0 for the defaults")
 	}
+	return c.validateClientPort()
+}
+
+func (c *Config) validateClientPort() error {
 	if c.ClientAddr == "" {
-		if c.ClientListen != "" {
+		if c.ClientListen != "" || c.ClientTLS != nil {
 			return errors.New("the node listens for clients but has no client address: give the host:port at which clients reach it")
 		}
 		return nil
+	}
+	if t := c.ClientTLS; t != nil && (t.CertFile == "" || t.KeyFile == "") {
+		return errors.New("TLS for clients needs a certificate and its key: give a PEM file for each")
 	}
 	if err := checkAddress("client address", c.ClientAddr); err != nil {
 		return err

@@ -12,6 +12,21 @@ import (
 	"github.com/troupe-raft/troupe/actors"
 )
 
+func TestTLSForClientsIsWhole(t *testing.T) {
+	for want, c := range map[string]Config{
+		"":                                    {ClientAddr: "127.0.0.1:1", ClientTLS: &ClientTLS{CertFile: "c", KeyFile: "k"}},
+		"needs a certificate and its key":     {ClientAddr: "127.0.0.1:1", ClientTLS: &ClientTLS{CertFile: "c", CAFile: "a"}},
+		"TLS for clients needs a certificate": {ClientAddr: "127.0.0.1:1", ClientTLS: &ClientTLS{CAFile: "a"}},
+		"has no client address":               {ClientTLS: &ClientTLS{CertFile: "c", KeyFile: "k"}},
+	} {
+		c.ID, c.DataDir, c.PeerAddr = "n1", "d", "127.0.0.1:2"
+		err := c.Validate([]actors.Member{{ID: "n1", Address: c.PeerAddr}})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v", want, err)
+		}
+	}
+}
+
 func TestParseMembers(t *testing.T) {
 	members, err := ParseMembers(" n1=127.0.0.1:7001, n2=[::1]:7002 ,n3=host.example:7003")
 	want := []actors.Member{
