@@ -164,7 +164,11 @@ func (b *benchFlags) system(t *terminal) (bench.System, error) {
 		return b.local, nil
 	}
 	list, err := b.remote.list(t)
-	return bench.Remote{Endpoints: list, Timeout: b.remote.timeout}, err
+	if err != nil {
+		return nil, err
+	}
+	config, err := b.remote.secure.config(t)
+	return bench.Remote{Endpoints: list, Timeout: b.remote.timeout, TLS: config}, err
 }
 
 // clash is for flags that make no sense together.
@@ -175,6 +179,8 @@ func (b *benchFlags) clash() error {
 		return usagef("--rate and --clients exclude each other")
 	case !b.given("rate") && b.given("arrivals", "seed", "mail"):
 		return usagef("--arrivals, --seed and --mail are for --rate: add it")
+	case !b.given("endpoints") && b.given("cacert", "cert", "key"):
+		return usagef("--cacert, --cert and --key are for --endpoints: add it")
 	case idle && b.given("rate", "clients", "value-size", "follower"):
 		return usagef("--op idle has no load: leave out --rate, --clients, --value-size and --follower")
 	case b.given("recover") && b.given("groups", "op", "rate", "follower"):

@@ -181,7 +181,8 @@ func TestBenchModes(t *testing.T) {
 		if _, err := parse(flags, strings.Fields(line)); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		mode, err := b.mode(&terminal{env: func(string) string { return "127.0.0.1:99" }})
+		elsewhere := map[string]string{"TROUPE_ENDPOINTS": "127.0.0.1:99"}
+		mode, err := b.mode(&terminal{env: func(name string) string { return elsewhere[name] }})
 		if err != nil || mode.Check() != nil || !reflect.DeepEqual(mode, want) {
 			t.Errorf("%q is %+v, %v, not %+v", line, mode, err, want)
 		}

@@ -20,6 +20,7 @@ import (
 type remote struct {
 	endpoints string
 	timeout   time.Duration
+	secure    secure
 }
 
 func (r *remote) register(flags *flag.FlagSet) {
@@ -30,6 +31,7 @@ func (r *remote) registerWith(flags *flag.FlagSet, endpoints string) {
 	flags.StringVar(&r.endpoints, "endpoints", "", endpoints)
 	r.timeout = 5 * time.Second
 	flags.Var((*seconds)(&r.timeout), "timeout", "`time` to try for")
+	r.secure.register(flags)
 }
 
 // list is the addresses from the flag, or else from TROUPE_ENDPOINTS.
@@ -65,7 +67,11 @@ func (r *remote) connect(t *terminal) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(list), nil
+	config, err := r.secure.config(t)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(list, client.WithTLS(config)), nil
 }
 
 // use calls do with a client and a context that ends after the timeout.

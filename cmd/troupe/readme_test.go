@@ -84,6 +84,22 @@ func TestReadmeCluster(t *testing.T) {
 	}
 }
 
+// The certificates that README makes suit a node and its client.
+func TestReadmeTLS(t *testing.T) {
+	if _, err := exec.LookPath("openssl"); err != nil || testing.Short() {
+		t.Skip("there is no openssl, or the processes are the same without -short")
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(builtBinary(t), filepath.Join(dir, "troupe")); err != nil {
+		t.Fatal(err)
+	}
+	typed := lines(readme(t, "TLS for clients"))
+	if out := inShell(t, dir, typed+"\necho\nunset TROUPE_CERT TROUPE_KEY; ./troupe get color 2>&1 || echo $?"); !strings.HasPrefix(out,
+		"version 1\nblue\n") || !strings.Contains(out, "serves only clients with a certificate") || !strings.HasSuffix(out, "\n1\n") {
+		t.Errorf("what was typed:\n%s\nwhat came:\n%s", typed, out)
+	}
+}
+
 // inShell runs a script until its last command has ended, ends the processes that it started, and returns what was printed.
 func inShell(t *testing.T, dir, script string) string {
 	t.Helper()

@@ -31,8 +31,10 @@ Restart it with the same command: it finds its state in the data directory. Give
 Never put back an older copy of one node's data directory: the node would have forgotten writes that it helped to acknowledge,
 they could be lost, and nobody could notice. Make backups with "troupe snapshot save", and new clusters of them with "troupe
 snapshot restore".
-The peer port needs mutual TLS or a closed network: without TLS, whoever reaches it can act as any node. The certificates of
---peer-cert, --peer-key and --peer-ca are read again when the files change.
+The peer port needs mutual TLS or a closed network: without TLS, whoever reaches it can act as any node. Whoever
+reaches the client port may read and write everything, without TLS also what others send. With --client-cert and --client-key it
+speaks TLS, and with --client-ca it serves only clients with a certificate of that authority; there is no other authentication.
+Certificates are read again when the files change.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			var o serveOptions
@@ -44,7 +46,8 @@ The peer port needs mutual TLS or a closed network: without TLS, whoever reaches
 
 type serveOptions struct {
 	config         cluster.Config
-	tls            cluster.TLS
+	peerTLS        cluster.TLS
+	clientTLS      cluster.ClientTLS
 	initialCluster string
 	logLevel       slog.Level
 	endWithInput   bool
@@ -73,10 +76,15 @@ func (o *serveOptions) register(flags *flag.FlagSet) {
 		"`SIZE` of the logs of all groups together, beyond which the longest are cut (default 4GiB)")
 	flags.Var((*size)(&c.TransferRate), "transfer-rate",
 		"`SIZE` that snapshots for other nodes may take of the network in a second (default as much as links carry)")
-	flags.StringVar(&o.tls.CertFile, "peer-cert", "",
+	flags.StringVar(&o.peerTLS.CertFile, "peer-cert", "",
 		"PEM `file` with this node's certificate; with --peer-key and --peer-ca: mutual TLS between nodes")
-	flags.StringVar(&o.tls.KeyFile, "peer-key", "", "PEM `file` with the certificate's key")
-	flags.StringVar(&o.tls.CAFile, "peer-ca", "", "PEM `file` with the authority that signed all nodes' certificates")
+	flags.StringVar(&o.peerTLS.KeyFile, "peer-key", "", "PEM `file` with the certificate's key")
+	flags.StringVar(&o.peerTLS.CAFile, "peer-ca", "", "PEM `file` with the authority that signed all nodes' certificates")
+	flags.StringVar(&o.clientTLS.CertFile, "client-cert", "",
+		"PEM `file` with this node's certificate for clients; with --client-key: TLS on the client port")
+	flags.StringVar(&o.clientTLS.KeyFile, "client-key", "", "PEM `file` with the certificate's key")
+	flags.StringVar(&o.clientTLS.CAFile, "client-ca", "",
+		"PEM `file` with the authority that signed clients' certificates: others are refused")
 	flags.BoolVar(&o.endWithInput, "end-with-input", false, hidden)
 	flags.Func("log-level", "lowest `level` to log: debug, info, warn or error (default info)", func(level string) error {
 		if o.logLevel.UnmarshalText([]byte(level)) != nil {
@@ -86,7 +94,7 @@ func (o *serveOptions) register(flags *flag.FlagSet) {
 	})
 }
 
-func (o *serveOptions) check() error {
+func (o *serveOptions) check() (err error) {
 	c := &o.config
 	for _, needed := range []struct{ name, value string }{
 		{"id", c.ID}, {"data-dir", c.DataDir}, {"peer-addr", c.PeerAddr}, {"client-addr", c.ClientAddr},
@@ -103,20 +111,11 @@ func (o *serveOptions) check() error {
 		return usagef("--election-timeout %v must be at least twice --heartbeat %v, and both more than 0",
 			c.Timing.Election, c.Timing.Heartbeat)
 	}
-	given := 0
-	for _, file := range []string{o.tls.CertFile, o.tls.KeyFile, o.tls.CAFile} {
-		if file != "" {
-			given++
-		}
+	if c.TLS, err = peerTLS(o.peerTLS); err != nil {
+		return err
 	}
-	switch given {
-	case 0:
-	case 3:
-		c.TLS = &o.tls
-	default:
-		return usagef("TLS between nodes needs all of --peer-cert, --peer-key and --peer-ca")
-	}
-	return nil
+	c.ClientTLS, err = clientTLS(o.clientTLS)
+	return err
 }
 
 func (o *serveOptions) serve(ctx context.Context, t *terminal) error {

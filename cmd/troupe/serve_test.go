@@ -21,6 +21,9 @@ func TestServeFoundsNoDirectoryForAWrongNode(t *testing.T) {
 		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --initial-cluster n1":         "--initial-cluster: ",
 		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --heartbeat 300ms":            "at least twice --heartbeat",
 		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --peer-cert c --peer-key k":   "needs all of --peer-cert",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --client-cert c":              "both --client-cert and --client-key",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --client-key k":               "both --client-cert and --client-key",
+		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --client-ca a":                "--client-ca is for TLS with clients",
 		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --client-requests 0":          "must be at least 1",
 		"--id n1 --peer-addr 127.0.0.1:1 --client-addr 127.0.0.1:2 --client-connections 9999999": "give 1 to 1048576",
 	} {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 type Remote struct {
 	Endpoints []string
 	Timeout   time.Duration // of one operation
+	TLS       *tls.Config   // nil: plain text
 }
 
 // Check says what is wrong.
@@ -23,7 +25,7 @@ func (r Remote) Check() error {
 }
 
 func (r Remote) open(context.Context, Output) (*system, error) {
-	c := client.New(r.Endpoints)
+	c := client.New(r.Endpoints, client.WithTLS(r.TLS))
 	return &system{targets: []target{&remoteTarget{c, r.Timeout}}, close: c.Close}, nil
 }
 
