@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -206,4 +207,40 @@ func TestOpenRefusesAShortTable(t *testing.T) {
 	}
 	_, err = Open(dataDir, memOptions(fs))
 	wantError(t, err, ErrDamaged)
+}
+
+// A table in which a byte is not what was written is one sentence, whoever comes upon it, and nobody waits for ever.
+func TestAFlippedByteOfATableIsASentence(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	g := mustGroup(t, s, "g")
+	for first := uint64(1); first < 5000; first += 500 {
+		mustWrite(t, s, write(g, 1, first, 500))
+	}
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	tables, err := fs.List(dataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range tables {
+		if content := load(t, fs, name); strings.HasSuffix(name, ".sst") && len(content) > 40_000 {
+			content[30_000] ^= 1
+			store(t, fs, name, content)
+		}
+	}
+	for name, read := range map[string]func(*Store) error{
+		"recovery": func(s *Store) error { _, err := s.Recover(g); return err },
+		"reading":  func(s *Store) error { _, _, err := s.Read(g, 1, 5001, 1<<20); return err },
+	} {
+		s = mustOpen(t, fs)
+		within(t, name, func() { err = read(s) })
+		wantError(t, err, ErrDamaged, "data/", ".sst is damaged", "checksum mismatch", "put the directory back as")
+		if strings.Contains(err.Error(), "\n") || !errors.Is(err, ErrFailed) {
+			t.Errorf("%s: %q", name, err)
+		}
+		within(t, "Close", func() { wantError(t, s.Close(), ErrFailed, "is damaged") })
+	}
 }

@@ -50,8 +50,11 @@ func sayOf(kind, cause error, format string, args ...any) error {
 	return &sentence{text: fmt.Sprintf(format, args...) + ": " + cause.Error(), kind: kind, cause: cause}
 }
 
-const wipeAdvice = "nothing was changed; put the directory back as the node last left it, or leave the node out: its groups go on " +
-	"while a majority of their members runs"
+const (
+	leaveAdvice = "put the directory back as the node last left it, or leave the node out: its groups go on while a majority of their " +
+		"members runs"
+	wipeAdvice = "nothing was changed; " + leaveAdvice
+)
 
 // damaged is the refusal to use what a group's range holds.
 func damaged(dir string, group GroupID, format string, args ...any) error {

@@ -37,7 +37,7 @@ func (s *Store) pebbleOptions(fs vfs.FS) *pebble.Options {
 		L0CompactionThreshold:       2,
 		L0StopWritesThreshold:       4,
 		// A flush or compaction that cannot read its input is retried for ever while writes stall.
-		EventListener: &pebble.EventListener{BackgroundError: func(err error) {
+		EventListener: &pebble.EventListener{DataCorruption: s.corrupt, BackgroundError: func(err error) {
 			if errors.Is(err, pebble.ErrCancelledCompaction) { // an excise cancels a flush that overlaps it; Pebble begins it again
 				return
 			}

@@ -14,20 +14,11 @@ import (
 // for index 0. All come from one view, which may be ahead of what is durable. With lo == hi only prevTerm is looked up.
 //
 // The entries belong to the caller, and must not be changed. ErrCompacted: entry lo is cut. ErrMissing: the log ends before lo, or
-// before lo-1 when lo == hi. Read runs beside Write and goes on working after a failure of the disk.
+// before lo-1 when lo == hi. Read runs beside Write and goes on working after a failure of the disk,
+// unless a damaged table was found.
 func (s *Store) Read(group GroupID, lo, hi uint64, maxBytes int) (prevTerm uint64, entries []messages.EncodedEntry, err error) {
-	if err := s.beginRead(); err != nil {
-		return 0, nil, err
-	}
-	defer s.reads.Done()
-
-	iter, err := s.iter(key(group, kindCompacted), logEnd(group))
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = iter.Close() }()
-	r := reader{s: s, group: group, iter: iter, lo: lo, hi: max(lo, hi), room: maxBytes}
-	if err := r.read(); err != nil {
+	r := reader{s: s, group: group, lo: lo, hi: max(lo, hi), room: maxBytes}
+	if err := s.reading(r.read); err != nil {
 		return 0, nil, err
 	}
 	return r.prevTerm, r.entries, nil
@@ -56,7 +47,11 @@ type reader struct {
 	full     bool
 }
 
-func (r *reader) read() error {
+func (r *reader) read() (err error) {
+	if r.iter, err = r.s.iter(key(r.group, kindCompacted), logEnd(r.group)); err != nil {
+		return err
+	}
+	defer func() { _ = r.iter.Close() }()
 	compacted, err := r.compacted()
 	if err != nil {
 		return err

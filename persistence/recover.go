@@ -41,15 +41,8 @@ type Recovered struct {
 // matches ErrDamaged; nothing is repaired. Only what is below a cut is left out, and waits for Reclaim. It reads only, and may be called
 // again, but not beside a Write for the same group.
 func (s *Store) Recover(group GroupID) (Recovered, error) {
-	if err := s.beginRead(); err != nil {
-		return Recovered{}, err
-	}
-	defer s.reads.Done()
-	if !s.hasGroup(group) {
-		return Recovered{}, say(ErrMissing, "there is no group with number %d in %s", group, s.dir)
-	}
 	c := checker{dir: s.dir, group: group, found: Recovered{PeerStores: map[string]uint64{}}, sizes: newMarks(s.options.LogGranule)}
-	if err := s.scan(&c); err != nil {
+	if err := s.reading(func() error { return s.scan(&c) }); err != nil {
 		return Recovered{}, err
 	}
 	s.cuts.recovered(group, c.sizes)
@@ -60,6 +53,9 @@ func (s *Store) Recover(group GroupID) (Recovered, error) {
 }
 
 func (s *Store) scan(c *checker) error {
+	if !s.hasGroup(c.group) {
+		return say(ErrMissing, "there is no group with number %d in %s", c.group, s.dir)
+	}
 	iter, err := s.iter(appendPrefix(nil, c.group, 0), appendPrefix(nil, c.group+1, 0))
 	if err != nil {
 		return err

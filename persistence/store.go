@@ -75,13 +75,14 @@ type Store struct {
 	record    messages.HardState
 	scratch   []byte
 
-	identity  atomic.Pointer[messages.Identity]
-	snapshots *snapshots
-	cuts      *cuts
-	closed    atomic.Bool
-	mu        sync.Mutex // guards records, and reads from starting after Close
-	records   map[string]*messages.GroupRecord
-	reads     sync.WaitGroup
+	identity   atomic.Pointer[messages.Identity]
+	snapshots  *snapshots
+	cuts       *cuts
+	corruption *corruption
+	closed     atomic.Bool
+	mu         sync.Mutex // guards records, and reads from starting after Close
+	records    map[string]*messages.GroupRecord
+	reads      sync.WaitGroup
 }
 
 // Formats of the directory. A new one has the first; the first pointer to a snapshot raises it.
@@ -147,7 +148,7 @@ func newStore(dir string, o Options) *Store {
 	}
 	return &Store{
 		dir: dir, options: o, log: o.Logger, memTable: o.MemTableSize, fence: newFence(o.FS),
-		compactions: newCompactions(), snapshots: newSnapshots(), cuts: newCuts(),
+		compactions: newCompactions(), snapshots: newSnapshots(), cuts: newCuts(), corruption: newCorruption(),
 
 		turn:    make(chan struct{}, 1),
 		states:  map[GroupID]*groupState{},

@@ -2,7 +2,6 @@ package offline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -40,7 +39,7 @@ func Check(ctx context.Context, dir string) (*Report, error) {
 		return nil, err
 	}
 	report, err := check(ctx, s)
-	return report, errors.Join(err, s.Close())
+	return report, closed(s, err)
 }
 
 func check(ctx context.Context, s *persistence.Store) (*Report, error) {

@@ -21,6 +21,14 @@ func open(dir string) (*persistence.Store, error) {
 	return s, err
 }
 
+// closed closes the store, and returns what went wrong first.
+func closed(s *persistence.Store, err error) error {
+	if closeErr := s.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
 // Dump reads a part of a group's log.
 type Dump struct {
 	Dir string
@@ -56,7 +64,7 @@ func (d *Dump) Run(ctx context.Context, each func(Entry) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.read(ctx, s, each), s.Close())
+	return closed(s, d.read(ctx, s, each))
 }
 
 func (d *Dump) read(ctx context.Context, s *persistence.Store, each func(Entry) error) error {
