@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -243,4 +244,40 @@ func TestAFlippedByteOfATableIsASentence(t *testing.T) {
 		}
 		within(t, "Close", func() { wantError(t, s.Close(), ErrFailed, "is damaged") })
 	}
+}
+
+// No database is founded in the place of one that was there: Pebble would begin a new one with what is left of the log.
+func TestADatabaseThatIsGoneIsNotFoundedAnew(t *testing.T) {
+	for name, isLost := range map[string]func(file string) bool{
+		"where its manifest is": func(file string) bool { return strings.HasPrefix(file, "marker.manifest") },
+		"all but the snapshots": func(file string) bool { return file != snapshotsDir },
+	} {
+		fs, _, _ := damageableSnapshot(t)
+		for _, file := range files(t, fs) {
+			if isLost(file) {
+				if err := fs.Remove(fs.PathJoin(dataDir, file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		left := files(t, fs)
+		_, err := Open(dataDir, memOptions(fs))
+		wantError(t, err, ErrDamaged, "the database in data is gone", "put the directory back")
+		if now := files(t, fs); !slices.Equal(now, left) && !slices.Equal(now, append([]string{"LOCK"}, left...)) {
+			t.Errorf("%s: there is %v, and was %v", name, now, left)
+		}
+		if got := snapshotFiles(t, fs); !slices.Equal(got, []string{"1/5-1"}) {
+			t.Errorf("%s: snapshots %v", name, got)
+		}
+	}
+}
+
+func files(t testing.TB, fs vfs.FS) []string {
+	t.Helper()
+	names, err := fs.List(dataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(names)
+	return names
 }

@@ -28,7 +28,6 @@ func (s *Store) pebbleOptions(fs vfs.FS) *pebble.Options {
 	log := pebbleLog{s.log, s.fence}
 	o := &pebble.Options{
 		FS:                          fs,
-		ErrorIfNotExists:            s.options.AnyNode,
 		FormatMajorVersion:          formatVersion,
 		Logger:                      log,
 		CacheSize:                   4 << 20,

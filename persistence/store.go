@@ -178,7 +178,11 @@ func (s *Store) orFail(work func() error) error {
 func (s *Store) open() (err error) {
 	aside := &aside{fence: s.fence, dir: s.dir}
 	defer aside.pending.Wait()
-	s.db, err = pebble.Open(s.dir, s.pebbleOptions(aside))
+	options := s.pebbleOptions(aside)
+	if options.ErrorIfNotExists, err = s.hadDatabase(); err != nil {
+		return err
+	}
+	s.db, err = pebble.Open(s.dir, options)
 	if err != nil {
 		return s.cannotOpen(err)
 	}
@@ -204,6 +208,8 @@ func (s *Store) cannotOpen(err error) error {
 			"the directory %s is in use: stop the node that runs there, or give this one another --data-dir", s.dir)
 	case strings.Contains(err.Error(), "unknown format major version"):
 		return sayOf(ErrNewer, err, "the database in %s has a newer format: start a newer troupe", s.dir)
+	case errors.Is(err, pebble.ErrDBDoesNotExist):
+		return say(ErrDamaged, "the database in %s is gone, and other files show that there was one; %s", s.dir, wipeAdvice)
 	case errors.Is(err, fs.ErrNotExist) || !ofSystem:
 		return sayOf(ErrDamaged, err, "the database in %s is damaged; %s", s.dir, wipeAdvice)
 	}
@@ -214,7 +220,7 @@ func (s *Store) cannotOpen(err error) error {
 func (s *Store) load() error {
 	found, err := readSide(s.fence, s.dir)
 	if err != nil {
-		return sayOf(nil, err, "cannot read the file %s in %s", sequenceName, s.dir)
+		return s.cannotReadSide(err)
 	}
 	id := &messages.Identity{}
 	known, err := s.get(key(0, kindIdentity), id)
