@@ -60,8 +60,8 @@
 // # Files beside Pebble's
 //
 // SEQUENCE is the side file. SPARE is filled with zeros, and the next write-ahead log begins in it; SPARE.new becomes SPARE when it is
-// full. USED was a log. Without SEQUENCE, or a snapshot that is pointed to, a directory is refused; SPARE, SPARE.new and USED may be
-// removed while the node is stopped.
+// full. USED was a log. RESTORING is there while Seed makes the directory, which is refused until then. Without SEQUENCE, or a snapshot
+// that is pointed to, a directory is refused; SPARE, SPARE.new and USED may be removed while the node is stopped.
 //
 // # A failing disk
 //

@@ -18,8 +18,8 @@ func (s *Store) findStore() error {
 	return nil
 }
 
-// hadDatabase says whether none may be founded: the directory is somebody's, or what lies beside the database shows that there was one. Pebble
-// would take a directory for new in which it does not find its manifest, whatever else is there.
+// hadDatabase says whether none may be founded: the directory is somebody's, or what lies beside the database shows that there was one.
+// Pebble would take a directory for new in which it does not find its manifest, whatever else is there.
 func (s *Store) hadDatabase() (bool, error) {
 	found, err := readSide(s.fence, s.dir)
 	if err != nil {

@@ -24,7 +24,7 @@ func (p private) Unwrap() vfs.FS { return p.FS }
 
 // ours matches the names of files that a store makes. Other files are left alone: the directory may have been named by mistake.
 var ours = regexp.MustCompile(
-	`^(\d{6,}\.(log|sst|blob|dbtmp)|(MANIFEST|OPTIONS)-\d+|LOCK|CURRENT.*|marker\..+|SEQUENCE|SPARE(\.new)?|USED)$`)
+	`^(\d{6,}\.(log|sst|blob|dbtmp)|(MANIFEST|OPTIONS)-\d+|LOCK|CURRENT.*|marker\..+|SEQUENCE|SPARE(\.new)?|USED|RESTORING)$`)
 
 // MkdirAll also makes the store's files in the directory private: an older troupe let everybody read them.
 func (p private) MkdirAll(dir string, _ fs.FileMode) error {

@@ -141,3 +141,43 @@ func TestAStoreThatIsOpenIsNotSeeded(t *testing.T) {
 	wantError(t, err, err, "is not empty")
 	mustWrite(t, s, write(group, 1, 1, 3))
 }
+
+// A Seed that is killed, at whatever call, leaves a directory in which no node begins, and which the next Seed makes anew; or nothing; or,
+// at its end, all.
+func TestASeedThatWasKilledIsBegunAnew(t *testing.T) {
+	file := backup(t, vfs.NewMem())
+	for at, whole := int32(1), false; !whole; at++ {
+		copied := vfs.NewCrashableMem()
+		var calls atomic.Int32
+		killed, kill := context.WithCancel(t.Context())
+		disk := errorfs.Wrap(copied, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && calls.Add(1) >= at {
+				kill()
+				park()
+			}
+			return nil
+		}))
+		done := make(chan error, 1)
+		go func() { done <- Seed(t.Context(), dataDir, memOptions(disk), file, founders, nil) }()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole = true
+		case <-killed.Done():
+		}
+		left := copied.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: newRand(uint64(at))})
+		s, err := Open(dataDir, Options{FS: left, AnyNode: true})
+		if err != nil {
+			if err := Seed(t.Context(), dataDir, memOptions(left), file, founders, nil); err != nil {
+				t.Fatalf("killed at call %d: %v", at, err)
+			}
+			s = mustOpen(t, left)
+		}
+		if mustRecover(t, s, 1).Snapshot == nil {
+			t.Fatalf("killed at call %d: the directory is opened, and empty", at)
+		}
+		mustClose(t, s)
+	}
+}

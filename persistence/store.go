@@ -47,6 +47,8 @@ type Options struct {
 	LogGranule int
 	// ExciseBytes is from how many bytes on what a cut leaves waits for Reclaim; smaller cuts delete at once. 0: 16 MiB.
 	ExciseBytes int
+
+	seeding bool // the directory is being made by Seed
 }
 
 // Store is the durable state of one node. Write, Group and SyncSequence take turns; Read and Recover run beside them.
@@ -178,6 +180,9 @@ func (s *Store) orFail(work func() error) error {
 func (s *Store) open() (err error) {
 	aside := &aside{fence: s.fence, dir: s.dir}
 	defer aside.pending.Wait()
+	if err := s.refuseSeeding(); err != nil {
+		return err
+	}
 	options := s.pebbleOptions(aside)
 	if options.ErrorIfNotExists, err = s.hadDatabase(); err != nil {
 		return err

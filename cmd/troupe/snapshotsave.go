@@ -15,9 +15,9 @@ func snapshotSaveCommand() *command {
 		text: `
 The leader sends a snapshot that has every write that was acknowledged before; it takes one first, if need be, while it goes on to
 serve. The file is checked before it gets its name. It fails when FILE exists; when it fails or is interrupted nothing is left
-behind. Keep it safe: it has all keys and values, unencrypted. With --local the first node of --endpoints that answers sends what
-it has applied, whether it leads or not, and even when no majority of the nodes runs: that may be older. --timeout is the time to
-find a node.
+behind, but kill -9 leaves a file FILE.*.new, which may be removed. Keep backups safe: they have all keys and values, unencrypted.
+With --local the first node of --endpoints that answers sends what it has applied, whether it leads or not, and even when no
+majority of the nodes runs: that may be older. --timeout is the time to find a node.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			s := save{}
