@@ -84,8 +84,11 @@ func (s *Snapshot) ended() error {
 	case err == nil:
 		err = errShort
 	}
-	text := fmt.Sprintf("the snapshot broke off when %s had sent %d of %d bytes: %s", s.address, s.read, s.size, sentence(err))
-	return &callError{text: text, kind: ErrUnavailable, cause: err}
+	when := fmt.Sprintf("before %s had sent any of it", s.address)
+	if s.size > 0 {
+		when = fmt.Sprintf("when %s had sent %d of %d bytes", s.address, s.read, s.size)
+	}
+	return &callError{text: "the snapshot broke off " + when + ": " + sentence(err), kind: ErrUnavailable, cause: err}
 }
 
 // Close ends the transfer.
