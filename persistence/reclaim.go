@@ -11,8 +11,8 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// defaultExcise is how many bytes below a cut are worth an excise.
-const defaultExcise = 16 << 20
+// defaultExcise is how many bytes below a cut are worth an excise: about half a memtable.
+const defaultExcise = 8 << 20
 
 // cuts knows what cuts have left below them. A range delete makes every new table overlap the old ones, which are then merged instead of
 // moved; so a large cut only stores its record, and Reclaim excises what is below when the record is durable.

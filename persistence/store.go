@@ -45,7 +45,7 @@ type Options struct {
 	SequenceInterval time.Duration
 	// LogGranule is the distance in bytes of the marks that Recover returns, at most; 0: 64 KiB.
 	LogGranule int
-	// ExciseBytes is from how many bytes on what a cut leaves waits for Reclaim; smaller cuts delete at once. 0: 16 MiB.
+	// ExciseBytes is from how many bytes on what a cut leaves waits for Reclaim; smaller cuts delete at once. 0: 8 MiB.
 	ExciseBytes int
 
 	seeding bool // the directory is being made by Seed
