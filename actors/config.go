@@ -116,7 +116,18 @@ func (l *Limits) logKeep(size uint64) int64 {
 
 // granule is how exactly a server knows the size of parts of its log.
 func (l *Limits) granule() int64 {
-	return min(64<<10, l.snapshotAfter(0)/16, l.logKeep(0)/16)
+	return min(coarsest, l.snapshotAfter(0)/16, l.logKeep(0)/16)
+}
+
+const (
+	coarsest       = 64 << 10
+	granulesOfNode = 1 << 16
+)
+
+// Granule is how exactly the sizes of logs must be known, in bytes, so that many short logs stay within a budget.
+func Granule(logBudget int64) int64 {
+	orDefault(&logBudget, defaultBudget)
+	return max(1, min(coarsest, logBudget/granulesOfNode))
 }
 
 // pieceBytes is how much of a snapshot is written at a time.

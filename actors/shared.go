@@ -15,7 +15,11 @@ type Shared struct {
 	Journal, Archive, Uplink *actor.PID
 	// Run does what snapshots need of the disk.
 	Run Executor
+
+	granule int64 // how exactly servers tell the archive how long their logs are
 }
+
+const defaultBudget = 4 << 30
 
 // SharedConfig is what a node's shared actors are given.
 type SharedConfig struct {
@@ -38,12 +42,12 @@ type SharedConfig struct {
 
 // StartShared spawns the actors that the groups of a node share. Props are added to those of each.
 func StartShared(root *actor.RootContext, c SharedConfig, props ...actor.PropsOption) (Shared, error) {
-	orDefault(&c.LogBudget, 4<<30)
+	orDefault(&c.LogBudget, defaultBudget)
 	orDefault(&c.ChunkBytes, defaultChunk)
 	if c.Writer == nil {
 		c.Writer = c.Store
 	}
-	s := Shared{Store: c.Store, Run: c.Run}
+	s := Shared{Store: c.Store, Run: c.Run, granule: Granule(c.LogBudget)}
 	for _, start := range []func() error{
 		func() (err error) {
 			s.Journal, err = startJournal(root, c.Writer, c.Write, c.Broken, props...)

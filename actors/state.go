@@ -42,7 +42,7 @@ func newState(c *Config, identity *messages.Identity, r persistence.Recovered) (
 	founders := newConfiguration(0, c.Members, nil, nil)
 	s := state{
 		id: c.ID, group: c.Group, storeID: identity.StoreId, level: c.Level, clusterID: r.HardState.ClusterID,
-		currentTerm: r.HardState.Term, votedFor: r.HardState.Vote, log: newLog(r, c.Limits.granule()), snapshot: r.Snapshot,
+		currentTerm: r.HardState.Term, votedFor: r.HardState.Vote, log: newLog(r, min(c.Limits.granule(), c.granule)), snapshot: r.Snapshot,
 		charters: charters{{configuration: founders}}, founders: founders,
 		commitIndex: max(r.HardState.Commit, r.Compacted, r.Snapshot.GetLastIncludedIndex()),
 		outbox:      outbox{group: c.Number, durable: r.Last}, peers: newPeers(c.Group, r.PeerStores),

@@ -74,7 +74,7 @@ type (
 // keepLogShort is called after every message.
 func (s *server) keepLogShort() {
 	t := &s.taking
-	if size := s.log.sizes.total(); t.hasCut || max(size-t.told, t.told-size) > max(s.c.Limits.granule(), t.told/8) {
+	if size := s.log.sizes.total(); t.hasCut || max(size-t.told, t.told-size) > max(s.log.sizes.granule, t.told/64) {
 		s.ctx.Send(s.c.Archive, &logSize{s.ctx.Self(), size, t.hasCut})
 		t.told, t.hasCut = size, false
 	}

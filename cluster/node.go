@@ -148,6 +148,7 @@ func (n *Node) start() (err error) {
 func (n *Node) openStore() (*persistence.Store, error) {
 	return persistence.Open(n.config.DataDir, persistence.Options{
 		FS: n.options.fs, NodeID: n.config.ID, Cluster: n.config.Cluster, Logger: n.log, OnFailure: n.storageFailed,
+		LogGranule: int(actors.Granule(n.config.LogBudget)),
 	})
 }
 

@@ -95,3 +95,42 @@ func TestSnapshotsOfAGroupWithoutALeader(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Many short logs stay within the node's budget together.
+func TestManyShortLogsStayWithinTheBudget(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	const groups, budget = 8, 8 * 8 << 10
+	c := cluster.Config{
+		ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t), Timing: fastTiming(), Logger: testLogger(t), LogBudget: budget,
+	}
+	node, err := cluster.Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shutdown(t, node)
+	var all []*cluster.Group
+	for g := range groups {
+		group, err := node.StartGroup(t.Context(), fmt.Sprint("g", g), []actors.Member{{ID: "n1", Address: c.PeerAddr}}, kv.NewMap())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, group)
+	}
+	for _, group := range all {
+		eventually(t, "the node leads", func() bool { return leads(group) })
+		for range 32 {
+			if _, err := kv.Open(group).Put(t.Context(), "k", make([]byte, 1<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	eventually(t, "the logs are short enough", func() bool {
+		sum := int64(0)
+		for _, group := range all {
+			sum += group.Status().LogBytes
+		}
+		return sum <= budget
+	})
+}
