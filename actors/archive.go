@@ -144,7 +144,11 @@ func (a *archive) rest(ctx actor.Context) {
 var errUnwanted = errors.New("nobody wants the snapshot any more")
 
 func (a *archive) wrote(ctx actor.Context, end *recorded) {
-	if end == nil {
+	switch {
+	case end == nil && a.writing.last:
+		a.step(ctx)
+		return
+	case end == nil:
 		a.rest(ctx)
 		return
 	}

@@ -16,6 +16,8 @@ type recording struct {
 	file *persistence.SnapshotWriter
 	next func() ([]byte, error, bool)
 	stop func()
+	// last: the piece that was written was not a full one, so only the end of the file is left.
+	last bool
 }
 
 // step writes the next piece. It returns nil until the file is finished, or has failed.
@@ -43,6 +45,7 @@ func (r *recording) step(store *persistence.Store) (end *recorded) {
 	case !more:
 		return r.finish()
 	}
+	r.last = len(piece) < r.piece
 	if _, err := r.file.Write(piece); err != nil {
 		return &recorded{err: err}
 	}

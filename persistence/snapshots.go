@@ -24,11 +24,12 @@ type snapshots struct {
 	mu       sync.Mutex
 	pointers map[GroupID]*messages.Snapshot
 	writing  map[string]string // the name that each will have, by temporary name
+	folders  map[GroupID]bool  // that are durable
 	begun    int
 }
 
 func newSnapshots() *snapshots {
-	return &snapshots{pointers: map[GroupID]*messages.Snapshot{}, writing: map[string]string{}}
+	return &snapshots{pointers: map[GroupID]*messages.Snapshot{}, writing: map[string]string{}, folders: map[GroupID]bool{}}
 }
 
 func (n *snapshots) pointer(group GroupID) *messages.Snapshot {
@@ -81,6 +82,19 @@ func (n *snapshots) isWriting(temporary string) bool {
 	return n.writing[temporary] != ""
 }
 
+// hasFolder says whether the group's folder is durable, and keepFolder that it is.
+func (n *snapshots) hasFolder(group GroupID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.folders[group]
+}
+
+func (n *snapshots) keepFolder(group GroupID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.folders[group] = true
+}
+
 // holdFiles keeps the directory this Store's until releaseFiles is called: nothing may be renamed or removed in another one's directory.
 func (s *Store) holdFiles() error {
 	if err := s.beginRead(); err != nil {
@@ -113,6 +127,9 @@ func (s *Store) pathOf(group GroupID, snapshot *messages.Snapshot) string {
 // makeSnapshotFolder makes the group's folder, durably.
 func (s *Store) makeSnapshotFolder(group GroupID) error {
 	disk, folder := s.options.FS, s.snapshotFolder(group)
+	if _, err := disk.Stat(folder); err == nil && s.snapshots.hasFolder(group) {
+		return nil
+	}
 	if err := disk.MkdirAll(folder, privateDir); err != nil {
 		return err
 	}
@@ -121,6 +138,7 @@ func (s *Store) makeSnapshotFolder(group GroupID) error {
 			return err
 		}
 	}
+	s.snapshots.keepFolder(group)
 	return nil
 }
 
