@@ -17,8 +17,8 @@ func snapshotRestoreCommand() *command {
 The new cluster begins with what is in FILE. Give all its nodes new directories; restore on one of them, or the same FILE on each,
 which spares the network. Then start all nodes with the same --initial-cluster: they found a cluster with a new id, and those
 without FILE get its content from the others. A node that was restored from another backup is refused, and its log says so. The
-backup is checked first. The directory must be new or empty; when it fails or is interrupted nothing is left behind. After kill -9 or
-a power failure no node starts in the directory: restore it again.
+backup is checked first. The directory must be new or empty; when it fails or is interrupted nothing is left behind. After
+kill -9 or a power failure no node starts in the directory: restore it again.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			var r restore
