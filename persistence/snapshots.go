@@ -235,7 +235,7 @@ func (s *Store) verifySnapshot(group GroupID, snapshot *messages.Snapshot) error
 	case errors.Is(err, ErrDamaged) || oserror.IsNotExist(err):
 		return sayOf(ErrDamaged, err, "the snapshot of group %d in %s is not what was written; %s", group, s.dir, wipeAdvice)
 	}
-	return sayOf(nil, err, "the snapshot of group %d in %s cannot be checked", group, s.dir)
+	return sayOf(nil, err, "the snapshot of group %d in %s cannot be checked: see to the disk, then start the node again", group, s.dir)
 }
 
 // sweep removes the files that no pointer names, and the folders of groups that there are not.

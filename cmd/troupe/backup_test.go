@@ -155,7 +155,7 @@ func checkStopped(t *testing.T, dir string) {
 	}
 	troupe(t, "", "log", "dump", "--data-dir", dir, "--from", "3", "--to", "3", "--json").want(t, "dump", 0,
 		`{"index":3,"term":1,"kind":"command","bytes":10,"command":{"operation":"put","key":"k1"}}`+"\n", "")
-	o = troupe(t, "", "log", "dump", "--data-dir", dir)
+	o = troupe(t, "", "log", "dump", "--data-dir", dir, "--to", "18446744073709551615")
 	if o.code != 0 || strings.Count(o.out, "\n") != 21 || !strings.Contains(o.out, "  term 1  founding  ") ||
 		!strings.Contains(o.out, `put "k19"`) {
 		t.Errorf("dump: %v", o)

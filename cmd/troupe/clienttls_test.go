@@ -7,17 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
 )
 
 // aloneWithTLS starts a cluster of one node, and returns it and its log.
 func aloneWithTLS(t *testing.T, extra ...string) *process {
 	t.Helper()
-	addresses, err := host.FreeAddresses(2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	addresses := freeAddresses(t, 2)
 	dir := t.TempDir()
 	p := &process{t: t, id: "n1", peers: addresses[0], clients: addresses[1], logPath: filepath.Join(dir, "log")}
 	p.args = append([]string{

@@ -32,6 +32,9 @@ own log into tables, and remove files that nothing points to. It changes nothing
 				if d.Dir == "" {
 					return usagef("--data-dir is missing")
 				}
+				if d.To > 0 && d.From > d.To {
+					return usagef("--from %d is behind --to %d", d.From, d.To)
+				}
 				out := bufio.NewWriter(t.out)
 				each := func(e offline.Entry) error { return printEntry(out, e) }
 				if *asJSON {

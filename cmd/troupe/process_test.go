@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,7 +20,6 @@ import (
 	"time"
 
 	"github.com/troupe-raft/troupe/cluster/client"
-	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
 	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
@@ -91,19 +92,26 @@ func newProcesses(t *testing.T, extra ...string) *processes {
 // given are the addresses that tests have, also before anything listens there.
 var given sync.Map
 
-// freeAddresses returns loopback addresses that no other test gets.
+// freeAddresses returns loopback addresses that no other test gets, and none of the programs that tests start: while the nodes
+// of a test start again, a demo's could take theirs, and answer its clients. Nor does the system give them to connections.
 func freeAddresses(t *testing.T, count int) (addresses []string) {
 	t.Helper()
-	for len(addresses) < count {
-		free, err := host.FreeAddresses(1)
-		if err != nil {
-			t.Fatal(err)
+	const lowest, ports, attempts = 15000, 3000, 1000
+	for range attempts {
+		if len(addresses) == count {
+			return addresses
 		}
-		if _, taken := given.LoadOrStore(free[0], true); !taken {
-			addresses = append(addresses, free[0])
+		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.N(ports))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
+		if listener, err := net.Listen("tcp", address); err == nil {
+			_ = listener.Close()
+			addresses = append(addresses, address)
 		}
 	}
-	return addresses
+	t.Fatal("cannot find free ports on 127.0.0.1")
+	return nil
 }
 
 func tail(text string, lines int) string {

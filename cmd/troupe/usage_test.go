@@ -138,6 +138,8 @@ func TestWrongUsage(t *testing.T) {
 		"simulate --faults kill=Inf":                 "the rate of kill must be a number from 0 to 1000",
 		"simulate --faults kill=-1":                  "the rate of kill must be a number from 0 to 1000",
 		"demo --writers 0":                           "--writers takes 1 to",
+
+		"log dump --data-dir x --from 9 --to 3": "--from 9 is behind --to 3",
 	} {
 		o := here(t, somewhere, strings.Fields(line)...)
 		if o.code != exitUsage || o.out != "" || !strings.Contains(o.err, want) || strings.Count(o.err, "\n") != 1 {

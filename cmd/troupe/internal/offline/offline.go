@@ -77,8 +77,8 @@ func (d *Dump) read(ctx context.Context, s *persistence.Store, each func(Entry) 
 		return err
 	}
 	end := log.Last + 1
-	if d.To > 0 {
-		end = min(end, d.To+1)
+	if d.To > 0 && d.To < log.Last {
+		end = d.To + 1
 	}
 	for next := max(d.From, log.Compacted+1); next < end; {
 		if err := ctx.Err(); err != nil {
