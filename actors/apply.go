@@ -33,9 +33,9 @@ func (s *server) boundedBatch(first, last uint64) uint64 {
 	return last
 }
 
-func (s *server) applied(index uint64) {
+func (s *server) applied(index, time uint64) {
 	s.handed = nil
-	s.lastApplied = index
+	s.lastApplied, s.logTime = index, time
 	s.role.applied(s)
 }
 
@@ -76,8 +76,8 @@ func (s *server) answerWaiters(waiters []waiter, err error) {
 
 func (s *server) spawnMachine() *actor.PID {
 	m := &machine{
-		interpreter: interpreter{sm: s.c.Machine, applied: s.lastApplied},
-		door:        s.door, store: s.c.Store, number: s.c.Number, limits: s.c.Limits, logger: s.c.Logger,
+		interpreter: interpreter{sm: s.c.Machine, sessions: newSessions(), applied: s.lastApplied},
+		door:        s.door, store: s.c.Store, number: s.c.Number, limits: s.c.Limits, logger: s.c.Logger, observer: s.c.ObserveSessions,
 	}
 	pid, err := s.ctx.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return m }, s.c.Props...), machineName)
 	if err != nil {

@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -48,7 +49,9 @@ type Config struct {
 	Props []actor.PropsOption
 	// Observe, if set, sees the server after every message. It must not block.
 	Observe func(Observation)
-	Logger  *slog.Logger
+	// ObserveSessions, if set, may write the sessions as they are after the entry at index. It must not keep the writer.
+	ObserveSessions func(index uint64, sessions func() io.WriterTo)
+	Logger          *slog.Logger
 
 	Timing Timing
 	Limits Limits
@@ -89,6 +92,8 @@ type Limits struct {
 	// LogKeep is how many bytes of entries stay behind a cut, for followers that lag; default: as many as the snapshot has, within 64 MiB
 	// and 1 GiB.
 	LogKeep int64
+	// Sessions bound those of clients. A leader's apply from the next opening on.
+	Sessions SessionLimits
 	// ChunkBytes is how much of a snapshot one message carries; default 64 KiB. A snapshot is written in pieces of four chunks.
 	ChunkBytes int
 }
@@ -151,6 +156,7 @@ func (l *Limits) setDefaults() {
 	orDefault(&l.ApplyBytes, 1<<20)
 	orDefault(&l.ApplyEntries, 4096)
 	orDefault(&l.ChunkBytes, defaultChunk)
+	l.Sessions.setDefaults()
 }
 
 func orDefault[T comparable](v *T, def T) {
@@ -214,7 +220,7 @@ func (l *Limits) Validate() error {
 	case l.ChunkBytes > mostChunk:
 		return fmt.Errorf("the limit of a chunk (%d) must be at most %d", l.ChunkBytes, mostChunk)
 	}
-	return nil
+	return l.Sessions.validate()
 }
 
 func validateMembers(self string, members []Member) error {

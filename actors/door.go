@@ -7,12 +7,14 @@ import (
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/messages"
 )
 
 // Answer ends a proposal or a query. Err is nil, a *RejectedError, a *NotLeaderError, one of this package's errors, or what
 // the state machine's Query returned.
 type Answer struct {
-	// Index is the command's place in the log; 0 for queries.
+	// Index is the command's place in the log. A query's answer reflects the log up to here.
 	Index uint64
 	Value []byte
 	Err   error
@@ -49,8 +51,11 @@ type Door struct {
 	restoring bool
 }
 
+// proposal is what an entry is to be made of.
 type proposal struct {
-	command []byte
+	kind    messages.Entry_Kind
+	data    []byte
+	session messages.SessionCommand
 	caller  Caller
 }
 
@@ -83,15 +88,36 @@ func (d *Door) Changed() <-chan struct{} { return d.board.change() }
 
 // Propose asks for a command to be replicated and applied. The command must not change until the caller has its answer.
 func (d *Door) Propose(command []byte, caller Caller) {
-	if len(command) > d.limits.EntryBytes {
-		caller.Answer(Answer{Err: fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(command), d.limits.EntryBytes)})
+	d.ProposeIn(messages.SessionCommand{}, command, caller)
+}
+
+// ProposeIn asks for a command of a session. However often that is done, at whatever members, the command is applied once, and each of the
+// callers gets its first answer (thesis 6.3).
+func (d *Door) ProposeIn(session messages.SessionCommand, command []byte, caller Caller) {
+	d.propose(proposal{messages.Entry_KIND_COMMAND, command, session, caller})
+}
+
+// OpenSession asks for a session. The answer's value is an [OpenedSession]. Who asks again with the same nonce gets the same session.
+func (d *Door) OpenSession(nonce uint64, caller Caller) {
+	data := encode(&messages.OpenSession{Nonce: nonce, Limits: d.limits.Sessions.encoded()})
+	d.propose(proposal{kind: messages.Entry_KIND_OPEN_SESSION, data: data, caller: caller})
+}
+
+// CloseSession ends a session. It may have ended before.
+func (d *Door) CloseSession(id messages.SessionID, caller Caller) {
+	session := messages.SessionCommand{Session: id}
+	d.propose(proposal{kind: messages.Entry_KIND_CLOSE_SESSION, session: session, caller: caller})
+}
+
+func (d *Door) propose(p proposal) {
+	if n := len(p.data); n > d.limits.EntryBytes {
+		p.caller.Answer(Answer{Err: fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, n, d.limits.EntryBytes)})
 		return
 	}
-	if !d.admit(len(command)) {
-		caller.Answer(Answer{Err: ErrOverloaded})
+	if !d.admit(len(p.data)) {
+		p.caller.Answer(Answer{Err: ErrOverloaded})
 		return
 	}
-	p := proposal{command, caller}
 	if err := d.enter(func() { d.proposals = append(d.proposals, p) }); err != nil {
 		d.refuse([]proposal{p}, nil, err)
 	}
@@ -104,6 +130,15 @@ func (d *Door) Query(q []byte, caller Caller) {
 		return
 	}
 	d.ask(query{query: q, caller: caller})
+}
+
+// Read asks for a read of some consistency.
+func (d *Door) Read(r Read, q []byte, caller Caller) {
+	if r.Consistency == Stale {
+		d.QueryStale(q, caller)
+		return
+	}
+	d.Query(q, caller)
 }
 
 // Barrier is a linearizable read of nothing: when it is answered, this server has applied all that was acknowledged before the call.
@@ -289,7 +324,7 @@ func (d *Door) refusal() error {
 // refuse answers callers with an error, and gives back what they had been admitted for.
 func (d *Door) refuse(proposals []proposal, queries []query, err error) {
 	for _, p := range proposals {
-		d.release(1, len(p.command))
+		d.release(1, len(p.data))
 		p.caller.Answer(Answer{Err: err})
 	}
 	d.refuseQueries(queries, err)

@@ -23,9 +23,35 @@ var (
 	ErrGroupFailed = errors.New("the group failed on this node: see its log and restart the node")
 	// ErrRestoring: the state machine is loading a snapshot.
 	ErrRestoring = errors.New("this node is restoring a snapshot: ask another node, or try again")
+	// ErrSessionGone: the command's session is not open (any more), so that this copy of it has no effect.
+	ErrSessionGone = errors.New("the session is gone: open another one; if the command was sent before, its outcome is unknown")
+	// ErrSerialBelowLowest: the client said that it has the answer to that command.
+	ErrSerialBelowLowest = errors.New("the serial is below the lowest that the session waits for: take the next one")
+	// ErrBeyondWindow: the session has too many commands without an answer.
+	ErrBeyondWindow = errors.New("the serial is too far above the lowest that the session waits for: wait for earlier answers")
+	// ErrTooManySessions: all of the group's sessions were used a moment ago.
+	ErrTooManySessions = errors.New("the group has too many sessions, and all are in use: close some, or try again later")
+	// ErrAnswerNotKept: the command took effect, and its answer is not known any more.
+	ErrAnswerNotKept = errors.New("the command took effect before, and its answer was not kept: read what it did")
 	// ErrClosed: the server was stopped.
 	ErrClosed = errors.New("the group is stopped on this node: ask another node")
 )
+
+// LevelError is a group that cannot have sessions yet: not all of its members know them. It is an [ErrNotReady].
+type LevelError struct {
+	// Members are the ids of those who do not, or were not heard of.
+	Members []string
+}
+
+// ErrNotReady: the group cannot do that now.
+var ErrNotReady = errors.New("the group is not ready for that")
+
+func (e *LevelError) Error() string {
+	return fmt.Sprintf("the group cannot open sessions: %s must run a newer troupe first", enumerate(e.Members))
+}
+
+// Is makes errors.Is(err, ErrNotReady) hold.
+func (e *LevelError) Is(target error) bool { return target == ErrNotReady }
 
 // NotLeaderError says who leads, as far as this server knows. It is an [ErrNotLeader].
 type NotLeaderError struct {

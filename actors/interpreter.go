@@ -1,7 +1,9 @@
 package actors
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 
 	"github.com/troupe-raft/troupe/messages"
 )
@@ -9,20 +11,31 @@ import (
 // interpreter turns committed entries into results. It knows no actors and no callers: what it does depends on the log alone, and is
 // the same on every node.
 type interpreter struct {
-	sm StateMachine
+	sm       StateMachine
+	sessions *sessions
 	// applied is lastApplied of Figure 2, as of the last call.
 	applied uint64
 
-	commands []Entry // reused from call to call
+	// Reused from call to call.
+	commands []Entry
+	steps    []step
+	outcomes []outcome
 }
 
-// apply gives the commands among the entries, from index first on, to the state machine. There is a result for each command, in the
-// order of the log. Both lists are valid until the next call. It panics when an entry cannot be applied: states must not diverge.
-func (i *interpreter) apply(first uint64, entries []messages.EncodedEntry) ([]Entry, []Result) {
+// outcome is what an entry came to that somebody may wait for.
+type outcome struct {
+	index uint64
+	Result
+}
+
+// apply gives the commands among the entries, from index first on, to the state machine, but for those that it must not have (again). There
+// is an outcome for each entry of a client, in the order of the log. They are valid until the next call. It panics when an entry cannot be
+// applied: states must not diverge.
+func (i *interpreter) apply(first uint64, entries []messages.EncodedEntry) []outcome {
 	if first != i.applied+1 {
 		panic(fmt.Errorf("entry %d follows %d: every index is applied once, in order", first, i.applied))
 	}
-	i.commands = i.commands[:0]
+	i.commands, i.steps, i.outcomes = i.commands[:0], i.steps[:0], i.outcomes[:0]
 	for n, encoded := range entries {
 		i.interpret(first+uint64(n), encoded)
 	}
@@ -33,8 +46,9 @@ func (i *interpreter) apply(first uint64, entries []messages.EncodedEntry) ([]En
 	if len(results) != len(i.commands) {
 		panic(fmt.Errorf("the state machine gave %d results for %d commands", len(results), len(i.commands)))
 	}
+	i.settle(results)
 	i.applied = first + uint64(len(entries)) - 1
-	return i.commands, results
+	return i.outcomes
 }
 
 func (i *interpreter) interpret(index uint64, encoded messages.EncodedEntry) {
@@ -42,12 +56,113 @@ func (i *interpreter) interpret(index uint64, encoded messages.EncodedEntry) {
 	if err != nil {
 		panic(fmt.Errorf("entry %d: %w", index, err))
 	}
+	i.steps = i.sessions.pass(entry.Time, i.steps)
 	switch entry.Kind {
 	case messages.Entry_KIND_COMMAND:
-		i.commands = append(i.commands, Entry{Index: index, Command: entry.Data})
+		i.command(index, &entry)
+	case messages.Entry_KIND_OPEN_SESSION:
+		i.steps = i.sessions.open(index, entry.Data, i.steps)
+	case messages.Entry_KIND_CLOSE_SESSION:
+		i.steps = i.sessions.close(index, entry.Session.Session, i.steps)
 	case messages.Entry_KIND_NOOP, messages.Entry_KIND_FOUNDING, messages.Entry_KIND_LEVEL: // the server's
 	default:
 		panic(fmt.Errorf("entry %d is of the unknown kind %d, and this troupe knows feature levels up to %d: start a newer troupe",
 			index, entry.Kind, messages.Level))
 	}
+}
+
+func (i *interpreter) command(index uint64, e *messages.EntryView) {
+	fate := step{index: index}
+	if e.Session != (messages.SessionCommand{}) {
+		fate = i.sessions.admit(index, e.Session)
+	}
+	i.steps = append(i.steps, fate)
+	if fate.fate == applies {
+		i.commands = append(i.commands, Entry{Index: index, Command: e.Data})
+	}
+}
+
+// settle gives every entry its outcome. results has those of the commands that the state machine got.
+func (i *interpreter) settle(results []Result) {
+	for n := range i.steps {
+		st := &i.steps[n]
+		var r Result
+		if st.fate == applies {
+			r, results = results[0], results[1:]
+		}
+		r = i.sessions.settle(st, r)
+		if st.fate != ended {
+			i.outcomes = append(i.outcomes, outcome{st.index, r})
+		}
+	}
+}
+
+// release forgets what the last call left, which may be large.
+func (i *interpreter) release() {
+	clear(i.commands)
+	clear(i.steps)
+	clear(i.outcomes)
+}
+
+// snapshot freezes the state.
+func (i *interpreter) snapshot() (View, error) {
+	view, err := i.sm.Snapshot()
+	if err == nil && view == nil {
+		err = fmt.Errorf("its view is nil")
+	}
+	if err != nil || i.sessions.empty() {
+		return view, err
+	}
+	return &groupView{View: view, sessions: i.sessions.view()}, nil
+}
+
+// hasSessions says whether a view writes sessions first.
+func hasSessions(v View) bool {
+	_, has := v.(*groupView)
+	return has
+}
+
+// groupView is the state machine's view, with the sessions before it.
+type groupView struct {
+	View
+	sessions *sessionsView
+}
+
+func (v *groupView) WriteTo(w io.Writer) (int64, error) {
+	n, err := v.sessions.WriteTo(w)
+	if err != nil {
+		return n, err
+	}
+	more, err := v.View.WriteTo(w)
+	return n + more, err
+}
+
+// thaw ends a view.
+func (i *interpreter) thaw(view View) error {
+	i.sessions.endView()
+	return view.Close()
+}
+
+// restore replaces the state by that of a snapshot. A group that begins with a backup begins without its sessions.
+func (i *interpreter) restore(header *messages.SnapshotHeader, index uint64, file io.Reader) error {
+	if is, was := nameOf(i.sm), header.Machine; is != was {
+		return fmt.Errorf("the snapshot is of a state machine %q, and this group has a %q: start the program that wrote it", was, is)
+	}
+	r := bufio.NewReader(file)
+	i.sessions = newSessions()
+	if header.Sessions {
+		restored, err := restoreSessions(r)
+		if err != nil {
+			return err
+		}
+		if index > 0 {
+			i.sessions = restored
+		}
+	}
+	if err := i.sm.Restore(r); err != nil {
+		return err
+	}
+	i.applied = index
+	_, err := io.Copy(io.Discard, r) // what the state machine left unread is checked, too
+	return err
 }

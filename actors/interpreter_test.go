@@ -27,24 +27,24 @@ func TestWhatEntriesComeTo(t *testing.T) {
 		return messages.EncodeEntry(1, kind, []byte("x"))
 	}
 	k := &keeper{}
-	i := interpreter{sm: k}
-	commands, results := i.apply(1, []messages.EncodedEntry{
+	i := interpreter{sm: k, sessions: newSessions()}
+	outcomes := i.apply(1, []messages.EncodedEntry{
 		entry(messages.Entry_KIND_FOUNDING), entry(messages.Entry_KIND_COMMAND), entry(messages.Entry_KIND_NOOP),
 		entry(messages.Entry_KIND_LEVEL), entry(messages.Entry_KIND_COMMAND),
 	})
-	if i.applied != 5 || len(commands) != 2 || len(results) != 2 || fmt.Sprint(k.indexes) != "[2 5]" {
-		t.Errorf("applied up to %d: %v, %v, %v", i.applied, commands, results, k.indexes)
+	if i.applied != 5 || len(outcomes) != 2 || fmt.Sprint(k.indexes) != "[2 5]" {
+		t.Errorf("applied up to %d: %v, %v", i.applied, outcomes, k.indexes)
 	}
-	commands, results = i.apply(6, []messages.EncodedEntry{entry(messages.Entry_KIND_NOOP)})
-	if i.applied != 6 || len(commands)+len(results) > 0 {
-		t.Errorf("applied up to %d: %v, %v", i.applied, commands, results)
+	outcomes = i.apply(6, []messages.EncodedEntry{entry(messages.Entry_KIND_NOOP)})
+	if i.applied != 6 || len(outcomes) > 0 {
+		t.Errorf("applied up to %d: %v", i.applied, outcomes)
 	}
 	for what, c := range map[string]struct {
 		first uint64
 		entry messages.EncodedEntry
 		says  string
 	}{
-		"an unknown kind": {7, entry(99), "entry 7 is of the unknown kind 99, and this troupe knows feature levels up to 2"},
+		"an unknown kind": {7, entry(99), "entry 7 is of the unknown kind 99, and this troupe knows feature levels up to 3"},
 		"a gap":           {8, entry(messages.Entry_KIND_COMMAND), "entry 8 follows 6"},
 		"no entry":        {7, []byte{0xff}, "entry 7: "},
 	} {

@@ -21,6 +21,7 @@ type leader struct {
 	firstOfTerm uint64
 	reads       reads
 	pace        pace
+	logClock    logClock
 	active
 }
 
@@ -32,6 +33,7 @@ func (l *leader) enter(s *server) {
 	s.c.Logger.Info("leads", "term", s.currentTerm, "from", l.firstOfTerm)
 	l.begin(s)
 	now := s.c.Clock.Now()
+	l.logClock = logClock{base: s.logTime, since: now, stamped: now}
 	for _, m := range s.configuration().members {
 		p := &progress{id: m.ID, heard: now}
 		if m.ID == s.id {
@@ -124,9 +126,12 @@ func (l *leader) ignore(s *server, other string) {
 
 // callers: if command received from client, append entry to local log, respond after entry applied to state machine (section 5.3).
 func (l *leader) callers(s *server, proposals []proposal, queries []query) {
-	s.appendCommands(proposals)
+	proposals = l.accepted(s, proposals)
+	if len(proposals) > 0 {
+		s.appendProposals(proposals, l.stamp(s))
+	}
 	for i, p := range proposals {
-		s.waiters = append(s.waiters, waiter{s.log.last - uint64(len(proposals)-1-i), len(p.command), p.caller})
+		s.waiters = append(s.waiters, waiter{s.log.last - uint64(len(proposals)-1-i), len(p.data), p.caller})
 	}
 	l.reads.arrive(queries)
 	l.read(s)

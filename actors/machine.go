@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -21,6 +22,8 @@ type machine struct {
 	number persistence.GroupID
 	limits Limits
 	logger *slog.Logger
+	// observer, if set, sees the sessions after every apply.
+	observer func(index uint64, sessions func() io.WriterTo)
 
 	// waiters are those of the apply at work; reads wait until their index is applied.
 	waiters []waiter
@@ -70,7 +73,7 @@ func (m *machine) Receive(ctx actor.Context) {
 
 func (m *machine) finish(ctx actor.Context) {
 	m.waiters = nil
-	ctx.Send(ctx.Parent(), &applied{m.applied})
+	ctx.Send(ctx.Parent(), &applied{m.applied, m.sessions.time})
 	m.lookWhatWaited()
 }
 
@@ -89,10 +92,7 @@ func (m *machine) lookWhatWaited() {
 }
 
 func (m *machine) freeze(ctx actor.Context) {
-	view, err := m.sm.Snapshot()
-	if err == nil && view == nil {
-		err = errors.New("its view is nil")
-	}
+	view, err := m.snapshot()
 	ctx.Send(ctx.Parent(), &frozen{m.applied, nameOf(m.sm), view, err})
 }
 
@@ -100,18 +100,18 @@ func (m *machine) thaw(view View) {
 	if view == nil {
 		return // there was none
 	}
-	if err := view.Close(); err != nil {
+	if err := m.interpreter.thaw(view); err != nil {
 		m.logger.Warn("the view of a snapshot could not be closed", "err", err)
 	}
 }
 
 // restore loads a snapshot. What an apply before it did not come to is in the snapshot.
 func (m *machine) restore(ctx actor.Context, snapshot *messages.Snapshot) {
-	if err := restoreFrom(m.sm, m.store, m.number, snapshot); err != nil {
+	if err := restoreFrom(&m.interpreter, m.store, m.number, snapshot); err != nil {
 		panic(fmt.Errorf("the snapshot at entry %d cannot be restored: %w", snapshot.LastIncludedIndex, err))
 	}
-	m.applied = snapshot.LastIncludedIndex
-	ctx.Send(ctx.Parent(), &restored{m.applied})
+	m.observe()
+	ctx.Send(ctx.Parent(), &restored{m.applied, m.sessions.time})
 	m.lookWhatWaited()
 }
 
@@ -136,25 +136,28 @@ func (m *machine) replay(ctx actor.Context, last uint64) {
 }
 
 func (m *machine) apply(first uint64, entries []messages.EncodedEntry) {
-	commands, results := m.interpreter.apply(first, entries)
-	m.answer(commands, results)
-	clear(commands) // they may be large
+	m.answer(m.interpreter.apply(first, entries))
+	m.observe()
+	m.release()
 }
 
-// answer tells the callers of the commands just applied. Both lists are in log order.
-func (m *machine) answer(commands []Entry, results []Result) {
+// observe shows the sessions to who wants to see them.
+func (m *machine) observe() {
+	if m.observer != nil {
+		m.observer(m.applied, func() io.WriterTo { return m.sessions.view() })
+	}
+}
+
+// answer tells the callers of the entries just applied. Both lists are in log order.
+func (m *machine) answer(outcomes []outcome) {
 	next, bytes, answered := 0, 0, 0
 	for ; answered < len(m.waiters) && m.waiters[answered].index <= m.applied; answered++ {
 		w := m.waiters[answered]
-		for commands[next].Index != w.index {
+		for outcomes[next].index != w.index {
 			next++
 		}
-		answer := Answer{Index: w.index, Value: results[next].Value}
-		if err := results[next].Err; err != nil {
-			answer.Err = &RejectedError{err}
-		}
 		bytes += w.bytes
-		w.caller.Answer(answer)
+		w.caller.Answer(Answer{Index: w.index, Value: outcomes[next].Value, Err: outcomes[next].Err})
 	}
 	m.waiters = m.waiters[answered:]
 	m.door.release(answered, bytes)
@@ -171,7 +174,7 @@ func (m *machine) look(l *lookup) {
 		}
 		l.queries = l.queries[1:]
 		m.door.release(1, len(q.query))
-		q.caller.Answer(Answer{Value: value, Err: err})
+		q.caller.Answer(Answer{Index: m.applied, Value: value, Err: err})
 	}
 	m.door.looked(l)
 }

@@ -83,7 +83,7 @@ type (
 		// taken by the machine, or by a server that stops before the machine came to it.
 		taken atomic.Bool
 	}
-	applied struct{ index uint64 }
+	applied struct{ index, time uint64 }
 	// lookup hands over reads that may be answered once readIndex is applied. The machine takes each off as it answers it.
 	lookup struct {
 		readIndex uint64

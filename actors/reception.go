@@ -150,10 +150,11 @@ func (s *server) restore(snapshot *messages.Snapshot) {
 	s.holdRetire()
 }
 
-func (s *server) restored(index uint64) {
+func (s *server) restored(index, time uint64) {
 	s.restoring = nil
 	s.door.restore(false)
 	s.lastApplied = max(s.lastApplied, index)
+	s.logTime = max(s.logTime, time)
 	s.role.applied(s)
 }
 

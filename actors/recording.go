@@ -3,7 +3,6 @@ package actors
 import (
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 
 	"github.com/troupe-raft/troupe/messages"
@@ -119,19 +118,12 @@ func nameOf(m StateMachine) string {
 	return fmt.Sprintf("%T", m)
 }
 
-// restoreFrom lets a state machine load a snapshot file.
-func restoreFrom(m StateMachine, store *persistence.Store, number persistence.GroupID, snapshot *messages.Snapshot) error {
+// restoreFrom loads a snapshot file.
+func restoreFrom(i *interpreter, store *persistence.Store, number persistence.GroupID, snapshot *messages.Snapshot) error {
 	file, err := store.OpenSnapshot(number, snapshot)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	if is, was := nameOf(m), file.Header().Machine; is != was {
-		return fmt.Errorf("the snapshot is of a state machine %q, and this group has a %q: start the program that wrote it", was, is)
-	}
-	if err := m.Restore(file); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, file) // what the state machine left unread is checked, too
-	return err
+	return i.restore(file.Header(), snapshot.LastIncludedIndex, file)
 }

@@ -28,6 +28,9 @@ type server struct {
 	// handed is the apply that the machine has not confirmed, nil when it is idle.
 	handed *apply
 
+	// logTime is the highest that was applied, in milliseconds.
+	logTime uint64
+
 	// restoring is the snapshot that the machine is to load; nil: none.
 	restoring *messages.Snapshot
 	reception *reception
@@ -78,7 +81,7 @@ func (s *server) handle(m any) {
 	case *synced:
 		s.synced(m.batch)
 	case *applied:
-		s.applied(m.index)
+		s.applied(m.index, m.time)
 	case wake:
 		s.wake(m)
 	case *storageFailed:

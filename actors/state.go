@@ -116,32 +116,35 @@ const (
 	smallEntry = arrayBytes / 8
 )
 
-// appendCommands adds an entry of the current term for each command.
-func (s *state) appendCommands(proposals []proposal) {
-	size := func(p proposal) int {
-		return messages.EntrySize(s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
-	}
+// appendProposals adds an entry of the current term for each proposal. The first is stamped with the time, unless that is 0.
+func (s *state) appendProposals(proposals []proposal, time uint64) {
 	small := 0
-	for _, p := range proposals {
-		if n := size(p); n <= smallEntry {
+	for i := range proposals {
+		if n := s.entry(&proposals[i]).Size(); n <= smallEntry {
 			small += n
 		}
 	}
 	var array []byte
-	for _, p := range proposals {
-		n := size(p)
+	for i := range proposals {
+		e := s.entry(&proposals[i])
+		e.Time, time = time, 0
+		n := e.Size()
 		if n > smallEntry {
-			s.append(s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
+			s.appendEncoded(s.currentTerm, e.AppendTo(make([]byte, 0, n)))
 			continue
 		}
 		if n > cap(array)-len(array) {
-			array = make([]byte, 0, min(small, arrayBytes))
+			array = make([]byte, 0, max(n, min(small, arrayBytes)))
 		}
 		small -= n
 		start := len(array)
-		array = messages.AppendEntry(array, s.currentTerm, messages.Entry_KIND_COMMAND, p.command)
+		array = e.AppendTo(array)
 		s.appendEncoded(s.currentTerm, array[start:len(array):len(array)])
 	}
+}
+
+func (s *state) entry(p *proposal) *messages.EntryView {
+	return &messages.EntryView{Term: s.currentTerm, Kind: p.kind, Data: p.data, Session: p.session}
 }
 
 func (s *state) appendEncoded(term uint64, entry messages.EncodedEntry) {

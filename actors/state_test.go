@@ -16,16 +16,23 @@ func TestCommandsShareArrays(t *testing.T) {
 		var proposals []proposal
 		for range rapid.IntRange(0, 50).Draw(t, "commands") {
 			length := rapid.OneOf(rapid.IntRange(0, 20), rapid.IntRange(0, 2*smallEntry)).Draw(t, "length")
-			proposals = append(proposals, proposal{command: bytes.Repeat([]byte{byte(len(proposals))}, length)})
+			p := proposal{data: bytes.Repeat([]byte{byte(len(proposals))}, length)}
+			p.session.Serial = rapid.Uint64().Draw(t, "serial")
+			proposals = append(proposals, p)
 		}
-		s.appendCommands(proposals)
+		time := rapid.Uint64().Draw(t, "time")
+		s.appendProposals(proposals, time)
 		if s.log.last != uint64(len(proposals)) {
 			t.Fatalf("%d commands became %d entries", len(proposals), s.log.last)
 		}
 		for i, p := range proposals {
 			e := s.log.tail[i]
-			if !bytes.Equal(e, messages.EncodeEntry(3, messages.Entry_KIND_COMMAND, p.command)) || cap(e) != len(e) {
-				t.Fatalf("entry %d of %d bytes has %d, and room for %d", i, len(p.command), len(e), cap(e))
+			want := messages.EntryView{Term: 3, Data: p.data, Session: p.session}
+			if i == 0 {
+				want.Time = time
+			}
+			if !bytes.Equal(e, want.AppendTo(nil)) || cap(e) != len(e) {
+				t.Fatalf("entry %d of %d bytes has %d, and room for %d", i, len(p.data), len(e), cap(e))
 			}
 		}
 	})
@@ -34,11 +41,11 @@ func TestCommandsShareArrays(t *testing.T) {
 func TestCommandsAllocateLittle(t *testing.T) {
 	proposals := make([]proposal, 1000)
 	for i := range proposals {
-		proposals[i].command = make([]byte, 100)
+		proposals[i].data = make([]byte, 100)
 	}
 	s := stateWith(nil, 3)
 	s.outbox = outbox{}
-	if n := testing.AllocsPerRun(10, func() { s.appendCommands(proposals) }); n > 10 {
+	if n := testing.AllocsPerRun(10, func() { s.appendProposals(proposals, 0) }); n > 10 {
 		t.Errorf("1000 commands of 100 bytes take %v allocations", n)
 	}
 }

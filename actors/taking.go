@@ -65,7 +65,7 @@ type (
 	thaw struct{ view View }
 	// restore lets the machine load a snapshot; restored answers.
 	restore  struct{ snapshot *messages.Snapshot }
-	restored struct{ index uint64 }
+	restored struct{ index, time uint64 }
 
 	// wantSnapshot: a caller at the door wants one.
 	wantSnapshot struct{}
@@ -132,7 +132,7 @@ func (s *server) frozen(m *frozen) {
 	s.taking.phase, s.taking.view, s.taking.index = beingWritten, m.view, m.index
 	header := &messages.SnapshotHeader{
 		Group: s.group, LastIncludedIndex: m.index, LastIncludedTerm: s.log.term(m.index),
-		Charter: s.charters.at(m.index).encoded(), Machine: m.machine,
+		Charter: s.charters.at(m.index).encoded(), Machine: m.machine, Sessions: hasSessions(m.view),
 	}
 	s.ctx.Send(s.c.Archive, &record{s.ctx.Self(), s.c.Number, header, m.view, s.c.Limits.pieceBytes()})
 }
@@ -266,7 +266,7 @@ func (s *server) aboutSnapshots(m any) bool {
 	case *receptionFailed:
 		s.receptionFailed(m)
 	case *restored:
-		s.restored(m.index)
+		s.restored(m.index, m.time)
 	default:
 		return false
 	}

@@ -56,6 +56,8 @@ func UnmarshalAppendEntries(b []byte) (*AppendEntries, error) {
 			m.ClientAddress = string(data)
 		case field == 15 && wire == protowire.Fixed32Type:
 			m.Checksum, n = protowire.ConsumeFixed32(b)
+		case field == 16 && wire == protowire.VarintType:
+			m.LeaseMs, n = protowire.ConsumeVarint(b)
 		default:
 			n = protowire.ConsumeFieldValue(field, wire, b)
 			m.unknownFields = append(protowire.AppendTag(m.unknownFields, field, wire), b[:n]...) // as protobuf keeps them
@@ -179,6 +181,7 @@ func (m *AppendEntries) MarshalHead(b []byte) ([]byte, error) {
 	if m.Checksum != 0 {
 		b = protowire.AppendFixed32(protowire.AppendTag(b, 15, protowire.Fixed32Type), m.Checksum)
 	}
+	b = appendNumber(b, 16, m.LeaseMs)
 	return append(b, m.unknownFields...), nil
 }
 

@@ -52,11 +52,19 @@ func (f fields) header(h *Header) fields {
 	if h == nil {
 		return f
 	}
-	f = protowire.AppendTag(f, 1, protowire.BytesType)
-	start := len(f)
-	f = append(f, 0) // its length, if that is short
+	return f.nested(1, h.covered)
+}
+
+func (h *Header) covered(f fields) fields {
 	f = f.fixed(1, h.ClusterId).text(2, h.Group).text(3, h.From).text(4, h.To).fixed(5, h.StoreId).number(6, h.Term)
-	f = append(f.fixed(7, h.ToStoreId).number(8, uint64(h.Level)), h.unknownFields...)
+	return append(f.fixed(7, h.ToStoreId).number(8, uint64(h.Level)), h.unknownFields...)
+}
+
+// nested appends a field that is a message with these fields.
+func (f fields) nested(field protowire.Number, content func(fields) fields) fields {
+	f = protowire.AppendTag(f, field, protowire.BytesType)
+	start := len(f)
+	f = content(append(f, 0)) // its length, if that is short
 	length := len(f) - start - 1
 	if more := protowire.SizeVarint(uint64(length)) - 1; more > 0 {
 		f = slices.Insert(f, start+1, make([]byte, more)...)
@@ -102,7 +110,7 @@ func (m *AppendEntries) Intact() bool { return m.Checksum == m.sum() }
 
 func (m *AppendEntries) covered(f fields) fields {
 	f = f.header(m.Header).number(2, m.PrevLogIndex).number(3, m.PrevLogTerm).number(5, m.LeaderCommit).number(6, m.Round)
-	return append(f.text(7, m.ClientAddress), m.unknownFields...)
+	return append(f.text(7, m.ClientAddress).number(16, m.LeaseMs), m.unknownFields...)
 }
 
 func (m *AppendEntries) sum() uint32 {

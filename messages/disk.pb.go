@@ -33,6 +33,10 @@ const (
 	Entry_KIND_FOUNDING Entry_Kind = 2
 	// The group's feature level is higher from this entry on; its data is a FeatureLevel.
 	Entry_KIND_LEVEL Entry_Kind = 3
+	// A client opens a session (thesis 6.3); the data is an OpenSession.
+	Entry_KIND_OPEN_SESSION Entry_Kind = 4
+	// A client closes the session that the entry names.
+	Entry_KIND_CLOSE_SESSION Entry_Kind = 5
 )
 
 // Enum value maps for Entry_Kind.
@@ -42,12 +46,16 @@ var (
 		1: "KIND_NOOP",
 		2: "KIND_FOUNDING",
 		3: "KIND_LEVEL",
+		4: "KIND_OPEN_SESSION",
+		5: "KIND_CLOSE_SESSION",
 	}
 	Entry_Kind_value = map[string]int32{
-		"KIND_COMMAND":  0,
-		"KIND_NOOP":     1,
-		"KIND_FOUNDING": 2,
-		"KIND_LEVEL":    3,
+		"KIND_COMMAND":       0,
+		"KIND_NOOP":          1,
+		"KIND_FOUNDING":      2,
+		"KIND_LEVEL":         3,
+		"KIND_OPEN_SESSION":  4,
+		"KIND_CLOSE_SESSION": 5,
 	}
 )
 
@@ -80,10 +88,18 @@ func (Entry_Kind) EnumDescriptor() ([]byte, []int) {
 
 // Entry is one entry of a replicated log. Its index is its place.
 type Entry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
-	Kind          Entry_Kind             `protobuf:"varint,2,opt,name=kind,proto3,enum=troupe.disk.v1.Entry_Kind" json:"kind,omitempty"`
-	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Term  uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Kind  Entry_Kind             `protobuf:"varint,2,opt,name=kind,proto3,enum=troupe.disk.v1.Entry_Kind" json:"kind,omitempty"`
+	Data  []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// Log time in milliseconds; 0: the entry was not stamped.
+	Time uint64 `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
+	// The session of a command: the index of the entry that opened it, and its client's nonce. 0: the command has none.
+	Session uint64 `protobuf:"varint,5,opt,name=session,proto3" json:"session,omitempty"`
+	Nonce   uint64 `protobuf:"fixed64,6,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// The command's number in its session, and the lowest one that the client has no answer to.
+	Serial        uint64 `protobuf:"varint,7,opt,name=serial,proto3" json:"serial,omitempty"`
+	Lowest        uint64 `protobuf:"varint,8,opt,name=lowest,proto3" json:"lowest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -139,6 +155,415 @@ func (x *Entry) GetData() []byte {
 	return nil
 }
 
+func (x *Entry) GetTime() uint64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Entry) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Entry) GetNonce() uint64 {
+	if x != nil {
+		return x.Nonce
+	}
+	return 0
+}
+
+func (x *Entry) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *Entry) GetLowest() uint64 {
+	if x != nil {
+		return x.Lowest
+	}
+	return 0
+}
+
+// OpenSession opens a session. From here on its limits are those of all sessions of the group.
+type OpenSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Random: who opens again with the same nonce gets the same session.
+	Nonce         uint64         `protobuf:"fixed64,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Limits        *SessionLimits `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenSession) Reset() {
+	*x = OpenSession{}
+	mi := &file_disk_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenSession) ProtoMessage() {}
+
+func (x *OpenSession) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
+func (*OpenSession) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *OpenSession) GetNonce() uint64 {
+	if x != nil {
+		return x.Nonce
+	}
+	return 0
+}
+
+func (x *OpenSession) GetLimits() *SessionLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+type SessionLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sessions that are open at a time.
+	Sessions uint64 `protobuf:"varint,1,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// How far a serial may be above the lowest one.
+	Window uint64 `protobuf:"varint,2,opt,name=window,proto3" json:"window,omitempty"`
+	// Bytes of the answers that are kept.
+	AnswerBytes uint64 `protobuf:"varint,3,opt,name=answer_bytes,json=answerBytes,proto3" json:"answer_bytes,omitempty"`
+	// A session stays that long after its last command, in milliseconds of log time, though the table is full.
+	KeepMs uint64 `protobuf:"varint,4,opt,name=keep_ms,json=keepMs,proto3" json:"keep_ms,omitempty"`
+	// A session ends that long after its last command.
+	TtlMs         uint64 `protobuf:"varint,5,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionLimits) Reset() {
+	*x = SessionLimits{}
+	mi := &file_disk_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionLimits) ProtoMessage() {}
+
+func (x *SessionLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionLimits.ProtoReflect.Descriptor instead.
+func (*SessionLimits) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SessionLimits) GetSessions() uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *SessionLimits) GetWindow() uint64 {
+	if x != nil {
+		return x.Window
+	}
+	return 0
+}
+
+func (x *SessionLimits) GetAnswerBytes() uint64 {
+	if x != nil {
+		return x.AnswerBytes
+	}
+	return 0
+}
+
+func (x *SessionLimits) GetKeepMs() uint64 {
+	if x != nil {
+		return x.KeepMs
+	}
+	return 0
+}
+
+func (x *SessionLimits) GetTtlMs() uint64 {
+	if x != nil {
+		return x.TtlMs
+	}
+	return 0
+}
+
+// Sessions begins a snapshot of a group that has, or had, sessions. Behind it comes each StoredSession, in the order of their last
+// commands, with its StoredAnswers, and then the state machine's own bytes. Each message has its length before it, as a varint.
+type Sessions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Log time.
+	Time   uint64         `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
+	Limits *SessionLimits `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	// The StoredSessions that follow.
+	Count         uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sessions) Reset() {
+	*x = Sessions{}
+	mi := &file_disk_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sessions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sessions) ProtoMessage() {}
+
+func (x *Sessions) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sessions.ProtoReflect.Descriptor instead.
+func (*Sessions) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Sessions) GetTime() uint64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Sessions) GetLimits() *SessionLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Sessions) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type StoredSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index and nonce are its name.
+	Index  uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Nonce  uint64 `protobuf:"fixed64,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Lowest uint64 `protobuf:"varint,3,opt,name=lowest,proto3" json:"lowest,omitempty"`
+	// The last command that was applied, or the opening: its index, and the log time then.
+	LastIndex uint64 `protobuf:"varint,4,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
+	LastTime  uint64 `protobuf:"varint,5,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	// The serials that were applied, a bit for each, from lowest - lowest % 64 on.
+	Applied []uint64 `protobuf:"fixed64,6,rep,packed,name=applied,proto3" json:"applied,omitempty"`
+	// The StoredAnswers that follow.
+	Answers       uint64 `protobuf:"varint,7,opt,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredSession) Reset() {
+	*x = StoredSession{}
+	mi := &file_disk_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredSession) ProtoMessage() {}
+
+func (x *StoredSession) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredSession.ProtoReflect.Descriptor instead.
+func (*StoredSession) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StoredSession) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *StoredSession) GetNonce() uint64 {
+	if x != nil {
+		return x.Nonce
+	}
+	return 0
+}
+
+func (x *StoredSession) GetLowest() uint64 {
+	if x != nil {
+		return x.Lowest
+	}
+	return 0
+}
+
+func (x *StoredSession) GetLastIndex() uint64 {
+	if x != nil {
+		return x.LastIndex
+	}
+	return 0
+}
+
+func (x *StoredSession) GetLastTime() uint64 {
+	if x != nil {
+		return x.LastTime
+	}
+	return 0
+}
+
+func (x *StoredSession) GetApplied() []uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return nil
+}
+
+func (x *StoredSession) GetAnswers() uint64 {
+	if x != nil {
+		return x.Answers
+	}
+	return 0
+}
+
+// StoredAnswer is what a command was answered.
+type StoredAnswer struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Serial uint64                 `protobuf:"varint,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Index  uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Value  []byte                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	// Why the state machine rejected the command, if it did.
+	Rejected bool `protobuf:"varint,4,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// Not text: a state machine may say anything.
+	Rejection     []byte `protobuf:"bytes,5,opt,name=rejection,proto3" json:"rejection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredAnswer) Reset() {
+	*x = StoredAnswer{}
+	mi := &file_disk_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredAnswer) ProtoMessage() {}
+
+func (x *StoredAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_disk_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredAnswer.ProtoReflect.Descriptor instead.
+func (*StoredAnswer) Descriptor() ([]byte, []int) {
+	return file_disk_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *StoredAnswer) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *StoredAnswer) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *StoredAnswer) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *StoredAnswer) GetRejected() bool {
+	if x != nil {
+		return x.Rejected
+	}
+	return false
+}
+
+func (x *StoredAnswer) GetRejection() []byte {
+	if x != nil {
+		return x.Rejection
+	}
+	return nil
+}
+
 // Founding is what the members of a group agree on with its first entry.
 type Founding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -156,7 +581,7 @@ type Founding struct {
 
 func (x *Founding) Reset() {
 	*x = Founding{}
-	mi := &file_disk_proto_msgTypes[1]
+	mi := &file_disk_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -168,7 +593,7 @@ func (x *Founding) String() string {
 func (*Founding) ProtoMessage() {}
 
 func (x *Founding) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[1]
+	mi := &file_disk_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -181,7 +606,7 @@ func (x *Founding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Founding.ProtoReflect.Descriptor instead.
 func (*Founding) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{1}
+	return file_disk_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Founding) GetClusterId() uint64 {
@@ -222,7 +647,7 @@ type FeatureLevel struct {
 
 func (x *FeatureLevel) Reset() {
 	*x = FeatureLevel{}
-	mi := &file_disk_proto_msgTypes[2]
+	mi := &file_disk_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +659,7 @@ func (x *FeatureLevel) String() string {
 func (*FeatureLevel) ProtoMessage() {}
 
 func (x *FeatureLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[2]
+	mi := &file_disk_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +672,7 @@ func (x *FeatureLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureLevel.ProtoReflect.Descriptor instead.
 func (*FeatureLevel) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{2}
+	return file_disk_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FeatureLevel) GetLevel() uint32 {
@@ -273,7 +698,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_disk_proto_msgTypes[3]
+	mi := &file_disk_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -285,7 +710,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[3]
+	mi := &file_disk_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -298,7 +723,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{3}
+	return file_disk_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Configuration) GetIndex() uint64 {
@@ -343,7 +768,7 @@ type Charter struct {
 
 func (x *Charter) Reset() {
 	*x = Charter{}
-	mi := &file_disk_proto_msgTypes[4]
+	mi := &file_disk_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -355,7 +780,7 @@ func (x *Charter) String() string {
 func (*Charter) ProtoMessage() {}
 
 func (x *Charter) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[4]
+	mi := &file_disk_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -368,7 +793,7 @@ func (x *Charter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Charter.ProtoReflect.Descriptor instead.
 func (*Charter) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{4}
+	return file_disk_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Charter) GetIndex() uint64 {
@@ -411,14 +836,16 @@ type SnapshotHeader struct {
 	// The charter in force there.
 	Charter *Charter `protobuf:"bytes,5,opt,name=charter,proto3" json:"charter,omitempty"`
 	// The state machine's name.
-	Machine       string `protobuf:"bytes,6,opt,name=machine,proto3" json:"machine,omitempty"`
+	Machine string `protobuf:"bytes,6,opt,name=machine,proto3" json:"machine,omitempty"`
+	// What follows begins with a Sessions message.
+	Sessions      bool `protobuf:"varint,7,opt,name=sessions,proto3" json:"sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_disk_proto_msgTypes[5]
+	mi := &file_disk_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -430,7 +857,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[5]
+	mi := &file_disk_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -443,7 +870,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{5}
+	return file_disk_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -488,6 +915,13 @@ func (x *SnapshotHeader) GetMachine() string {
 	return ""
 }
 
+func (x *SnapshotHeader) GetSessions() bool {
+	if x != nil {
+		return x.Sessions
+	}
+	return false
+}
+
 // Snapshot points to a group's snapshot file.
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -506,7 +940,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_disk_proto_msgTypes[6]
+	mi := &file_disk_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +952,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[6]
+	mi := &file_disk_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +965,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{6}
+	return file_disk_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Snapshot) GetLastIncludedIndex() uint64 {
@@ -585,7 +1019,7 @@ type HardState struct {
 
 func (x *HardState) Reset() {
 	*x = HardState{}
-	mi := &file_disk_proto_msgTypes[7]
+	mi := &file_disk_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +1031,7 @@ func (x *HardState) String() string {
 func (*HardState) ProtoMessage() {}
 
 func (x *HardState) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[7]
+	mi := &file_disk_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +1044,7 @@ func (x *HardState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HardState.ProtoReflect.Descriptor instead.
 func (*HardState) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{7}
+	return file_disk_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *HardState) GetTerm() uint64 {
@@ -654,7 +1088,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_disk_proto_msgTypes[8]
+	mi := &file_disk_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +1100,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[8]
+	mi := &file_disk_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +1113,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{8}
+	return file_disk_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Member) GetId() string {
@@ -715,7 +1149,7 @@ type GroupRecord struct {
 
 func (x *GroupRecord) Reset() {
 	*x = GroupRecord{}
-	mi := &file_disk_proto_msgTypes[9]
+	mi := &file_disk_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +1161,7 @@ func (x *GroupRecord) String() string {
 func (*GroupRecord) ProtoMessage() {}
 
 func (x *GroupRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[9]
+	mi := &file_disk_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +1174,7 @@ func (x *GroupRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRecord.ProtoReflect.Descriptor instead.
 func (*GroupRecord) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{9}
+	return file_disk_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GroupRecord) GetName() string {
@@ -779,7 +1213,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_disk_proto_msgTypes[10]
+	mi := &file_disk_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +1225,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[10]
+	mi := &file_disk_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +1238,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{10}
+	return file_disk_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Identity) GetFormat() uint32 {
@@ -846,7 +1280,7 @@ type Compacted struct {
 
 func (x *Compacted) Reset() {
 	*x = Compacted{}
-	mi := &file_disk_proto_msgTypes[11]
+	mi := &file_disk_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +1292,7 @@ func (x *Compacted) String() string {
 func (*Compacted) ProtoMessage() {}
 
 func (x *Compacted) ProtoReflect() protoreflect.Message {
-	mi := &file_disk_proto_msgTypes[11]
+	mi := &file_disk_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +1305,7 @@ func (x *Compacted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compacted.ProtoReflect.Descriptor instead.
 func (*Compacted) Descriptor() ([]byte, []int) {
-	return file_disk_proto_rawDescGZIP(), []int{11}
+	return file_disk_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Compacted) GetIndex() uint64 {
@@ -893,17 +1327,52 @@ var File_disk_proto protoreflect.FileDescriptor
 const file_disk_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"disk.proto\x12\x0etroupe.disk.v1\"\xab\x01\n" +
+	"disk.proto\x12\x0etroupe.disk.v1\"\xce\x02\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.troupe.disk.v1.Entry.KindR\x04kind\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\"J\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
+	"\x04time\x18\x04 \x01(\x04R\x04time\x12\x18\n" +
+	"\asession\x18\x05 \x01(\x04R\asession\x12\x14\n" +
+	"\x05nonce\x18\x06 \x01(\x06R\x05nonce\x12\x16\n" +
+	"\x06serial\x18\a \x01(\x04R\x06serial\x12\x16\n" +
+	"\x06lowest\x18\b \x01(\x04R\x06lowest\"y\n" +
 	"\x04Kind\x12\x10\n" +
 	"\fKIND_COMMAND\x10\x00\x12\r\n" +
 	"\tKIND_NOOP\x10\x01\x12\x11\n" +
 	"\rKIND_FOUNDING\x10\x02\x12\x0e\n" +
 	"\n" +
-	"KIND_LEVEL\x10\x03\"\xa2\x01\n" +
+	"KIND_LEVEL\x10\x03\x12\x15\n" +
+	"\x11KIND_OPEN_SESSION\x10\x04\x12\x16\n" +
+	"\x12KIND_CLOSE_SESSION\x10\x05\"Z\n" +
+	"\vOpenSession\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\x06R\x05nonce\x125\n" +
+	"\x06limits\x18\x02 \x01(\v2\x1d.troupe.disk.v1.SessionLimitsR\x06limits\"\x96\x01\n" +
+	"\rSessionLimits\x12\x1a\n" +
+	"\bsessions\x18\x01 \x01(\x04R\bsessions\x12\x16\n" +
+	"\x06window\x18\x02 \x01(\x04R\x06window\x12!\n" +
+	"\fanswer_bytes\x18\x03 \x01(\x04R\vanswerBytes\x12\x17\n" +
+	"\akeep_ms\x18\x04 \x01(\x04R\x06keepMs\x12\x15\n" +
+	"\x06ttl_ms\x18\x05 \x01(\x04R\x05ttlMs\"k\n" +
+	"\bSessions\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x04R\x04time\x125\n" +
+	"\x06limits\x18\x02 \x01(\v2\x1d.troupe.disk.v1.SessionLimitsR\x06limits\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\xc3\x01\n" +
+	"\rStoredSession\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05nonce\x18\x02 \x01(\x06R\x05nonce\x12\x16\n" +
+	"\x06lowest\x18\x03 \x01(\x04R\x06lowest\x12\x1d\n" +
+	"\n" +
+	"last_index\x18\x04 \x01(\x04R\tlastIndex\x12\x1b\n" +
+	"\tlast_time\x18\x05 \x01(\x04R\blastTime\x12\x18\n" +
+	"\aapplied\x18\x06 \x03(\x06R\aapplied\x12\x18\n" +
+	"\aanswers\x18\a \x01(\x04R\aanswers\"\x8c\x01\n" +
+	"\fStoredAnswer\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\x04R\x06serial\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\x12\x1a\n" +
+	"\brejected\x18\x04 \x01(\bR\brejected\x12\x1c\n" +
+	"\trejection\x18\x05 \x01(\fR\trejection\"\xa2\x01\n" +
 	"\bFounding\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\x06R\tclusterId\x12C\n" +
@@ -922,14 +1391,15 @@ const file_disk_proto_rawDesc = "" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\x06R\tclusterId\x12\x14\n" +
 	"\x05level\x18\x03 \x01(\rR\x05level\x12C\n" +
-	"\rconfiguration\x18\x04 \x01(\v2\x1d.troupe.disk.v1.ConfigurationR\rconfiguration\"\xe9\x01\n" +
+	"\rconfiguration\x18\x04 \x01(\v2\x1d.troupe.disk.v1.ConfigurationR\rconfiguration\"\x85\x02\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12.\n" +
 	"\x13last_included_index\x18\x03 \x01(\x04R\x11lastIncludedIndex\x12,\n" +
 	"\x12last_included_term\x18\x04 \x01(\x04R\x10lastIncludedTerm\x121\n" +
 	"\acharter\x18\x05 \x01(\v2\x17.troupe.disk.v1.CharterR\acharter\x12\x18\n" +
-	"\amachine\x18\x06 \x01(\tR\amachine\"\xc9\x01\n" +
+	"\amachine\x18\x06 \x01(\tR\amachine\x12\x1a\n" +
+	"\bsessions\x18\a \x01(\bR\bsessions\"\xc9\x01\n" +
 	"\bSnapshot\x12.\n" +
 	"\x13last_included_index\x18\x01 \x01(\x04R\x11lastIncludedIndex\x12,\n" +
 	"\x12last_included_term\x18\x02 \x01(\x04R\x10lastIncludedTerm\x121\n" +
@@ -972,37 +1442,44 @@ func file_disk_proto_rawDescGZIP() []byte {
 }
 
 var file_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_disk_proto_goTypes = []any{
 	(Entry_Kind)(0),        // 0: troupe.disk.v1.Entry.Kind
 	(*Entry)(nil),          // 1: troupe.disk.v1.Entry
-	(*Founding)(nil),       // 2: troupe.disk.v1.Founding
-	(*FeatureLevel)(nil),   // 3: troupe.disk.v1.FeatureLevel
-	(*Configuration)(nil),  // 4: troupe.disk.v1.Configuration
-	(*Charter)(nil),        // 5: troupe.disk.v1.Charter
-	(*SnapshotHeader)(nil), // 6: troupe.disk.v1.SnapshotHeader
-	(*Snapshot)(nil),       // 7: troupe.disk.v1.Snapshot
-	(*HardState)(nil),      // 8: troupe.disk.v1.HardState
-	(*Member)(nil),         // 9: troupe.disk.v1.Member
-	(*GroupRecord)(nil),    // 10: troupe.disk.v1.GroupRecord
-	(*Identity)(nil),       // 11: troupe.disk.v1.Identity
-	(*Compacted)(nil),      // 12: troupe.disk.v1.Compacted
+	(*OpenSession)(nil),    // 2: troupe.disk.v1.OpenSession
+	(*SessionLimits)(nil),  // 3: troupe.disk.v1.SessionLimits
+	(*Sessions)(nil),       // 4: troupe.disk.v1.Sessions
+	(*StoredSession)(nil),  // 5: troupe.disk.v1.StoredSession
+	(*StoredAnswer)(nil),   // 6: troupe.disk.v1.StoredAnswer
+	(*Founding)(nil),       // 7: troupe.disk.v1.Founding
+	(*FeatureLevel)(nil),   // 8: troupe.disk.v1.FeatureLevel
+	(*Configuration)(nil),  // 9: troupe.disk.v1.Configuration
+	(*Charter)(nil),        // 10: troupe.disk.v1.Charter
+	(*SnapshotHeader)(nil), // 11: troupe.disk.v1.SnapshotHeader
+	(*Snapshot)(nil),       // 12: troupe.disk.v1.Snapshot
+	(*HardState)(nil),      // 13: troupe.disk.v1.HardState
+	(*Member)(nil),         // 14: troupe.disk.v1.Member
+	(*GroupRecord)(nil),    // 15: troupe.disk.v1.GroupRecord
+	(*Identity)(nil),       // 16: troupe.disk.v1.Identity
+	(*Compacted)(nil),      // 17: troupe.disk.v1.Compacted
 }
 var file_disk_proto_depIdxs = []int32{
-	0, // 0: troupe.disk.v1.Entry.kind:type_name -> troupe.disk.v1.Entry.Kind
-	4, // 1: troupe.disk.v1.Founding.configuration:type_name -> troupe.disk.v1.Configuration
-	9, // 2: troupe.disk.v1.Configuration.voters:type_name -> troupe.disk.v1.Member
-	9, // 3: troupe.disk.v1.Configuration.outgoing:type_name -> troupe.disk.v1.Member
-	9, // 4: troupe.disk.v1.Configuration.learners:type_name -> troupe.disk.v1.Member
-	4, // 5: troupe.disk.v1.Charter.configuration:type_name -> troupe.disk.v1.Configuration
-	5, // 6: troupe.disk.v1.SnapshotHeader.charter:type_name -> troupe.disk.v1.Charter
-	5, // 7: troupe.disk.v1.Snapshot.charter:type_name -> troupe.disk.v1.Charter
-	9, // 8: troupe.disk.v1.GroupRecord.members:type_name -> troupe.disk.v1.Member
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	0,  // 0: troupe.disk.v1.Entry.kind:type_name -> troupe.disk.v1.Entry.Kind
+	3,  // 1: troupe.disk.v1.OpenSession.limits:type_name -> troupe.disk.v1.SessionLimits
+	3,  // 2: troupe.disk.v1.Sessions.limits:type_name -> troupe.disk.v1.SessionLimits
+	9,  // 3: troupe.disk.v1.Founding.configuration:type_name -> troupe.disk.v1.Configuration
+	14, // 4: troupe.disk.v1.Configuration.voters:type_name -> troupe.disk.v1.Member
+	14, // 5: troupe.disk.v1.Configuration.outgoing:type_name -> troupe.disk.v1.Member
+	14, // 6: troupe.disk.v1.Configuration.learners:type_name -> troupe.disk.v1.Member
+	9,  // 7: troupe.disk.v1.Charter.configuration:type_name -> troupe.disk.v1.Configuration
+	10, // 8: troupe.disk.v1.SnapshotHeader.charter:type_name -> troupe.disk.v1.Charter
+	10, // 9: troupe.disk.v1.Snapshot.charter:type_name -> troupe.disk.v1.Charter
+	14, // 10: troupe.disk.v1.GroupRecord.members:type_name -> troupe.disk.v1.Member
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_disk_proto_init() }
@@ -1016,7 +1493,7 @@ func file_disk_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_disk_proto_rawDesc), len(file_disk_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -14,40 +14,12 @@ var errBadEntry = errors.New("the bytes are not an encoded log entry")
 
 // Amends says whether entries of this kind change the group itself: its founding, its feature level. Kinds that this version does not
 // know may do so.
-func (k Entry_Kind) Amends() bool { return k != Entry_KIND_COMMAND && k != Entry_KIND_NOOP }
-
-// EncodeEntry encodes an Entry, exactly as proto.Marshal does, with one allocation.
-func EncodeEntry(term uint64, kind Entry_Kind, data []byte) EncodedEntry {
-	return AppendEntry(make([]byte, 0, EntrySize(term, kind, data)), term, kind, data)
-}
-
-// EntrySize is the length of the encoding.
-func EntrySize(term uint64, kind Entry_Kind, data []byte) int {
-	size := 0
-	if term != 0 {
-		size += 1 + protowire.SizeVarint(term)
+func (k Entry_Kind) Amends() bool {
+	switch k {
+	case Entry_KIND_COMMAND, Entry_KIND_NOOP, Entry_KIND_OPEN_SESSION, Entry_KIND_CLOSE_SESSION:
+		return false
 	}
-	if kind != 0 {
-		size += 1 + protowire.SizeVarint(uint64(kind))
-	}
-	if len(data) != 0 {
-		size += 1 + protowire.SizeBytes(len(data))
-	}
-	return size
-}
-
-// AppendEntry appends the encoding of an Entry to b.
-func AppendEntry(b []byte, term uint64, kind Entry_Kind, data []byte) []byte {
-	if term != 0 {
-		b = protowire.AppendVarint(protowire.AppendTag(b, 1, protowire.VarintType), term)
-	}
-	if kind != 0 {
-		b = protowire.AppendVarint(protowire.AppendTag(b, 2, protowire.VarintType), uint64(kind))
-	}
-	if len(data) != 0 {
-		b = protowire.AppendBytes(protowire.AppendTag(b, 3, protowire.BytesType), data)
-	}
-	return b
+	return true
 }
 
 // EntryView is a decoded Entry whose Data points into the encoded bytes.
@@ -55,6 +27,63 @@ type EntryView struct {
 	Term uint64
 	Kind Entry_Kind
 	Data []byte
+	// Time is log time in milliseconds; 0: not stamped.
+	Time    uint64
+	Session SessionCommand
+}
+
+// SessionCommand is a command's place in its client's session; zero: it has none.
+type SessionCommand struct {
+	Session SessionID
+	// Serial is the command's number. All commands below Lowest have their answers, or are given up.
+	Serial, Lowest uint64
+}
+
+// EncodeEntry encodes an Entry of these fields, exactly as proto.Marshal does, with one allocation.
+func EncodeEntry(term uint64, kind Entry_Kind, data []byte) EncodedEntry {
+	e := EntryView{Term: term, Kind: kind, Data: data}
+	return e.AppendTo(make([]byte, 0, e.Size()))
+}
+
+// Size is the length of the encoding.
+func (e *EntryView) Size() int {
+	size := sizeVarint(e.Term) + sizeVarint(uint64(e.Kind)) + sizeVarint(e.Time)
+	if len(e.Data) != 0 {
+		size += 1 + protowire.SizeBytes(len(e.Data))
+	}
+	if s := &e.Session; *s != (SessionCommand{}) {
+		size += sizeVarint(s.Session.Index) + sizeVarint(s.Serial) + sizeVarint(s.Lowest)
+		if s.Session.Nonce != 0 {
+			size += 1 + 8
+		}
+	}
+	return size
+}
+
+// AppendTo appends the encoding to b.
+func (e *EntryView) AppendTo(b []byte) []byte {
+	b = appendNumber(b, 1, e.Term)
+	b = appendNumber(b, 2, uint64(e.Kind))
+	if len(e.Data) != 0 {
+		b = protowire.AppendBytes(protowire.AppendTag(b, 3, protowire.BytesType), e.Data)
+	}
+	b = appendNumber(b, 4, e.Time)
+	if s := &e.Session; *s != (SessionCommand{}) {
+		b = appendNumber(b, 5, s.Session.Index)
+		if s.Session.Nonce != 0 {
+			b = protowire.AppendFixed64(protowire.AppendTag(b, 6, protowire.Fixed64Type), s.Session.Nonce)
+		}
+		b = appendNumber(b, 7, s.Serial)
+		b = appendNumber(b, 8, s.Lowest)
+	}
+	return b
+}
+
+func sizeVarint(v uint64) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + protowire.SizeVarint(v)
 }
 
 // DecodeEntry reads an encoded Entry without copying. The bytes may come from a peer: anything malformed is an error.
@@ -76,6 +105,16 @@ func DecodeEntry(b EncodedEntry) (EntryView, error) {
 			e.Kind = Entry_Kind(kind)
 		case field == 3 && wire == protowire.BytesType:
 			e.Data, n = protowire.ConsumeBytes(b)
+		case field == 4 && wire == protowire.VarintType:
+			e.Time, n = protowire.ConsumeVarint(b)
+		case field == 5 && wire == protowire.VarintType:
+			e.Session.Session.Index, n = protowire.ConsumeVarint(b)
+		case field == 6 && wire == protowire.Fixed64Type:
+			e.Session.Session.Nonce, n = protowire.ConsumeFixed64(b)
+		case field == 7 && wire == protowire.VarintType:
+			e.Session.Serial, n = protowire.ConsumeVarint(b)
+		case field == 8 && wire == protowire.VarintType:
+			e.Session.Lowest, n = protowire.ConsumeVarint(b)
 		default:
 			n = protowire.ConsumeFieldValue(field, wire, b)
 		}

@@ -6,8 +6,10 @@ const (
 	LevelFirst = 1
 	// LevelSnapshots has InstallSnapshot, so that logs may be cut, and groups that begin with a snapshot.
 	LevelSnapshots = 2
+	// LevelSessions has the entries of sessions, log time, and what followers ask their leader for.
+	LevelSessions = 3
 )
 
 // Level is the newest feature level that this build knows. What came with a level, such as a kind of entry, an RPC, or another meaning
 // of a field, is used in a group only when all of its members know that level.
-const Level = LevelSnapshots
+const Level = LevelSessions

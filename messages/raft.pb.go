@@ -25,6 +25,87 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Outcome_Kind int32
+
+const (
+	Outcome_KIND_RESULT Outcome_Kind = 0
+	// The state machine rejected the command; error says why.
+	Outcome_KIND_REJECTED            Outcome_Kind = 1
+	Outcome_KIND_UNKNOWN             Outcome_Kind = 2
+	Outcome_KIND_NOT_LEADER          Outcome_Kind = 3
+	Outcome_KIND_OVERLOADED          Outcome_Kind = 4
+	Outcome_KIND_TOO_LARGE           Outcome_Kind = 5
+	Outcome_KIND_SESSION_GONE        Outcome_Kind = 6
+	Outcome_KIND_SERIAL_BELOW_LOWEST Outcome_Kind = 7
+	Outcome_KIND_BEYOND_WINDOW       Outcome_Kind = 8
+	Outcome_KIND_TOO_MANY_SESSIONS   Outcome_Kind = 9
+	Outcome_KIND_ANSWER_NOT_KEPT     Outcome_Kind = 10
+	Outcome_KIND_NOT_READY           Outcome_Kind = 11
+	// Anything else that means that the proposal did not and will not take effect.
+	Outcome_KIND_REFUSED Outcome_Kind = 12
+)
+
+// Enum value maps for Outcome_Kind.
+var (
+	Outcome_Kind_name = map[int32]string{
+		0:  "KIND_RESULT",
+		1:  "KIND_REJECTED",
+		2:  "KIND_UNKNOWN",
+		3:  "KIND_NOT_LEADER",
+		4:  "KIND_OVERLOADED",
+		5:  "KIND_TOO_LARGE",
+		6:  "KIND_SESSION_GONE",
+		7:  "KIND_SERIAL_BELOW_LOWEST",
+		8:  "KIND_BEYOND_WINDOW",
+		9:  "KIND_TOO_MANY_SESSIONS",
+		10: "KIND_ANSWER_NOT_KEPT",
+		11: "KIND_NOT_READY",
+		12: "KIND_REFUSED",
+	}
+	Outcome_Kind_value = map[string]int32{
+		"KIND_RESULT":              0,
+		"KIND_REJECTED":            1,
+		"KIND_UNKNOWN":             2,
+		"KIND_NOT_LEADER":          3,
+		"KIND_OVERLOADED":          4,
+		"KIND_TOO_LARGE":           5,
+		"KIND_SESSION_GONE":        6,
+		"KIND_SERIAL_BELOW_LOWEST": 7,
+		"KIND_BEYOND_WINDOW":       8,
+		"KIND_TOO_MANY_SESSIONS":   9,
+		"KIND_ANSWER_NOT_KEPT":     10,
+		"KIND_NOT_READY":           11,
+		"KIND_REFUSED":             12,
+	}
+)
+
+func (x Outcome_Kind) Enum() *Outcome_Kind {
+	p := new(Outcome_Kind)
+	*p = x
+	return p
+}
+
+func (x Outcome_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Outcome_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_raft_proto_enumTypes[0].Descriptor()
+}
+
+func (Outcome_Kind) Type() protoreflect.EnumType {
+	return &file_raft_proto_enumTypes[0]
+}
+
+func (x Outcome_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Outcome_Kind.Descriptor instead.
+func (Outcome_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{8, 0}
+}
+
 // Header names both ends of an RPC. A server drops what does not match it.
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -317,6 +398,8 @@ type AppendEntries struct {
 	// Where clients reach the leader; only in messages without entries.
 	ClientAddress string `protobuf:"bytes,7,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
 	Checksum      uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	// The leader asks for a promise: whoever answers grants nobody a vote for so many milliseconds from receipt, and does not stand; 0: none.
+	LeaseMs       uint64 `protobuf:"varint,16,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -403,6 +486,13 @@ func (x *AppendEntries) GetClientAddress() string {
 func (x *AppendEntries) GetChecksum() uint32 {
 	if x != nil {
 		return x.Checksum
+	}
+	return 0
+}
+
+func (x *AppendEntries) GetLeaseMs() uint64 {
+	if x != nil {
+		return x.LeaseMs
 	}
 	return 0
 }
@@ -519,6 +609,439 @@ func (x *AppendEntriesReply) GetNeedsSnapshot() bool {
 	return false
 }
 
+// Forward carries what callers asked a member that does not lead to the leader's door. It is sent once.
+type Forward struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Header *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// Echoed in the reply.
+	Number        uint64      `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Proposals     []*Proposal `protobuf:"bytes,3,rep,name=proposals,proto3" json:"proposals,omitempty"`
+	Checksum      uint32      `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Forward) Reset() {
+	*x = Forward{}
+	mi := &file_raft_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Forward) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Forward) ProtoMessage() {}
+
+func (x *Forward) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Forward.ProtoReflect.Descriptor instead.
+func (*Forward) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Forward) GetHeader() *Header {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *Forward) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Forward) GetProposals() []*Proposal {
+	if x != nil {
+		return x.Proposals
+	}
+	return nil
+}
+
+func (x *Forward) GetChecksum() uint32 {
+	if x != nil {
+		return x.Checksum
+	}
+	return 0
+}
+
+// Proposal is what an entry is to be made of.
+type Proposal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of an Entry.Kind.
+	Kind uint32 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// As in Entry.
+	Session       uint64 `protobuf:"varint,3,opt,name=session,proto3" json:"session,omitempty"`
+	Nonce         uint64 `protobuf:"fixed64,4,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Serial        uint64 `protobuf:"varint,5,opt,name=serial,proto3" json:"serial,omitempty"`
+	Lowest        uint64 `protobuf:"varint,6,opt,name=lowest,proto3" json:"lowest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proposal) Reset() {
+	*x = Proposal{}
+	mi := &file_raft_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proposal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proposal) ProtoMessage() {}
+
+func (x *Proposal) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
+func (*Proposal) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Proposal) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Proposal) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Proposal) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Proposal) GetNonce() uint64 {
+	if x != nil {
+		return x.Nonce
+	}
+	return 0
+}
+
+func (x *Proposal) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *Proposal) GetLowest() uint64 {
+	if x != nil {
+		return x.Lowest
+	}
+	return 0
+}
+
+type ForwardReply struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Header *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	Number uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// One for each proposal, in their order.
+	Outcomes      []*Outcome `protobuf:"bytes,3,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	Checksum      uint32     `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForwardReply) Reset() {
+	*x = ForwardReply{}
+	mi := &file_raft_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForwardReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForwardReply) ProtoMessage() {}
+
+func (x *ForwardReply) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
+func (*ForwardReply) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ForwardReply) GetHeader() *Header {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *ForwardReply) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ForwardReply) GetOutcomes() []*Outcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+func (x *ForwardReply) GetChecksum() uint32 {
+	if x != nil {
+		return x.Checksum
+	}
+	return 0
+}
+
+type Outcome struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          Outcome_Kind           `protobuf:"varint,1,opt,name=kind,proto3,enum=troupe.raft.v1.Outcome_Kind" json:"kind,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Value         []byte                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	Error         []byte                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outcome) Reset() {
+	*x = Outcome{}
+	mi := &file_raft_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outcome) ProtoMessage() {}
+
+func (x *Outcome) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
+func (*Outcome) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Outcome) GetKind() Outcome_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Outcome_KIND_RESULT
+}
+
+func (x *Outcome) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Outcome) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Outcome) GetError() []byte {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// ReadIndex asks the leader for an index that reflects all that was acknowledged before (thesis 6.4).
+type ReadIndex struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Header *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// Echoed in the reply. A member asks one at a time, and again until it is answered.
+	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// A lease will do.
+	Lease         bool   `protobuf:"varint,3,opt,name=lease,proto3" json:"lease,omitempty"`
+	Checksum      uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadIndex) Reset() {
+	*x = ReadIndex{}
+	mi := &file_raft_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadIndex) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadIndex) ProtoMessage() {}
+
+func (x *ReadIndex) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadIndex.ProtoReflect.Descriptor instead.
+func (*ReadIndex) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReadIndex) GetHeader() *Header {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *ReadIndex) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ReadIndex) GetLease() bool {
+	if x != nil {
+		return x.Lease
+	}
+	return false
+}
+
+func (x *ReadIndex) GetChecksum() uint32 {
+	if x != nil {
+		return x.Checksum
+	}
+	return 0
+}
+
+type ReadIndexReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Header        *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Checksum      uint32                 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadIndexReply) Reset() {
+	*x = ReadIndexReply{}
+	mi := &file_raft_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadIndexReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadIndexReply) ProtoMessage() {}
+
+func (x *ReadIndexReply) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadIndexReply.ProtoReflect.Descriptor instead.
+func (*ReadIndexReply) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReadIndexReply) GetHeader() *Header {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *ReadIndexReply) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ReadIndexReply) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ReadIndexReply) GetChecksum() uint32 {
+	if x != nil {
+		return x.Checksum
+	}
+	return 0
+}
+
 // InstallSnapshot sends a chunk of a snapshot file (paper, Figure 13).
 type InstallSnapshot struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -541,7 +1064,7 @@ type InstallSnapshot struct {
 
 func (x *InstallSnapshot) Reset() {
 	*x = InstallSnapshot{}
-	mi := &file_raft_proto_msgTypes[5]
+	mi := &file_raft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -553,7 +1076,7 @@ func (x *InstallSnapshot) String() string {
 func (*InstallSnapshot) ProtoMessage() {}
 
 func (x *InstallSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[5]
+	mi := &file_raft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -566,7 +1089,7 @@ func (x *InstallSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallSnapshot.ProtoReflect.Descriptor instead.
 func (*InstallSnapshot) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{5}
+	return file_raft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *InstallSnapshot) GetHeader() *Header {
@@ -653,7 +1176,7 @@ type InstallSnapshotReply struct {
 
 func (x *InstallSnapshotReply) Reset() {
 	*x = InstallSnapshotReply{}
-	mi := &file_raft_proto_msgTypes[6]
+	mi := &file_raft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +1188,7 @@ func (x *InstallSnapshotReply) String() string {
 func (*InstallSnapshotReply) ProtoMessage() {}
 
 func (x *InstallSnapshotReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[6]
+	mi := &file_raft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +1201,7 @@ func (x *InstallSnapshotReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallSnapshotReply.ProtoReflect.Descriptor instead.
 func (*InstallSnapshotReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{6}
+	return file_raft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InstallSnapshotReply) GetHeader() *Header {
@@ -766,7 +1289,7 @@ const file_raft_proto_rawDesc = "" +
 	"\bpre_vote\x18\x02 \x01(\bR\apreVote\x12\x18\n" +
 	"\agranted\x18\x03 \x01(\bR\agranted\x12\x14\n" +
 	"\x05round\x18\x04 \x01(\x04R\x05round\x12\x1a\n" +
-	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xa1\x02\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xbc\x02\n" +
 	"\rAppendEntries\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12$\n" +
 	"\x0eprev_log_index\x18\x02 \x01(\x04R\fprevLogIndex\x12\"\n" +
@@ -775,7 +1298,8 @@ const file_raft_proto_rawDesc = "" +
 	"\rleader_commit\x18\x05 \x01(\x04R\fleaderCommit\x12\x14\n" +
 	"\x05round\x18\x06 \x01(\x04R\x05round\x12%\n" +
 	"\x0eclient_address\x18\a \x01(\tR\rclientAddress\x12\x1a\n" +
-	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xba\x02\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\x12\x19\n" +
+	"\blease_ms\x18\x10 \x01(\x04R\aleaseMs\"\xba\x02\n" +
 	"\x12AppendEntriesReply\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x18\n" +
 	"\asuccess\x18\x02 \x01(\bR\asuccess\x12\x1f\n" +
@@ -786,7 +1310,54 @@ const file_raft_proto_rawDesc = "" +
 	"\rconflict_term\x18\x06 \x01(\x04R\fconflictTerm\x12\x14\n" +
 	"\x05error\x18\a \x01(\tR\x05error\x12\x1a\n" +
 	"\bchecksum\x18\x0f \x01(\aR\bchecksum\x12%\n" +
-	"\x0eneeds_snapshot\x18\x10 \x01(\bR\rneedsSnapshot\"\xab\x02\n" +
+	"\x0eneeds_snapshot\x18\x10 \x01(\bR\rneedsSnapshot\"\xa5\x01\n" +
+	"\aForward\x12.\n" +
+	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x126\n" +
+	"\tproposals\x18\x03 \x03(\v2\x18.troupe.raft.v1.ProposalR\tproposals\x12\x1a\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\x92\x01\n" +
+	"\bProposal\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x18\n" +
+	"\asession\x18\x03 \x01(\x04R\asession\x12\x14\n" +
+	"\x05nonce\x18\x04 \x01(\x06R\x05nonce\x12\x16\n" +
+	"\x06serial\x18\x05 \x01(\x04R\x06serial\x12\x16\n" +
+	"\x06lowest\x18\x06 \x01(\x04R\x06lowest\"\xa7\x01\n" +
+	"\fForwardReply\x12.\n" +
+	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x123\n" +
+	"\boutcomes\x18\x03 \x03(\v2\x17.troupe.raft.v1.OutcomeR\boutcomes\x12\x1a\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xa3\x03\n" +
+	"\aOutcome\x120\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1c.troupe.raft.v1.Outcome.KindR\x04kind\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\fR\x05error\"\xa3\x02\n" +
+	"\x04Kind\x12\x0f\n" +
+	"\vKIND_RESULT\x10\x00\x12\x11\n" +
+	"\rKIND_REJECTED\x10\x01\x12\x10\n" +
+	"\fKIND_UNKNOWN\x10\x02\x12\x13\n" +
+	"\x0fKIND_NOT_LEADER\x10\x03\x12\x13\n" +
+	"\x0fKIND_OVERLOADED\x10\x04\x12\x12\n" +
+	"\x0eKIND_TOO_LARGE\x10\x05\x12\x15\n" +
+	"\x11KIND_SESSION_GONE\x10\x06\x12\x1c\n" +
+	"\x18KIND_SERIAL_BELOW_LOWEST\x10\a\x12\x16\n" +
+	"\x12KIND_BEYOND_WINDOW\x10\b\x12\x1a\n" +
+	"\x16KIND_TOO_MANY_SESSIONS\x10\t\x12\x18\n" +
+	"\x14KIND_ANSWER_NOT_KEPT\x10\n" +
+	"\x12\x12\n" +
+	"\x0eKIND_NOT_READY\x10\v\x12\x10\n" +
+	"\fKIND_REFUSED\x10\f\"\x85\x01\n" +
+	"\tReadIndex\x12.\n" +
+	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05lease\x18\x03 \x01(\bR\x05lease\x12\x1a\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\x8a\x01\n" +
+	"\x0eReadIndexReply\x12.\n" +
+	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x1a\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xab\x02\n" +
 	"\x0fInstallSnapshot\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12.\n" +
 	"\x13last_included_index\x18\x02 \x01(\x04R\x11lastIncludedIndex\x12,\n" +
@@ -819,28 +1390,43 @@ func file_raft_proto_rawDescGZIP() []byte {
 	return file_raft_proto_rawDescData
 }
 
-var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_raft_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_raft_proto_goTypes = []any{
-	(*Header)(nil),               // 0: troupe.raft.v1.Header
-	(*RequestVote)(nil),          // 1: troupe.raft.v1.RequestVote
-	(*RequestVoteReply)(nil),     // 2: troupe.raft.v1.RequestVoteReply
-	(*AppendEntries)(nil),        // 3: troupe.raft.v1.AppendEntries
-	(*AppendEntriesReply)(nil),   // 4: troupe.raft.v1.AppendEntriesReply
-	(*InstallSnapshot)(nil),      // 5: troupe.raft.v1.InstallSnapshot
-	(*InstallSnapshotReply)(nil), // 6: troupe.raft.v1.InstallSnapshotReply
+	(Outcome_Kind)(0),            // 0: troupe.raft.v1.Outcome.Kind
+	(*Header)(nil),               // 1: troupe.raft.v1.Header
+	(*RequestVote)(nil),          // 2: troupe.raft.v1.RequestVote
+	(*RequestVoteReply)(nil),     // 3: troupe.raft.v1.RequestVoteReply
+	(*AppendEntries)(nil),        // 4: troupe.raft.v1.AppendEntries
+	(*AppendEntriesReply)(nil),   // 5: troupe.raft.v1.AppendEntriesReply
+	(*Forward)(nil),              // 6: troupe.raft.v1.Forward
+	(*Proposal)(nil),             // 7: troupe.raft.v1.Proposal
+	(*ForwardReply)(nil),         // 8: troupe.raft.v1.ForwardReply
+	(*Outcome)(nil),              // 9: troupe.raft.v1.Outcome
+	(*ReadIndex)(nil),            // 10: troupe.raft.v1.ReadIndex
+	(*ReadIndexReply)(nil),       // 11: troupe.raft.v1.ReadIndexReply
+	(*InstallSnapshot)(nil),      // 12: troupe.raft.v1.InstallSnapshot
+	(*InstallSnapshotReply)(nil), // 13: troupe.raft.v1.InstallSnapshotReply
 }
 var file_raft_proto_depIdxs = []int32{
-	0, // 0: troupe.raft.v1.RequestVote.header:type_name -> troupe.raft.v1.Header
-	0, // 1: troupe.raft.v1.RequestVoteReply.header:type_name -> troupe.raft.v1.Header
-	0, // 2: troupe.raft.v1.AppendEntries.header:type_name -> troupe.raft.v1.Header
-	0, // 3: troupe.raft.v1.AppendEntriesReply.header:type_name -> troupe.raft.v1.Header
-	0, // 4: troupe.raft.v1.InstallSnapshot.header:type_name -> troupe.raft.v1.Header
-	0, // 5: troupe.raft.v1.InstallSnapshotReply.header:type_name -> troupe.raft.v1.Header
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1,  // 0: troupe.raft.v1.RequestVote.header:type_name -> troupe.raft.v1.Header
+	1,  // 1: troupe.raft.v1.RequestVoteReply.header:type_name -> troupe.raft.v1.Header
+	1,  // 2: troupe.raft.v1.AppendEntries.header:type_name -> troupe.raft.v1.Header
+	1,  // 3: troupe.raft.v1.AppendEntriesReply.header:type_name -> troupe.raft.v1.Header
+	1,  // 4: troupe.raft.v1.Forward.header:type_name -> troupe.raft.v1.Header
+	7,  // 5: troupe.raft.v1.Forward.proposals:type_name -> troupe.raft.v1.Proposal
+	1,  // 6: troupe.raft.v1.ForwardReply.header:type_name -> troupe.raft.v1.Header
+	9,  // 7: troupe.raft.v1.ForwardReply.outcomes:type_name -> troupe.raft.v1.Outcome
+	0,  // 8: troupe.raft.v1.Outcome.kind:type_name -> troupe.raft.v1.Outcome.Kind
+	1,  // 9: troupe.raft.v1.ReadIndex.header:type_name -> troupe.raft.v1.Header
+	1,  // 10: troupe.raft.v1.ReadIndexReply.header:type_name -> troupe.raft.v1.Header
+	1,  // 11: troupe.raft.v1.InstallSnapshot.header:type_name -> troupe.raft.v1.Header
+	1,  // 12: troupe.raft.v1.InstallSnapshotReply.header:type_name -> troupe.raft.v1.Header
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_raft_proto_init() }
@@ -853,13 +1439,14 @@ func file_raft_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raft_proto_rawDesc), len(file_raft_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   7,
+			NumEnums:      1,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_raft_proto_goTypes,
 		DependencyIndexes: file_raft_proto_depIdxs,
+		EnumInfos:         file_raft_proto_enumTypes,
 		MessageInfos:      file_raft_proto_msgTypes,
 	}.Build()
 	File_raft_proto = out.File

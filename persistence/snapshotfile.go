@@ -16,8 +16,10 @@ import (
 // A snapshot file is a magic with the number of its format, frames, and a trailer. The first frame is the header, the others are the
 // pieces of the state. See doc.go.
 const (
-	snapshotMagic  = "troupe.snapshot\n"
-	snapshotFormat = 1
+	snapshotMagic = "troupe.snapshot\n"
+	// Format 1 has no sessions.
+	plainSnapshot, sessionsSnapshot = 1, 2
+	snapshotFormat                  = sessionsSnapshot
 
 	magicLen   = len(snapshotMagic) + 4
 	frameHead  = 4 + 4 // length, CRC-32C
@@ -27,8 +29,16 @@ const (
 	maxSnapshotHeader = 1 << 20
 )
 
-func appendMagic(b []byte) []byte {
-	return binary.BigEndian.AppendUint32(append(b, snapshotMagic...), snapshotFormat)
+func appendMagic(b []byte, format uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(b, snapshotMagic...), format)
+}
+
+// formatOf is the lowest that has what the header says.
+func formatOf(h *messages.SnapshotHeader) uint32 {
+	if h.Sessions {
+		return sessionsSnapshot
+	}
+	return plainSnapshot
 }
 
 // appendFrame appends the frame with this number. Its checksum covers the number, so that frames cannot change places.

@@ -155,7 +155,7 @@ type SnapshotWriter struct {
 // not newer than the group's is refused.
 func (s *Store) CreateSnapshot(group GroupID, header *messages.SnapshotHeader) (*SnapshotWriter, error) {
 	header = proto.CloneOf(header)
-	header.Format = snapshotFormat
+	header.Format = formatOf(header)
 	content, err := proto.Marshal(header)
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func (s *Store) CreateSnapshot(group GroupID, header *messages.SnapshotHeader) (
 		return nil, err
 	}
 	w := &SnapshotWriter{draft: d, digest: sha256.New(), header: header}
-	w.buffer = appendMagic(make([]byte, 0, magicLen+frameHead+max(len(content), maxPiece)))
+	w.buffer = appendMagic(make([]byte, 0, magicLen+frameHead+max(len(content), maxPiece)), header.Format)
 	if err := w.frame(content); err != nil {
 		w.Abort()
 		return nil, err

@@ -94,6 +94,9 @@ func (l *linter) messages(messages protoreflect.MessageDescriptors) {
 	}
 }
 
+// shortNames are enums whose values people write in JSON.
+var shortNames = map[protoreflect.FullName]bool{"troupe.client.v1.Consistency": true}
+
 func (l *linter) enums(enums protoreflect.EnumDescriptors) {
 	for i := range enums.Len() {
 		enum := enums.Get(i)
@@ -105,7 +108,7 @@ func (l *linter) enums(enums protoreflect.EnumDescriptors) {
 		for j := range enum.Values().Len() {
 			value := enum.Values().Get(j)
 			l.name(value, upperSnakeCase)
-			if !strings.HasPrefix(string(value.Name()), prefix) {
+			if !strings.HasPrefix(string(value.Name()), prefix) && !shortNames[enum.FullName()] {
 				l.report(value, "the name %q does not begin with %s", value.Name(), prefix)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster/kv"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/wait"
 	"github.com/troupe-raft/troupe/messages"
@@ -66,7 +67,11 @@ func inspect(path string) (*Info, error) {
 		ClusterID: fmt.Sprintf("%016x", h.GetCharter().GetClusterId()), Members: members(h.GetCharter().GetConfiguration()),
 		Machine: h.GetMachine(), Bytes: r.Pointer().GetBytes(),
 	}
-	return info, info.readState(r)
+	state, err := actors.StateOf(h, r)
+	if err != nil {
+		return nil, err
+	}
+	return info, info.readState(state)
 }
 
 func members(c *messages.Configuration) []Member {
