@@ -36,6 +36,8 @@ type Config struct {
 	Reconfigured func(*Configuration)
 	// Level is the newest feature level that this server says to know; 0: this build's. Tests run mixed versions with it.
 	Level uint32
+	// WithoutForwarding: only the leader takes callers.
+	WithoutForwarding bool
 	// ClientAddress is where clients reach this node; followers learn it while it leads.
 	ClientAddress string
 	Machine       StateMachine

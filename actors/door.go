@@ -66,6 +66,14 @@ type query struct {
 	barrier bool
 }
 
+// bytes are what the caller was admitted with: the leader adds to an opening.
+func (p *proposal) bytes() int {
+	if p.kind == messages.Entry_KIND_OPEN_SESSION {
+		return 0
+	}
+	return len(p.data)
+}
+
 // bell tells the server that callers wait at the door.
 type bell struct{}
 
@@ -99,8 +107,8 @@ func (d *Door) ProposeIn(session messages.SessionCommand, command []byte, caller
 
 // OpenSession asks for a session. The answer's value is an [OpenedSession]. Who asks again with the same nonce gets the same session.
 func (d *Door) OpenSession(nonce uint64, caller Caller) {
-	data := encode(&messages.OpenSession{Nonce: nonce, Limits: d.limits.Sessions.encoded()})
-	d.propose(proposal{kind: messages.Entry_KIND_OPEN_SESSION, data: data, caller: caller})
+	session := messages.SessionCommand{Session: messages.SessionID{Nonce: nonce}} // the leader adds its limits
+	d.propose(proposal{kind: messages.Entry_KIND_OPEN_SESSION, session: session, caller: caller})
 }
 
 // CloseSession ends a session. It may have ended before.
@@ -110,6 +118,12 @@ func (d *Door) CloseSession(id messages.SessionID, caller Caller) {
 }
 
 func (d *Door) propose(p proposal) {
+	switch p.kind {
+	case messages.Entry_KIND_COMMAND, messages.Entry_KIND_OPEN_SESSION, messages.Entry_KIND_CLOSE_SESSION:
+	default:
+		p.caller.Answer(Answer{Err: fmt.Errorf("nobody may propose an entry of the kind %d", p.kind)})
+		return
+	}
 	if n := len(p.data); n > d.limits.EntryBytes {
 		p.caller.Answer(Answer{Err: fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, n, d.limits.EntryBytes)})
 		return
@@ -324,7 +338,7 @@ func (d *Door) refusal() error {
 // refuse answers callers with an error, and gives back what they had been admitted for.
 func (d *Door) refuse(proposals []proposal, queries []query, err error) {
 	for _, p := range proposals {
-		d.release(1, len(p.data))
+		d.release(1, p.bytes())
 		p.caller.Answer(Answer{Err: err})
 	}
 	d.refuseQueries(queries, err)

@@ -19,6 +19,9 @@ type follower struct {
 	dropped       string // why the last message was dropped, to log it once
 	// tooOld: the leader's entries are of a newer version.
 	tooOld error
+	// What this server's callers asked the leader for.
+	forwarding forwarding
+	atLeader   readsAtLeader
 	active
 }
 
@@ -64,6 +67,7 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 	}
 	if len(m.Entries) == 0 {
 		f.clientAddress = m.ClientAddress
+		f.heardHeartbeat(s)
 	} else if reply.Success {
 		f.tooOld = nil
 	}
@@ -130,6 +134,10 @@ func (f *follower) acknowledge(s *server, reply *messages.AppendEntriesReply, ve
 	s.send(a.to, reply)
 }
 
+func (f *follower) leave(s *server) { f.stopForwarding(s) }
+
+func (f *follower) refuse(s *server, err error) { f.atLeader.refuse(s.door, err) }
+
 // installed: the log equals the leader's up to the end of a snapshot.
 func (f *follower) installed(index uint64) { f.ack.verified = max(f.ack.verified, index) }
 
@@ -176,13 +184,24 @@ func (f *follower) notLeader(s *server) error {
 func (f *follower) timeout(s *server) { s.become(&candidate{}) }
 
 func (f *follower) mail(s *server, m any) {
-	lost, ok := m.(*connectionLost)
-	if !ok || f.leader == "" {
+	switch m := m.(type) {
+	case *messages.ForwardReply:
+		f.forwardReply(s, m)
+	case *messages.ReadIndexReply:
+		f.readIndexReply(s, m)
+	case *connectionLost:
+		f.connectionLost(s, m)
+	}
+}
+
+func (f *follower) connectionLost(s *server, lost *connectionLost) {
+	if f.leader == "" {
 		return
 	}
 	if p := s.peers.at(lost.address); p != nil && p.ID == f.leader {
 		// Never more than a hint: a leader that lives is heard again before a majority has the same suspicion.
 		f.leader, f.clientAddress = "", ""
+		f.stopForwarding(s)
 		s.setAlarm(time.Duration(s.rng.Int64N(int64(s.c.Timing.Heartbeat))))
 	}
 }

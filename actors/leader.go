@@ -22,6 +22,7 @@ type leader struct {
 	reads       reads
 	pace        pace
 	logClock    logClock
+	taken       taken
 	active
 }
 
@@ -34,6 +35,7 @@ func (l *leader) enter(s *server) {
 	l.begin(s)
 	now := s.c.Clock.Now()
 	l.logClock = logClock{base: s.logTime, since: now, stamped: now}
+	l.taken = taken{}
 	for _, m := range s.configuration().members {
 		p := &progress{id: m.ID, heard: now}
 		if m.ID == s.id {
@@ -131,7 +133,7 @@ func (l *leader) callers(s *server, proposals []proposal, queries []query) {
 		s.appendProposals(proposals, l.stamp(s))
 	}
 	for i, p := range proposals {
-		s.waiters = append(s.waiters, waiter{s.log.last - uint64(len(proposals)-1-i), len(p.data), p.caller})
+		s.waiters = append(s.waiters, waiter{s.log.last - uint64(len(proposals)-1-i), p.bytes(), p.caller})
 	}
 	l.reads.arrive(queries)
 	l.read(s)
@@ -201,6 +203,8 @@ func (l *leader) mail(s *server, m any) {
 		s.sees(m.term)
 	case *moved:
 		l.moved(s, m)
+	case *messages.ReadIndex:
+		l.readIndex(s, m)
 	case *connectionLost: // of a follower: its replicator finds out
 	case *connectionMade:
 		// A follower that was restarted knows no leader, and may lack entries.

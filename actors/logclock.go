@@ -25,9 +25,16 @@ func (l *leader) stamp(s *server) uint64 {
 	return c.base + uint64(now.Sub(c.since).Milliseconds())
 }
 
-// accepted are the proposals that the group can have. While it has members that do not know sessions, none is opened, so that there is none.
+// accepted are the proposals that the group can have, complete. While it has members that do not know sessions, none is opened, so that
+// there is none.
 func (l *leader) accepted(s *server, proposals []proposal) []proposal {
 	if s.charter().level >= messages.LevelSessions {
+		for i := range proposals {
+			if p := &proposals[i]; p.kind == messages.Entry_KIND_OPEN_SESSION {
+				p.data = encode(&messages.OpenSession{Nonce: p.session.Session.Nonce, Limits: s.c.Limits.Sessions.encoded()})
+				p.session = messages.SessionCommand{}
+			}
+		}
 		return proposals
 	}
 	kept := proposals[:0]

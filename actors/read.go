@@ -6,9 +6,13 @@ package actors
 type reads struct {
 	// waiting for the next round; asked: in the present one.
 	waiting, asked []query
-	round          uint64
-	readIndex      uint64
+	// Those of followers, likewise.
+	waitingRemote, askedRemote []remoteRead
+	round                      uint64
+	readIndex                  uint64
 }
+
+func (r *reads) underWay() bool { return len(r.asked)+len(r.askedRemote) > 0 }
 
 func (r *reads) arrive(queries []query) { r.waiting = append(r.waiting, queries...) }
 
@@ -22,10 +26,11 @@ func (r *reads) refuse(d *Door, err error) {
 // not know what is committed (section 8).
 func (l *leader) read(s *server) {
 	r := &l.reads
-	if len(r.asked) > 0 || len(r.waiting) == 0 || s.commitIndex < l.firstOfTerm {
+	if r.underWay() || len(r.waiting)+len(r.waitingRemote) == 0 || s.commitIndex < l.firstOfTerm {
 		return
 	}
 	r.asked, r.waiting = r.waiting, nil
+	r.askedRemote, r.waitingRemote = r.waitingRemote, nil
 	r.readIndex = s.commitIndex
 	l.beat(s, true)
 	r.round = l.round
@@ -35,10 +40,15 @@ func (l *leader) read(s *server) {
 // confirmReads hands the reads of a round to the machine when a majority has answered it.
 func (l *leader) confirmReads(s *server) {
 	r := &l.reads
-	if len(r.asked) == 0 || !s.configuration().Quorum().Heard(l.all.answered(r.round)) {
+	if !r.underWay() || !s.configuration().Quorum().Heard(l.all.answered(r.round)) {
 		return
 	}
-	s.door.look(&lookup{readIndex: r.readIndex, queries: r.asked})
-	r.asked = nil
+	if len(r.asked) > 0 {
+		s.door.look(&lookup{readIndex: r.readIndex, queries: r.asked})
+	}
+	for _, q := range r.askedRemote {
+		s.replyReadIndex(q, r.readIndex)
+	}
+	r.asked, r.askedRemote = nil, nil
 	l.read(s)
 }

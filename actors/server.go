@@ -42,6 +42,7 @@ type server struct {
 
 	flushing  bool
 	round     uint64 // of pre-votes
+	number    uint64 // of what other members are asked
 	spawned   int    // replicators so far: names are never used again
 	proposals []proposal
 	queries   []query
@@ -74,6 +75,16 @@ func (s *server) handle(m any) {
 		s.receiveAppendEntries(m)
 	case *messages.InstallSnapshot:
 		s.receiveInstallSnapshot(m)
+	case *messages.Forward:
+		if s.intact(m) {
+			s.role.forward(s, m)
+		}
+	case *messages.ForwardReply, *messages.ReadIndex, *messages.ReadIndexReply:
+		if s.intact(m.(rpc)) {
+			s.role.mail(s, m)
+		}
+	case *forwardReply:
+		s.replyForward(m.member, m.number, m.outcomes)
 	case bell:
 		s.answerDoor()
 	case flush:
@@ -238,6 +249,13 @@ func (s *server) send(to *actor.PID, m rpc) {
 	if to != nil {
 		m.Seal()
 		s.ctx.Send(to, m)
+	}
+}
+
+// sendTo sends to a member; to a former one it does not.
+func (s *server) sendTo(id string, m rpc) {
+	if p := s.peers.of(id); p != nil {
+		s.send(p.pid, m)
 	}
 }
 

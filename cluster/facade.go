@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -26,8 +27,8 @@ type Reply struct {
 
 // facade is a group's actor in the application's actor system. It owns nothing and waits for nothing, so it may be restarted.
 type facade struct {
-	root *actor.RootContext
-	door *actors.Door
+	root    *actor.RootContext
+	courier *courier
 }
 
 // answered takes an answer back through the facade's own mailbox, which is unbounded: Raft's actors must not wait for an
@@ -39,8 +40,8 @@ type answered struct {
 
 func facadeName(group string) string { return "troupe/" + group }
 
-func spawnFacade(app *actor.ActorSystem, group string, door *actors.Door) (*actor.PID, error) {
-	props := actor.PropsFromProducer(func() actor.Actor { return &facade{app.Root, door} })
+func spawnFacade(app *actor.ActorSystem, group string, c *courier) (*actor.PID, error) {
+	props := actor.PropsFromProducer(func() actor.Actor { return &facade{app.Root, c} })
 	pid, err := app.Root.SpawnNamed(props, facadeName(group))
 	if err != nil {
 		return nil, fmt.Errorf("the application's actor system has an actor %s already: "+
@@ -52,9 +53,9 @@ func spawnFacade(app *actor.ActorSystem, group string, door *actors.Door) (*acto
 func (f *facade) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case *Propose:
-		f.door.Propose(m.Command, f.caller(c))
+		f.send(c, errand{data: m.Command})
 	case *Read:
-		f.door.Query(m.Query, f.caller(c))
+		f.send(c, errand{data: m.Query, read: &actors.Read{}})
 	case *answered:
 		c.Send(m.sender, m.reply)
 	case actor.SystemMessage, actor.AutoReceiveMessage, *actor.DeadLetterResponse:
@@ -65,8 +66,11 @@ func (f *facade) Receive(c actor.Context) {
 	}
 }
 
-func (f *facade) caller(c actor.Context) actors.Caller {
-	return &facadeCaller{root: f.root, facade: c.Self(), sender: c.Sender()}
+// send sends an errand. Mail cannot be given up: after the time of a call it is not tried again.
+func (f *facade) send(c actor.Context, e errand) {
+	e.courier, e.until = f.courier, time.Now().Add(defaultTimeout)
+	e.caller = &facadeCaller{root: f.root, facade: c.Self(), sender: c.Sender()}
+	e.send()
 }
 
 type facadeCaller struct {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -17,6 +18,8 @@ type Group struct {
 	number persistence.GroupID
 	node   *Node
 	door   *actors.Door
+	// courier goes to the leader, wherever that is.
+	courier *courier
 	// configuration is the one in force, as the server said last; nil before it runs.
 	configuration atomic.Pointer[actors.Configuration]
 	// facade is the group's actor in the application's actor system, nil without one.
@@ -70,56 +73,53 @@ func (g *Group) WaitReady(ctx context.Context) error {
 	}
 }
 
-// Propose replicates a command and applies it on every node. It returns when this node applied it, with the state machine's
-// result. The command belongs to the group from then on: it must never be changed.
+// ProposeOption changes how a command is proposed.
+type ProposeOption uint8
+
+// AtMostOnce leaves the session out: the command is sent once, to the leader that is known now, and never again.
+const AtMostOnce ProposeOption = 1
+
+// Propose replicates a command and applies it on every node, exactly once; any member may be asked. It returns when the leader applied it,
+// with the state machine's result. The command belongs to the group from then on: it must never be changed. While no leader takes it, or
+// its answer is lost, it is sent again, in this node's session with the group (thesis 6.3).
 //
-// Errors are those of package actors. A [*actors.NotLeaderError] says which node to ask. After
-// [actors.ErrOutcomeUnknown] the command may or may not take effect; after any other error but a
-// [*actors.RejectedError], which is the state machine's own answer, it never does. Cancelling ctx ends the waiting only: the
-// outcome is then unknown, and the error is ctx.Err() as well. Without a deadline in ctx the call waits about five seconds.
-func (g *Group) Propose(ctx context.Context, command []byte) (Result, error) {
+// Errors are those of package actors. After [actors.ErrOutcomeUnknown] the command may or may not take effect; after any other error but a
+// [*actors.RejectedError], which is the state machine's own answer, it never does. When ctx is done the waiting ends, the error is
+// ctx.Err() as well, and the outcome is unknown only if a copy of the command may still be on its way. Without a deadline in ctx the call
+// waits about five seconds.
+func (g *Group) Propose(ctx context.Context, command []byte, options ...ProposeOption) (Result, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
 	if err := ctx.Err(); err != nil {
 		return Result{}, fmt.Errorf("the command was not proposed: %w", err)
 	}
-	w := waiters.Get().(*waiter)
-	g.door.Propose(command, w)
-	a, err := w.wait(ctx, g.node.expiry)
-	if err != nil {
-		return Result{}, &unknownError{err}
-	}
-	return Result{Index: a.Index, Value: a.Value}, a.Err
+	e := errand{courier: g.courier, data: command, plain: slices.Contains(options, AtMostOnce)}
+	a, err := waiters.Get().(*waiter).do(ctx, e, g.node.expiry)
+	return Result{Index: a.Index, Value: a.Value}, err
 }
 
-// Read asks the state machine, linearizably: the answer reflects every command that was answered before the call. Only the
-// leader can; elsewhere the error is a [*actors.NotLeaderError]. Without a deadline in ctx the call waits about five seconds.
-// The query must never be changed afterwards.
+// Read asks the state machine, linearizably: the answer reflects every command that was answered before the call. Any member may be asked;
+// it waits for its leader. Without a deadline in ctx the call waits about five seconds. The query must never be changed afterwards.
 func (g *Group) Read(ctx context.Context, query []byte) ([]byte, error) {
-	return g.ask(ctx, query, g.door.Query)
+	return g.read(ctx, actors.Read{}, query)
 }
 
 // ReadStale asks the state machine of this node, whether it leads or not, and even when its storage failed: the answer reflects
 // what this node has applied, however old that is.
 func (g *Group) ReadStale(ctx context.Context, query []byte) ([]byte, error) {
-	return g.ask(ctx, query, g.door.QueryStale)
+	return g.read(ctx, actors.Read{Consistency: actors.Stale}, query)
 }
 
-func (g *Group) ask(ctx context.Context, query []byte, door func([]byte, actors.Caller)) ([]byte, error) {
+func (g *Group) read(ctx context.Context, how actors.Read, query []byte) ([]byte, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	w := waiters.Get().(*waiter)
-	door(query, w)
-	a, err := w.wait(ctx, g.node.expiry)
-	if err != nil {
-		return nil, err
-	}
-	return a.Value, a.Err
+	a, err := waiters.Get().(*waiter).do(ctx, errand{courier: g.courier, data: query, read: &how}, g.node.expiry)
+	return a.Value, err
 }
 
 // PID is the group's actor in the application's actor system, or nil when the node was started without [WithActorSystem].

@@ -232,7 +232,7 @@ func TestFacade(t *testing.T) {
 	if r := ask(&cluster.Propose{Command: []byte("no")}); r.Err == nil {
 		t.Fatal(r)
 	}
-	if r := ask(&cluster.Read{Query: []byte("q")}); r.Err != nil || string(r.Value) != "q" || r.Index != 0 {
+	if r := ask(&cluster.Read{Query: []byte("q")}); r.Err != nil || string(r.Value) != "q" || r.Index == 0 {
 		t.Fatal(r)
 	}
 	mustContain(t, ask("what is this").Err, "not string")

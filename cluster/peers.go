@@ -40,6 +40,7 @@ func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 		AllowTypes: []proto.Message{
 			&messages.RequestVote{}, &messages.RequestVoteReply{}, &messages.AppendEntries{}, &messages.AppendEntriesReply{},
 			&messages.InstallSnapshot{}, &messages.InstallSnapshotReply{},
+			&messages.Forward{}, &messages.ForwardReply{}, &messages.ReadIndex{}, &messages.ReadIndexReply{},
 			&messages.NodeStatusRequest{}, &messages.NodeStatusReply{},
 		},
 		AllowTarget:     fromPeers,

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -40,10 +41,15 @@ func (g *Group) Snapshot(ctx context.Context, local bool) (*Snapshot, error) {
 	return g.snapshot(ctx)
 }
 
-// barrier waits until this node has applied all that was answered before. Only the leader can.
+// barrier waits until this node has applied all that was answered before.
 func (g *Group) barrier(ctx context.Context) error {
-	_, err := g.ask(ctx, nil, func(_ []byte, caller actors.Caller) { g.door.Barrier(caller) })
-	return err
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	w := waiters.Get().(*waiter)
+	g.door.Barrier(w)
+	a, err := w.wait(ctx, g.node.expiry)
+	return cmp.Or(err, a.Err)
 }
 
 // reopenings bounds how often a file is removed, because a newer one took its place, just before it is opened.

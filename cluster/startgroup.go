@@ -116,7 +116,8 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.Sta
 	g.number = persistence.GroupID(record.GetNumber())
 	g.door, err = actors.Start(n.system.Root, actors.Config{
 		Group: g.name, ID: n.config.ID, Members: fromRecord(record.GetMembers()), Reconfigured: n.reconfigured(g),
-		ClientAddress: n.ClientAddr(), Machine: machine,
+		WithoutForwarding: n.options.withoutForwarding,
+		ClientAddress:     n.ClientAddr(), Machine: machine,
 		Shared: n.shared, Number: g.number,
 		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Logger: n.config.Logger,
 		Timing: n.config.Timing, Limits: n.config.Limits, Props: n.props(),
@@ -124,8 +125,9 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.Sta
 	if err != nil {
 		return err
 	}
+	g.courier = newCourier(g.door, !n.options.withoutForwarding)
 	if n.options.app != nil {
-		if g.facade, err = spawnFacade(n.options.app, g.name, g.door); err != nil {
+		if g.facade, err = spawnFacade(n.options.app, g.name, g.courier); err != nil {
 			stopActor(n.system.Root, g.door.PID())
 			return err
 		}

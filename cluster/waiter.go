@@ -14,9 +14,27 @@ const defaultTimeout = 5 * time.Second
 
 // waiter is one call that waits for its answer. Waiters are reused: a server answers a million calls a second, and none of them
 // makes a new one.
-type waiter struct{ answer chan actors.Answer }
+type waiter struct {
+	answer chan actors.Answer
+	errand errand
+}
 
-var waiters = sync.Pool{New: func() any { return &waiter{make(chan actors.Answer, 1)} }}
+var waiters = sync.Pool{New: func() any { return &waiter{answer: make(chan actors.Answer, 1)} }}
+
+// do sends an errand and waits for its answer. The waiter must not be used afterwards.
+func (w *waiter) do(ctx context.Context, e errand, expiry *expiry) (actors.Answer, error) {
+	e.caller, w.errand = w, e
+	w.errand.send()
+	a, err := w.wait(ctx, expiry)
+	if err == nil {
+		return a, a.Err
+	}
+	if err, gaveUp := w.errand.giveUp(err); gaveUp {
+		return actors.Answer{}, err
+	}
+	a = <-w.answer // it was on its way
+	return a, a.Err
+}
 
 // Answer implements actors.Caller. It is called once per use of the waiter, so the channel always has room; a second answer
 // would reach somebody else's call.

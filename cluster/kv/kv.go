@@ -23,7 +23,7 @@ var ErrInvalid = errors.New("invalid request")
 
 // Group is what a KV needs of a group; *cluster.Group is one.
 type Group interface {
-	Propose(ctx context.Context, command []byte) (cluster.Result, error)
+	Propose(ctx context.Context, command []byte, options ...cluster.ProposeOption) (cluster.Result, error)
 	Read(ctx context.Context, query []byte) ([]byte, error)
 }
 

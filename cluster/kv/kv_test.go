@@ -21,7 +21,7 @@ type local struct {
 	index uint64
 }
 
-func (l *local) Propose(_ context.Context, command []byte) (cluster.Result, error) {
+func (l *local) Propose(_ context.Context, command []byte, _ ...cluster.ProposeOption) (cluster.Result, error) {
 	l.index++
 	r := l.m.Apply([]actors.Entry{{Index: l.index, Command: command}})[0]
 	if r.Err != nil {

@@ -112,7 +112,7 @@ func (b *box) get(ctx context.Context, key string) error {
 func (b *box) leader(context.Context) string { return "" }
 
 // Propose implements kv.Group.
-func (b *box) Propose(_ context.Context, command []byte) (cluster.Result, error) {
+func (b *box) Propose(_ context.Context, command []byte, _ ...cluster.ProposeOption) (cluster.Result, error) {
 	b.office.app.Root.RequestWithCustomSender(b.group.PID(), &cluster.Propose{Command: command}, b.pid)
 	return cluster.Result{}, errMailed
 }

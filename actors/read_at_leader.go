@@ -1,0 +1,79 @@
+package actors
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// readsAtLeader are reads of a follower's callers. The follower asks its leader for a read index, for many of them at a time, and its own
+// machine answers them once that is applied (thesis 6.4).
+type readsAtLeader struct {
+	// waiting for the next question; asked: for the answer to the present one.
+	waiting, asked []query
+	number         uint64
+}
+
+func (r *readsAtLeader) refuse(d *Door, err error) {
+	d.refuseQueries(r.asked, err)
+	d.refuseQueries(r.waiting, err)
+	r.asked, r.waiting = nil, nil
+}
+
+func (f *follower) readAtLeader(s *server, queries []query) {
+	r := &f.atLeader
+	r.waiting = append(r.waiting, queries...)
+	if len(r.asked) > 0 || len(r.waiting) == 0 {
+		return
+	}
+	r.asked, r.waiting = r.waiting, nil
+	r.number = s.nextNumber()
+	f.askReadIndex(s)
+}
+
+// askReadIndex asks, and again with each heartbeat: question or answer may have been lost.
+func (f *follower) askReadIndex(s *server) {
+	if len(f.atLeader.asked) > 0 {
+		s.sendTo(f.leader, &messages.ReadIndex{Header: s.header(f.leader), Number: f.atLeader.number})
+	}
+}
+
+func (f *follower) readIndexReply(s *server, m *messages.ReadIndexReply) {
+	r := &f.atLeader
+	if m.Number != r.number || len(r.asked) == 0 {
+		return
+	}
+	s.door.look(&lookup{readIndex: m.Index, queries: r.asked})
+	r.asked = nil
+	f.readAtLeader(s, nil)
+}
+
+// heardHeartbeat repeats what may have been lost.
+func (f *follower) heardHeartbeat(s *server) {
+	f.askReadIndex(s)
+	f.stopWaiting(s, f.heard.Add(-2*s.c.Timing.Election))
+}
+
+// remoteRead is a follower's question for a read index.
+type remoteRead struct {
+	member string
+	number uint64
+}
+
+// readIndex takes a question. A member has one at a time.
+func (l *leader) readIndex(s *server, m *messages.ReadIndex) {
+	r := &l.reads
+	q := remoteRead{m.Header.From, m.Number}
+	if m.Header.Term != s.currentTerm || slices.Contains(r.askedRemote, q) {
+		return
+	}
+	r.waitingRemote = append(slices.DeleteFunc(r.waitingRemote, func(w remoteRead) bool { return w.member == q.member }), q)
+	l.read(s)
+}
+
+func (s *server) replyReadIndex(q remoteRead, index uint64) {
+	s.sendTo(q.member, &messages.ReadIndexReply{Header: s.header(q.member), Number: q.number, Index: index})
+}
+
+func sortedKeys[V any](m map[uint64]V) []uint64 { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,275 @@
+package cluster
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// courier brings what this node's callers want to the group, wherever its leader is. Commands take effect exactly once: they go in a session
+// that the courier opens (thesis 6.3). It is safe for concurrent use.
+type courier struct {
+	door *actors.Door
+	// patient: what no leader takes waits for one.
+	patient bool
+
+	mu      sync.Mutex
+	session *actors.ClientSession
+	opening bool
+	// waiting are commands that wait for the session, or for room in its window.
+	waiting []*errand
+	// plainUntil: until then commands go without a session, each once, since not all members know sessions.
+	plainUntil time.Time
+}
+
+// retryLevel is after what time a group is asked again whether all of its members know sessions.
+const retryLevel = 10 * time.Second
+
+func newCourier(door *actors.Door, patient bool) *courier {
+	return &courier{door: door, patient: patient, session: actors.NewClientSession(rand.Uint64)}
+}
+
+// errand is one command or query on its way. It is the caller at the door of each copy of it; one at a time is there.
+type errand struct {
+	courier *courier
+	caller  actors.Caller
+	data    []byte
+	read    *actors.Read // nil: it is a command
+	plain   bool         // without a session: one copy is sent at most
+	until   time.Time    // zero: until it is given up
+	tries   int
+
+	// Guarded by the courier.
+	command actors.ClientCommand
+	last    error // of the last copy
+	over    bool
+}
+
+// send sends a copy, now or when there is a session for it. The caller is answered once, unless it gives up before.
+func (e *errand) send() {
+	c := e.courier
+	if e.read != nil {
+		c.door.Read(*e.read, e.data, e)
+		return
+	}
+	c.mu.Lock()
+	if e.over {
+		c.mu.Unlock()
+		return
+	}
+	if e.plain = e.plain || !c.plainUntil.IsZero() && time.Now().Before(c.plainUntil); e.plain {
+		c.mu.Unlock()
+		c.door.Propose(e.data, e)
+		return
+	}
+	place, ok := c.session.Send(&e.command)
+	open := false
+	if !ok {
+		c.waiting = append(c.waiting, e)
+		_, needed := c.session.Opening()
+		open = needed && !c.opening
+		c.opening = c.opening || open
+	}
+	c.mu.Unlock()
+	switch {
+	case ok:
+		c.door.ProposeIn(place, e.data, e)
+	case open:
+		c.open(0)
+	}
+}
+
+// placed is a command that has its place in the session.
+type placed struct {
+	errand *errand
+	place  messages.SessionCommand
+}
+
+// ready are the commands that need not wait any more. The courier is locked.
+func (c *courier) ready() (all []placed) {
+	for len(c.waiting) > 0 {
+		e := c.waiting[0]
+		place, ok := c.session.Send(&e.command)
+		if !ok {
+			return all
+		}
+		c.waiting = c.waiting[1:]
+		all = append(all, placed{e, place})
+	}
+	c.waiting = nil
+	return all
+}
+
+func (c *courier) sendAll(all []placed) {
+	for _, p := range all {
+		c.door.ProposeIn(p.place, p.errand.data, p.errand)
+	}
+}
+
+// Answer implements actors.Caller, for a copy.
+func (e *errand) Answer(a actors.Answer) {
+	c := e.courier
+	c.mu.Lock()
+	again := e.settle(&a)
+	answered := !again && !e.over
+	e.over = e.over || answered
+	ready := c.ready()
+	c.mu.Unlock()
+	switch {
+	case answered:
+		e.caller.Answer(a)
+	case again:
+		e.tries++
+		time.AfterFunc(pauseAfter(e.tries), e.send)
+	}
+	c.sendAll(ready)
+}
+
+// settle notes what became of a copy, and says whether another one is to be sent. Otherwise a is what the caller is told. The courier is
+// locked.
+func (e *errand) settle(a *actors.Answer) (again bool) {
+	c := e.courier
+	e.last = a.Err
+	if e.over || e.plain || a.Err == nil && e.read != nil {
+		return false
+	}
+	again = c.mayHelp(a.Err) && (e.until.IsZero() || time.Now().Before(e.until))
+	if e.read != nil {
+		return again
+	}
+	switch c.session.Settle(&e.command, actors.FateOfCopy(a.Err)) {
+	case actors.CommandUnknown:
+		a.Err = &unknownError{a.Err}
+	case actors.CommandUnanswered:
+		if again {
+			return true
+		}
+		if c.session.GiveUp(&e.command) {
+			a.Err = &unknownError{a.Err}
+		}
+	}
+	return false
+}
+
+// mayHelp says whether it is of use to ask again after an error.
+func (c *courier) mayHelp(err error) bool {
+	for _, passing := range []error{
+		actors.ErrOutcomeUnknown, actors.ErrSessionGone, actors.ErrBeyondWindow, actors.ErrTooManySessions, actors.ErrRestoring,
+	} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return c.patient && errors.Is(err, actors.ErrNotLeader)
+}
+
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = 100 * time.Millisecond
+)
+
+// pauseAfter is how long to wait after some tries: longer each time, and others at the same time wait for other times.
+func pauseAfter(tries int) time.Duration {
+	limit := min(firstPause<<min(tries, 10), lastPause)
+	return limit/2 + rand.N(limit/2)
+}
+
+// giveUp ends an errand, because of an error, and says what its caller is to know. It returns false when the caller has its answer, or gets
+// it now.
+func (e *errand) giveUp(because error) (error, bool) {
+	c := e.courier
+	c.mu.Lock()
+	if e.over {
+		c.mu.Unlock()
+		return nil, false
+	}
+	e.over = true
+	c.waiting = slices.DeleteFunc(c.waiting, func(w *errand) bool { return w == e })
+	unknown := e.read == nil && (c.session.GiveUp(&e.command) || e.plain)
+	last, ready := e.last, c.ready()
+	c.mu.Unlock()
+	c.sendAll(ready)
+	switch {
+	case unknown:
+		return &unknownError{because}, true
+	case last != nil:
+		return &gaveUpError{last, because}, true
+	}
+	return because, true
+}
+
+// refuse ends a command of which no copy was sent.
+func (e *errand) refuse(err error) {
+	e.courier.mu.Lock()
+	over := e.over
+	e.over = true
+	e.courier.session.GiveUp(&e.command)
+	e.courier.mu.Unlock()
+	if !over {
+		e.caller.Answer(actors.Answer{Err: err})
+	}
+}
+
+// gaveUpError is of something that was not done until its caller gave up.
+type gaveUpError struct{ last, because error }
+
+func (e *gaveUpError) Error() string   { return e.last.Error() + " (" + e.because.Error() + ")" }
+func (e *gaveUpError) Unwrap() []error { return []error{e.last, e.because} }
+
+// open asks for a session.
+func (c *courier) open(tries int) {
+	c.mu.Lock()
+	nonce, _ := c.session.Opening()
+	c.mu.Unlock()
+	c.door.OpenSession(nonce, &opener{c, tries})
+}
+
+// opener is the caller at the door of an opening.
+type opener struct {
+	courier *courier
+	tries   int
+}
+
+// Answer implements actors.Caller.
+func (o *opener) Answer(a actors.Answer) {
+	c := o.courier
+	opened, err := actors.OpenedSession{}, a.Err
+	if err == nil {
+		opened, err = actors.DecodeOpenedSession(a.Value)
+	}
+	c.mu.Lock()
+	if err == nil {
+		c.session.Opened(opened)
+	}
+	ready := c.ready()
+	c.opening = err != nil && len(c.waiting) > 0 && c.mayHelp(err)
+	again := c.opening
+	var refused []*errand
+	for _, e := range c.waiting {
+		e.last = err
+	}
+	if err != nil && !again {
+		refused, c.waiting = c.waiting, nil
+	}
+	plain := errors.Is(err, actors.ErrNotReady)
+	if plain {
+		c.plainUntil = time.Now().Add(retryLevel)
+	}
+	c.mu.Unlock()
+	c.sendAll(ready)
+	for _, e := range refused {
+		if plain {
+			e.send()
+		} else {
+			e.refuse(err)
+		}
+	}
+	if again {
+		time.AfterFunc(pauseAfter(o.tries), func() { c.open(o.tries + 1) })
+	}
+}
