@@ -23,7 +23,8 @@ var waiters = sync.Pool{New: func() any { return &waiter{answer: make(chan actor
 
 // do sends an errand and waits for its answer. The waiter must not be used afterwards.
 func (w *waiter) do(ctx context.Context, e errand, expiry *expiry) (actors.Answer, error) {
-	e.caller, w.errand = w, e
+	w.errand = e
+	w.errand.caller = w
 	w.errand.send()
 	a, err := w.wait(ctx, expiry)
 	if err == nil {
