@@ -94,6 +94,17 @@ func (d *Door) Replication() []Replication {
 // Changed is closed at the next change of the status. Changes of its indexes do not count.
 func (d *Door) Changed() <-chan struct{} { return d.board.change() }
 
+// Applied is closed when this server has applied the entry at index. Who does not wait any longer calls giveUp, which may be called at
+// any time. The error is ErrOverloaded when too many wait.
+func (d *Door) Applied(index uint64) (applied <-chan struct{}, giveUp func(), err error) {
+	w := d.board.awaited.wait(index)
+	if w == nil {
+		return nil, nil, ErrOverloaded
+	}
+	d.board.awaited.applied(d.board.applied.Load()) // it may have been before it was waited for
+	return w.applied, func() { d.board.awaited.giveUp(w) }, nil
+}
+
 // Propose asks for a command to be replicated and applied. The command must not change until the caller has its answer.
 func (d *Door) Propose(command []byte, caller Caller) {
 	d.ProposeIn(messages.SessionCommand{}, command, caller)

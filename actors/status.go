@@ -82,6 +82,7 @@ type board struct {
 	commit, applied, last, durable atomic.Uint64
 	first, logBytes                atomic.Uint64
 	replication                    atomic.Pointer[[]Replication]
+	awaited                        awaited
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when the rest changes; nil: nobody waits
@@ -95,6 +96,7 @@ func (b *board) show(s Status) {
 	b.durable.Store(s.DurableIndex)
 	b.first.Store(s.FirstIndex)
 	b.logBytes.Store(uint64(s.LogBytes))
+	b.awaited.applied(s.AppliedIndex)
 	s.CommitIndex, s.AppliedIndex, s.LastIndex, s.DurableIndex, s.FirstIndex, s.LogBytes = 0, 0, 0, 0, 0, 0
 	if shown := b.rest.Load(); shown == nil || *shown != s {
 		kept := s
