@@ -18,12 +18,20 @@ func HandlerOptions() []connect.HandlerOption { return clientport.HandlerOptions
 func MakeRoom(ctx context.Context, bytes int) error { return clientport.MakeRoom(ctx, bytes) }
 
 // RPCError is err as Connect and gRPC clients see it, for handlers that call a [Group]. A write that fails with any other
-// code than aborted, deadline_exceeded, canceled, unknown or internal did not and will not take effect.
+// code than aborted, data_loss, deadline_exceeded, canceled, unknown or internal did not and will not take effect, as long as it was not
+// sent before.
 //
-//	not the leader       failed_precondition, with a messages.NotLeader detail
-//	outcome unknown      aborted, with a messages.OutcomeUnknown detail
-//	overloaded           resource_exhausted
-//	too large, rejected  invalid_argument
-//	failed, stopped      unavailable
-//	time is up           deadline_exceeded, canceled
+//	not the leader                  failed_precondition, with a messages.NotLeader detail
+//	outcome unknown                 aborted, with a messages.OutcomeUnknown detail
+//	overloaded                      resource_exhausted, with a messages.RetryAfter detail
+//	too large, rejected, malformed  invalid_argument
+//	failed, stopped, not ready      unavailable
+//	time is up                      deadline_exceeded, canceled
+//
+// and of sessions:
+//
+//	gone                            not_found
+//	serial below the lowest         out_of_range
+//	too many, beyond the window     resource_exhausted
+//	applied, answer not kept        data_loss
 func RPCError(err error) error { return clientport.RPCError(err) }

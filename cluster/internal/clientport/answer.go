@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"time"
-
-	"connectrpc.com/connect"
 )
 
 // pieceBytes is how much of an answer is sent at a time, so that it shows whether the client reads.
@@ -40,7 +38,7 @@ func (a *answer) makeRoom(ctx context.Context, bytes int64) error {
 		limiter.answers.extend(&a.hold, more)
 		return nil
 	case !limiter.answers.take(ctx, &a.hold, more, limiter.limits.Patience):
-		return connect.NewError(connect.CodeResourceExhausted, errNoRoom)
+		return RPCError(errNoRoom)
 	}
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"connectrpc.com/connect"
 )
 
 // maxRequestBytes bounds a request's body, compressed and not: two values of a map in base64, with room.
@@ -93,7 +91,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.read == b.allowed && b.allowed < b.size {
 		b.visit.enter(working) // it waits for the node
 		if !b.take(b.weight(b.size)) {
-			b.err = connect.NewError(connect.CodeResourceExhausted, errNoRoom)
+			b.err = RPCError(errNoRoom)
 			return 0, b.err
 		}
 		b.allowed = b.size
@@ -108,7 +106,7 @@ func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case b.read > maxRequestBytes:
 		b.linger()
-		b.err = connect.NewError(connect.CodeInvalidArgument, errTooLarge)
+		b.err = RPCError(errTooLarge)
 		return 0, b.err
 	case err != nil:
 		b.err = b.ended(err)

@@ -1,7 +1,6 @@
 package clientport
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -92,9 +91,9 @@ func (l *limiter) handler(next http.Handler) http.Handler {
 }
 
 var (
-	errConnections = errors.New("the node is overloaded: too many clients are connected; try again")
-	errRequests    = errors.New("the node is overloaded: too many requests are under way; try again")
-	errNoRoom      = errors.New("the node is overloaded: too much is being sent to it, or asked of it, at a time; try again")
+	errConnections = &overload{"the node is overloaded: too many clients are connected; try again"}
+	errRequests    = &overload{"the node is overloaded: too many requests are under way; try again"}
+	errNoRoom      = &overload{"the node is overloaded: too much is being sent to it, or asked of it, at a time; try again"}
 )
 
 // refuse answers a request that was not let in. When even that is too much, its connection, or HTTP/2 stream, is cut.
@@ -108,6 +107,6 @@ func (l *limiter) refuse(v *visit, reason error) {
 	if v.conn.inLobby != nil {
 		v.w.Header().Set("Connection", "close")
 	}
-	v.refuse(connect.CodeResourceExhausted, http.StatusTooManyRequests, reason)
+	v.refuse(http.StatusTooManyRequests, reason)
 	v.finish()
 }

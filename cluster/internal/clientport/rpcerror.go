@@ -3,6 +3,8 @@ package clientport
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -17,35 +19,75 @@ func RPCError(err error) error {
 	if err == nil || errors.As(err, &coded) {
 		return err
 	}
-	var notLeader *actors.NotLeaderError
-	var rejected *actors.RejectedError
-	switch {
-	case errors.Is(err, actors.ErrOutcomeUnknown): // before what it may also be, a context's error
-		return detailed(connect.CodeAborted, err, &messages.OutcomeUnknown{})
-	case errors.As(err, &notLeader):
-		return detailed(connect.CodeFailedPrecondition, err, &messages.NotLeader{
-			LeaderId: notLeader.LeaderID, ClientAddress: notLeader.ClientAddress,
-		})
-	case errors.Is(err, actors.ErrNotLeader):
-		return detailed(connect.CodeFailedPrecondition, err, &messages.NotLeader{})
-	case errors.Is(err, actors.ErrOverloaded):
-		return connect.NewError(connect.CodeResourceExhausted, err)
-	case errors.Is(err, actors.ErrTooLarge), errors.As(err, &rejected):
-		return connect.NewError(connect.CodeInvalidArgument, err)
-	case errors.Is(err, actors.ErrStorageFailed), errors.Is(err, actors.ErrGroupFailed), errors.Is(err, actors.ErrClosed):
-		return connect.NewError(connect.CodeUnavailable, err)
-	case errors.Is(err, context.DeadlineExceeded):
-		return connect.NewError(connect.CodeDeadlineExceeded, err)
-	case errors.Is(err, context.Canceled):
-		return connect.NewError(connect.CodeCanceled, err)
-	}
-	return connect.NewError(connect.CodeUnknown, err)
-}
-
-func detailed(code connect.Code, err error, detail proto.Message) error {
-	coded := connect.NewError(code, err)
-	if d, err := connect.NewErrorDetail(detail); err == nil {
-		coded.AddDetail(d)
+	code, detail := classify(err)
+	coded = connect.NewError(code, err)
+	if detail != nil {
+		if d, err := connect.NewErrorDetail(detail); err == nil {
+			coded.AddDetail(d)
+		}
 	}
 	return coded
+}
+
+// callError is the same as the answer to a call of an Exchange.
+func callError(err error) *messages.CallError {
+	if coded := (*connect.Error)(nil); errors.As(err, &coded) {
+		return &messages.CallError{Code: coded.Code().String(), Message: coded.Message()}
+	}
+	code, detail := classify(err)
+	e := &messages.CallError{Code: code.String(), Message: err.Error()}
+	switch d := detail.(type) {
+	case *messages.NotLeader:
+		e.NotLeader = d
+	case *messages.OutcomeUnknown:
+		e.OutcomeUnknown = d
+	case *messages.RetryAfter:
+		e.RetryAfter = d
+	}
+	return e
+}
+
+// retryAfter is when who was refused as overload may try again. By then, much of what was admitted has its answer.
+const retryAfter = 100 * time.Millisecond
+
+// overload is a refusal because of what others, or the client itself, have under way.
+type overload struct{ reason string }
+
+func (o *overload) Error() string { return o.reason }
+
+// classify is the code of an error, and the detail that it carries, or nil.
+func classify(err error) (connect.Code, proto.Message) {
+	var notLeader *actors.NotLeaderError
+	var rejected *actors.RejectedError
+	var tooMuch *overload
+	is := func(targets ...error) bool {
+		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+	}
+	switch {
+	case is(actors.ErrOutcomeUnknown): // before what it may also be, a context's error
+		return connect.CodeAborted, &messages.OutcomeUnknown{}
+	case errors.As(err, &notLeader):
+		return connect.CodeFailedPrecondition, &messages.NotLeader{LeaderId: notLeader.LeaderID, ClientAddress: notLeader.ClientAddress}
+	case is(actors.ErrNotLeader):
+		return connect.CodeFailedPrecondition, &messages.NotLeader{}
+	case is(actors.ErrOverloaded), errors.As(err, &tooMuch):
+		return connect.CodeResourceExhausted, &messages.RetryAfter{Milliseconds: uint32(retryAfter.Milliseconds())}
+	case is(actors.ErrTooManySessions, actors.ErrBeyondWindow):
+		return connect.CodeResourceExhausted, nil
+	case is(actors.ErrTooLarge, errTooLarge, messages.ErrMalformedSession), errors.As(err, &rejected):
+		return connect.CodeInvalidArgument, nil
+	case is(actors.ErrSessionGone):
+		return connect.CodeNotFound, nil
+	case is(actors.ErrSerialBelowLowest):
+		return connect.CodeOutOfRange, nil
+	case is(actors.ErrAnswerNotKept):
+		return connect.CodeDataLoss, nil
+	case is(actors.ErrStorageFailed, actors.ErrGroupFailed, actors.ErrClosed, actors.ErrRestoring, actors.ErrNotReady):
+		return connect.CodeUnavailable, nil
+	case is(context.DeadlineExceeded):
+		return connect.CodeDeadlineExceeded, nil
+	case is(context.Canceled):
+		return connect.CodeCanceled, nil
+	}
+	return connect.CodeUnknown, nil
 }

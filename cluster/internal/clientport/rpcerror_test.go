@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -27,7 +28,17 @@ func TestErrorsAsClientsSeeThem(t *testing.T) {
 		{actors.ErrOutcomeUnknown, connect.CodeAborted, &messages.OutcomeUnknown{}},
 		{errors.Join(actors.ErrOutcomeUnknown, context.DeadlineExceeded), connect.CodeAborted, &messages.OutcomeUnknown{}},
 		{errors.Join(actors.ErrOutcomeUnknown, context.Canceled), connect.CodeAborted, &messages.OutcomeUnknown{}},
-		{actors.ErrOverloaded, connect.CodeResourceExhausted, nil},
+		{actors.ErrOverloaded, connect.CodeResourceExhausted, &messages.RetryAfter{Milliseconds: 100}},
+		{errNoRoom, connect.CodeResourceExhausted, &messages.RetryAfter{Milliseconds: 100}},
+		{errTooLarge, connect.CodeInvalidArgument, nil},
+		{actors.ErrSessionGone, connect.CodeNotFound, nil},
+		{actors.ErrSerialBelowLowest, connect.CodeOutOfRange, nil},
+		{actors.ErrBeyondWindow, connect.CodeResourceExhausted, nil},
+		{actors.ErrTooManySessions, connect.CodeResourceExhausted, nil},
+		{actors.ErrAnswerNotKept, connect.CodeDataLoss, nil},
+		{&actors.LevelError{Members: []string{"n3"}}, connect.CodeUnavailable, nil},
+		{actors.ErrRestoring, connect.CodeUnavailable, nil},
+		{messages.ErrMalformedSession, connect.CodeInvalidArgument, nil},
 		{actors.ErrTooLarge, connect.CodeInvalidArgument, nil},
 		{&actors.RejectedError{Reason: errors.New("no")}, connect.CodeInvalidArgument, nil},
 		{actors.ErrStorageFailed, connect.CodeUnavailable, nil},
@@ -43,9 +54,22 @@ func TestErrorsAsClientsSeeThem(t *testing.T) {
 			if connect.CodeOf(seen) != c.code {
 				t.Errorf("%v: %v; want %v", err, connect.CodeOf(seen), c.code)
 			}
+			call := callError(err)
+			if call.Code != c.code.String() || call.Message == "" {
+				t.Errorf("%v: as a call's answer it is %v", err, call)
+			}
 			var coded *connect.Error
-			if c.detail == nil || !errors.As(seen, &coded) {
+			if !errors.As(seen, &coded) {
+				t.Fatalf("%v is no error of Connect", seen)
+			}
+			if c.detail == nil {
+				if len(coded.Details()) > 0 {
+					t.Errorf("%v: details %v", err, coded.Details())
+				}
 				continue
+			}
+			if said := fmt.Sprint(call.NotLeader, call.OutcomeUnknown, call.RetryAfter); !strings.Contains(said, fmt.Sprint(c.detail)) {
+				t.Errorf("%v: as a call's answer it says %q, want %v", err, said, c.detail)
 			}
 			value, detailErr := coded.Details()[0].Value()
 			if detailErr != nil || fmt.Sprint(value) != fmt.Sprint(c.detail) {

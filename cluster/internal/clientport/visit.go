@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"connectrpc.com/connect"
 )
 
 // visit is one request under way, and what it holds.
@@ -52,12 +50,12 @@ type visitKey struct{}
 
 func (v *visit) serve(next http.Handler) {
 	if v.r.ContentLength > maxRequestBytes {
-		v.refuse(connect.CodeInvalidArgument, http.StatusRequestEntityTooLarge, errTooLarge)
+		v.refuse(http.StatusRequestEntityTooLarge, errTooLarge)
 		v.finish()
 		return
 	}
 	if !v.body.plan() {
-		v.refuse(connect.CodeResourceExhausted, http.StatusTooManyRequests, errNoRoom)
+		v.refuse(http.StatusTooManyRequests, errNoRoom)
 		v.finish()
 		return
 	}
@@ -67,10 +65,10 @@ func (v *visit) serve(next http.Handler) {
 }
 
 // refuse answers in the place of a handler.
-func (v *visit) refuse(code connect.Code, status int, reason error) {
+func (v *visit) refuse(status int, reason error) {
 	v.body.linger()
 	if v.limiter.write.IsSupported(v.r) {
-		_ = v.limiter.write.Write(&v.answer, v.r, connect.NewError(code, reason))
+		_ = v.limiter.write.Write(&v.answer, v.r, RPCError(reason))
 		return
 	}
 	http.Error(&v.answer, reason.Error(), status)

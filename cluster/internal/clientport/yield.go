@@ -1,10 +1,7 @@
 package clientport
 
 import (
-	"errors"
 	"time"
-
-	"connectrpc.com/connect"
 )
 
 // press asks those that are still to yield what q waits for. Who holds its share already has only itself to ask.
@@ -67,12 +64,12 @@ func (r *room) find(amount int64, searched *time.Time, wanted func(*hold, time.T
 	return found
 }
 
-var errOverloaded = errors.New("the node is overloaded, and this client kept others waiting: try again")
+var errOverloaded = &overload{"the node is overloaded, and this client kept others waiting: try again"}
 
 // ask asks holds to yield. Whoever could not be asked now may be found again.
 func (r *room) ask(holds []*hold) {
 	for _, h := range holds {
-		if !h.yield(connect.NewError(connect.CodeResourceExhausted, errOverloaded)) {
+		if !h.yield(RPCError(errOverloaded)) {
 			r.mu.Lock()
 			h.asked = false
 			r.mu.Unlock()
