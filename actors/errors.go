@@ -79,6 +79,19 @@ func (e *NotLeaderError) Error() string {
 // Is makes errors.Is(err, ErrNotLeader) hold.
 func (e *NotLeaderError) Is(target error) bool { return target == ErrNotLeader }
 
+// BehindIndexError is a read that waited for an index which was not applied in time.
+type BehindIndexError struct {
+	Index, Applied uint64
+	// Cause is why it did not wait any longer, such as [context.DeadlineExceeded].
+	Cause error
+}
+
+func (e *BehindIndexError) Error() string {
+	return fmt.Sprintf("this node has applied the log up to entry %d, not yet to %d: ask another node, or wait longer", e.Applied, e.Index)
+}
+
+func (e *BehindIndexError) Unwrap() error { return e.Cause }
+
 // RejectedError is a state machine's own refusal of a command: part of the replicated result, the same on every node.
 type RejectedError struct{ Reason error }
 

@@ -28,11 +28,11 @@ type Group struct {
 	snapshotCallers atomic.Int32
 }
 
-// Result is what a command came to.
+// Result is what a command or a read came to.
 type Result struct {
-	// Index is the command's place in the log.
+	// Index is the command's place in the log; a read's answer reflects the log up to here.
 	Index uint64
-	// Value is what the state machine returned for it; it must not be changed.
+	// Value is what the state machine returned; it must not be changed.
 	Value []byte
 }
 
@@ -102,24 +102,26 @@ func (g *Group) Propose(ctx context.Context, command []byte, options ...ProposeO
 // Read asks the state machine, linearizably: the answer reflects every command that was answered before the call. Any member may be asked;
 // it waits for its leader. Without a deadline in ctx the call waits about five seconds. The query must never be changed afterwards.
 func (g *Group) Read(ctx context.Context, query []byte) ([]byte, error) {
-	return g.read(ctx, actors.Read{}, query)
+	r, err := g.read(ctx, actors.Read{}, query)
+	return r.Value, err
 }
 
 // ReadStale asks the state machine of this node, whether it leads or not, and even when its storage failed: the answer reflects
 // what this node has applied, however old that is.
 func (g *Group) ReadStale(ctx context.Context, query []byte) ([]byte, error) {
-	return g.read(ctx, actors.Read{Consistency: actors.Stale}, query)
+	r, err := g.read(ctx, actors.Read{Consistency: actors.Stale}, query)
+	return r.Value, err
 }
 
-func (g *Group) read(ctx context.Context, how actors.Read, query []byte) ([]byte, error) {
+func (g *Group) read(ctx context.Context, how actors.Read, query []byte) (Result, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return Result{}, err
 	}
 	a, err := waiters.Get().(*waiter).do(ctx, errand{courier: g.courier, data: query, read: &how}, g.node.expiry)
-	return a.Value, err
+	return Result{Index: a.Index, Value: a.Value}, err
 }
 
 // PID is the group's actor in the application's actor system, or nil when the node was started without [WithActorSystem].
