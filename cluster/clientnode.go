@@ -46,6 +46,28 @@ func (c clientNode) Groups() []string {
 	return names
 }
 
+func (c clientNode) Group(name string) clientport.Group {
+	if g, found := c.node.Group(name); found {
+		return clientGroup{g}
+	}
+	return nil
+}
+
+// clientGroup is a group as the client port sees it.
+type clientGroup struct{ *Group }
+
+func (c clientGroup) Door() clientport.Door { return c.door }
+
+func (c clientGroup) Submit(ctx context.Context, session messages.SessionCommand, command []byte) (uint64, []byte, error) {
+	r, err := c.Group.Submit(ctx, session, command)
+	return r.Index, r.Value, err
+}
+
+func (c clientGroup) Query(ctx context.Context, read actors.Read, minIndex uint64, query []byte) (uint64, []byte, error) {
+	r, err := c.Group.Query(ctx, ReadOptions{read, minIndex}, query)
+	return r.Index, r.Value, err
+}
+
 func (c clientNode) Status(ctx context.Context, group string, local bool) *messages.StatusResponse {
 	g, found := c.node.Group(group)
 	if !found {

@@ -17,6 +17,10 @@ func HandlerOptions() []connect.HandlerOption { return clientport.HandlerOptions
 // nothing.
 func MakeRoom(ctx context.Context, bytes int) error { return clientport.MakeRoom(ctx, bytes) }
 
+// NameLeader is for handlers on the client port: the header Troupe-Leader of the answer is to have the client address of this group's
+// leader. Without that it has the leader of the node's first group.
+func NameLeader(ctx context.Context, group *Group) { clientport.NameLeader(ctx, group.name) }
+
 // RPCError is err as Connect and gRPC clients see it, for handlers that call a [Group]. A write that fails with any other
 // code than aborted, data_loss, deadline_exceeded, canceled, unknown or internal did not and will not take effect, as long as it was not
 // sent before.

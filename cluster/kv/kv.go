@@ -72,11 +72,8 @@ func (k *KV) Delete(ctx context.Context, key string) (deleted bool, err error) {
 // CompareAndSwap writes value if the key's present value equals old; a nil old expects that the key does not exist, an empty
 // one that its value is empty. version is the one after the swap, or the present one when not swapped (0: no such key).
 func (k *KV) CompareAndSwap(ctx context.Context, key string, old, value []byte) (swapped bool, version uint64, err error) {
-	if err := checkKeyAndValue(key, value); err != nil {
+	if err := checkSwap(key, old, value); err != nil {
 		return false, 0, err
-	}
-	if len(old) > MaxValueBytes {
-		return false, 0, fmt.Errorf("%w: the old value has %d bytes; no value has more than %d", ErrInvalid, len(old), MaxValueBytes)
 	}
 	return k.propose(ctx, encodeCompareAndSwap(key, old, value))
 }
@@ -109,4 +106,11 @@ func checkKeyAndValue(key string, value []byte) error {
 		return fmt.Errorf("%w: the value has %d bytes; give one of at most %d", ErrInvalid, len(value), MaxValueBytes)
 	}
 	return nil
+}
+
+func checkSwap(key string, old, value []byte) error {
+	if len(old) > MaxValueBytes {
+		return fmt.Errorf("%w: the old value has %d bytes; no value has more than %d", ErrInvalid, len(old), MaxValueBytes)
+	}
+	return checkKeyAndValue(key, value)
 }

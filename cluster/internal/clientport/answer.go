@@ -15,8 +15,10 @@ type answer struct {
 	http.ResponseWriter
 	visit  *visit
 	hold   hold
+	begun  bool
 	wrote  bool
 	failed bool
+	group  string // whose leader it names; empty: the first
 }
 
 // MakeRoom takes room for an answer of so many bytes, for a handler that has not made it yet: cluster.MakeRoom says how to use it.
@@ -48,6 +50,7 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (a *answer) Write(p []byte) (n int, err error) {
 	v := a.visit
+	a.begin()
 	if a.failed || a.makeRoom(v.r.Context(), int64(len(p))) != nil {
 		a.failed = true
 		return 0, errNoRoom
@@ -69,6 +72,7 @@ func (a *answer) Write(p []byte) (n int, err error) {
 // Flush is for handlers that send an answer in parts.
 func (a *answer) Flush() {
 	v := a.visit
+	a.begin()
 	v.enter(answering)
 	defer v.enter(working)
 	v.pace.due.Store(a.due())

@@ -13,6 +13,8 @@ import (
 type limiter struct {
 	limits Limits
 	write  *connect.ErrorWriter
+	// leader is where clients reach the leader of a group; nil: nobody knows.
+	leader func(group string) string
 
 	connections, requests, bodies, answers *room
 	// health and refusals are for requests that need no place among the others.

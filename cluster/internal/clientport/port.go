@@ -51,9 +51,12 @@ func Listen(c Config, node Node) (*Port, error) {
 	}
 	p := &Port{tls: c.TLS, mux: http.NewServeMux(), log: c.Logger, public: publicAddress(c.Public, listener)}
 	p.limiter = newLimiter(c.Limits)
+	p.limiter.leader = leaderOf(node)
 	p.listener = p.limiter.listener(listener)
 	p.server = newServer(p.limiter, p.mux, c.TLS != nil, slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug))
 	p.mux.Handle(messagesconnect.NewClusterHandler(clusterService{node}, HandlerOptions()...))
+	p.mux.Handle(messagesconnect.NewSessionHandler(sessionService{node}, HandlerOptions()...))
+	p.mux.Handle(messagesconnect.NewGroupHandler(groupService{node: node}, HandlerOptions()...))
 	p.mux.Handle("GET "+healthPath, healthPage(node.Broken))
 	p.mux.Handle("GET "+readyPath, healthPage(node.Unready))
 	return p, nil

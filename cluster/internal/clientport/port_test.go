@@ -27,11 +27,15 @@ type testNode struct {
 	broken, unready error
 	lead            error
 	open            func(context.Context) (Snapshot, error)
+	group           Group // whatever the name
 }
 
 func (n *testNode) Groups() []string { return n.groups }
-func (n *testNode) Broken() error    { return n.broken }
-func (n *testNode) Unready() error   { return n.unready }
+func (n *testNode) Group(string) Group {
+	return n.group
+}
+func (n *testNode) Broken() error  { return n.broken }
+func (n *testNode) Unready() error { return n.unready }
 
 func (n *testNode) Lead(context.Context, string) error { return n.lead }
 func (n *testNode) Snapshot(ctx context.Context, _ string) (Snapshot, error) {

@@ -74,7 +74,7 @@ func classify(err error) (connect.Code, proto.Message) {
 		return connect.CodeResourceExhausted, &messages.RetryAfter{Milliseconds: uint32(retryAfter.Milliseconds())}
 	case is(actors.ErrTooManySessions, actors.ErrBeyondWindow):
 		return connect.CodeResourceExhausted, nil
-	case is(actors.ErrTooLarge, errTooLarge, messages.ErrMalformedSession), errors.As(err, &rejected):
+	case is(actors.ErrTooLarge, errTooLarge, messages.ErrMalformedSession, actors.ErrMalformedRead), errors.As(err, &rejected):
 		return connect.CodeInvalidArgument, nil
 	case is(actors.ErrSessionGone):
 		return connect.CodeNotFound, nil

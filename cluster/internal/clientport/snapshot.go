@@ -20,10 +20,11 @@ const (
 func (s clusterService) Snapshot(
 	ctx context.Context, r *messages.SnapshotRequest, stream *connect.ServerStream[messages.SnapshotResponse],
 ) error {
-	group, err := s.group(r.GetGroup())
+	group, err := groupName(s.node, r.GetGroup())
 	if err != nil {
 		return err
 	}
+	NameLeader(ctx, group)
 	if !r.GetLocal() {
 		if err := s.node.Lead(ctx, group); err != nil {
 			return RPCError(err)

@@ -1,0 +1,46 @@
+package clientport
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+)
+
+// groupName is the group that was asked for, or the first.
+func groupName(node Node, asked string) (string, error) {
+	groups := node.Groups()
+	if len(groups) == 0 {
+		return "", connect.NewError(connect.CodeUnavailable, errors.New("no group is started on this node yet: try again"))
+	}
+	name := cmp.Or(asked, groups[0])
+	if !slices.Contains(groups, name) {
+		return "", connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no group %q on this node: %s", asked, listed(groups)))
+	}
+	return name, nil
+}
+
+// mostListed is how many groups an error names.
+const mostListed = 8
+
+func listed(groups []string) string {
+	text := "its groups are " + strings.Join(groups[:min(len(groups), mostListed)], ", ")
+	if more := len(groups) - mostListed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// findGroup is groupName for handlers: the answer names that group's leader.
+func findGroup(ctx context.Context, node Node, asked string) (Group, error) {
+	name, err := groupName(node, asked)
+	if err != nil {
+		return nil, err
+	}
+	NameLeader(ctx, name)
+	return node.Group(name), nil
+}
