@@ -214,10 +214,10 @@ func TestJSON(t *testing.T) {
 		code         int
 		want         string
 	}{
-		{"KeyValue/Put", `{"key":"a","value":"aGVsbG8="}`, 200, `{"version":"1"}`},
-		{"KeyValue/Get", `{"key":"a"}`, 200, `{"found":true,"value":"aGVsbG8=","version":"1"}`},
-		{"KeyValue/CompareAndSwap", `{"key":"a","oldValue":"aGVsbG8=","newValue":"eA=="}`, 200, `{"swapped":true,"version":"2"}`},
-		{"KeyValue/Delete", `{"key":"a"}`, 200, `{"deleted":true}`},
+		{"KeyValue/Put", `{"key":"a","value":"aGVsbG8="}`, 200, `{"version":"1","index":"`},
+		{"KeyValue/Get", `{"key":"a"}`, 200, `{"found":true,"value":"aGVsbG8=","version":"1","index":"`},
+		{"KeyValue/CompareAndSwap", `{"key":"a","oldValue":"aGVsbG8=","newValue":"eA=="}`, 200, `{"swapped":true,"version":"2","index":"`},
+		{"KeyValue/Delete", `{"key":"a"}`, 200, `{"deleted":true,"index":"`},
 		{"KeyValue/Put", `{"key":"","value":""}`, 400, `invalid_argument`},
 		{"KeyValue/Put", `{"kee":"a"}`, 400, `kee`},
 		{"KeyValue/Put", `{"key":1}`, 400, `invalid_argument`},

@@ -76,7 +76,7 @@ func TestReadmeCluster(t *testing.T) {
 	if curlError != nil {
 		out += askAll(t, loop)
 	}
-	written := len(regexp.MustCompile(`\{"version": ?"2"\}`).FindAllString(out, -1))
+	written := len(regexp.MustCompile(`\{"version": ?"2", ?"index": ?"\d+"\}`).FindAllString(out, -1))
 	refused := strings.Count(out, `"code":"failed_precondition"`)
 	if !strings.HasPrefix(out, "version 1\nbluen") || !regexp.MustCompile(`n\d leads\.`).MatchString(out) || written != 1 || refused != 2 ||
 		!regexp.MustCompile(`ask node n\d at 127`).MatchString(out) {
