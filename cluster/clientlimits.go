@@ -13,6 +13,8 @@ type ClientLimits struct {
 	Connections int
 	// Requests is how many requests may be under way; default 4096.
 	Requests int
+	// Calls is how many calls one stream of Group.Exchange may have without an answer; default 4096, which is also what a group admits.
+	Calls int
 	// RequestBytes is for bodies of requests under way, and AnswerBytes for answers; default 64 MiB each. One connection may have a
 	// quarter of it. Small ones, of up to 16 KiB, are not counted. A node's memory can grow by several times these numbers.
 	RequestBytes, AnswerBytes int64

@@ -19,7 +19,7 @@ func groupName(node Node, asked string) (string, error) {
 	}
 	name := cmp.Or(asked, groups[0])
 	if !slices.Contains(groups, name) {
-		return "", connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no group %q on this node: %s", asked, listed(groups)))
+		return "", connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no group %.64q on this node: %s", asked, listed(groups)))
 	}
 	return name, nil
 }

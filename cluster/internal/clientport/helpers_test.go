@@ -119,3 +119,5 @@ func (r *room) left() int64 {
 	defer r.mu.Unlock()
 	return r.free
 }
+
+func contains(text, part string) bool { return strings.Contains(text, part) }

@@ -37,6 +37,7 @@ type Port struct {
 	server   *http.Server
 	mux      *http.ServeMux
 	limiter  *limiter
+	streams  *exchanges
 	log      *slog.Logger
 }
 
@@ -57,6 +58,8 @@ func Listen(c Config, node Node) (*Port, error) {
 	p.mux.Handle(messagesconnect.NewClusterHandler(clusterService{node}, HandlerOptions()...))
 	p.mux.Handle(messagesconnect.NewSessionHandler(sessionService{node}, HandlerOptions()...))
 	p.mux.Handle(messagesconnect.NewGroupHandler(groupService{node: node}, HandlerOptions()...))
+	p.streams = newExchanges(node, c.Limits.Calls)
+	p.mux.Handle(newExchangeHandler(p.streams))
 	p.mux.Handle("GET "+healthPath, healthPage(node.Broken))
 	p.mux.Handle("GET "+readyPath, healthPage(node.Unready))
 	return p, nil
@@ -128,6 +131,7 @@ func (p *Port) Drain(limit time.Duration) <-chan struct{} {
 		if p == nil {
 			return
 		}
+		p.streams.stop()
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		_ = p.server.Shutdown(ctx)

@@ -86,6 +86,24 @@ func (r *room) take(ctx context.Context, h *hold, amount int64, patience time.Du
 	}
 }
 
+// try takes an amount more at once, unless it is not there or others wait for it.
+func (r *room) try(h *hold, amount int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.queue.Len() > 0 || !r.fits(h, amount) {
+		return false
+	}
+	r.grant(h, amount)
+	return true
+}
+
+// held is how much a hold has.
+func (r *room) held(h *hold) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return h.amount
+}
+
 // extend takes an amount more at once, for who holds as much already, whether there is room or not.
 func (r *room) extend(h *hold, amount int64) {
 	r.mu.Lock()

@@ -17,6 +17,7 @@ type visit struct {
 	pace   pace
 	place  hold
 	body   body
+	stream *streamBody // in the place of the body; nil: it is no Exchange
 	answer answer
 
 	mu     sync.Mutex
@@ -49,6 +50,13 @@ func (v *visit) holdOf(o *owner) hold { return hold{owner: o, pace: &v.pace, yie
 type visitKey struct{}
 
 func (v *visit) serve(next http.Handler) {
+	if isExchange(v.r) {
+		v.stream = newStreamBody(v)
+		v.r.Body = v.stream
+		next.ServeHTTP(&v.answer, v.r.WithContext(context.WithValue(v.r.Context(), visitKey{}, v)))
+		v.finish()
+		return
+	}
 	if v.r.ContentLength > maxRequestBytes {
 		v.refuse(http.StatusRequestEntityTooLarge, errTooLarge)
 		v.finish()
@@ -116,6 +124,13 @@ func (v *visit) move() (now int64) {
 	v.pace.moved.Store(now)
 	v.conn.pace.moved.Store(now)
 	return now
+}
+
+// interrupted is why the visit was interrupted, nil when it was not.
+func (v *visit) interrupted() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.reason
 }
 
 // interrupt ends a visit that waits for its client, and says whether it does.
