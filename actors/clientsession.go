@@ -110,7 +110,8 @@ func (s *ClientSession) Settle(c *ClientCommand, fate CopyFate) CommandFate {
 	return CommandUnanswered
 }
 
-// GiveUp ends a command that has no answer. It is unknown whether it takes effect if a copy of it may still be around; otherwise it does not.
+// GiveUp ends a command that has no answer. If a copy of it may still be around, it is unknown whether it takes effect; otherwise it does
+// not.
 func (s *ClientSession) GiveUp(c *ClientCommand) (unknown bool) {
 	if !c.over {
 		s.end(c)

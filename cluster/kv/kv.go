@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/internal/kvwire"
 )
 
 // Limits of keys and values, in bytes.
@@ -39,7 +40,7 @@ func (k *KV) Put(ctx context.Context, key string, value []byte) (version uint64,
 	if err := checkKeyAndValue(key, value); err != nil {
 		return 0, err
 	}
-	_, version, err = k.propose(ctx, encodePut(key, value))
+	_, version, err = k.propose(ctx, kvwire.Put(key, value))
 	return version, err
 }
 
@@ -48,16 +49,16 @@ func (k *KV) Get(ctx context.Context, key string) (value []byte, version uint64,
 	if err := checkKey(key); err != nil {
 		return nil, 0, false, err
 	}
-	answer, err := k.get(ctx, encodeGet(key))
-	return answer.value, answer.version, answer.found, err
+	answer, err := k.get(ctx, kvwire.Get(key))
+	return answer.Value, answer.Version, answer.Found, err
 }
 
-func (k *KV) get(ctx context.Context, query []byte) (getAnswer, error) {
+func (k *KV) get(ctx context.Context, query []byte) (kvwire.GetAnswer, error) {
 	answer, err := k.group.Read(ctx, query)
 	if err != nil {
-		return getAnswer{}, err
+		return kvwire.GetAnswer{}, err
 	}
-	return decodeGetAnswer(answer)
+	return kvwire.DecodeGetAnswer(answer)
 }
 
 // Delete removes a key; deleted is false when there was none.
@@ -65,7 +66,7 @@ func (k *KV) Delete(ctx context.Context, key string) (deleted bool, err error) {
 	if err := checkKey(key); err != nil {
 		return false, err
 	}
-	deleted, _, err = k.propose(ctx, encodeDelete(key))
+	deleted, _, err = k.propose(ctx, kvwire.Delete(key))
 	return deleted, err
 }
 
@@ -75,7 +76,7 @@ func (k *KV) CompareAndSwap(ctx context.Context, key string, old, value []byte) 
 	if err := checkSwap(key, old, value); err != nil {
 		return false, 0, err
 	}
-	return k.propose(ctx, encodeCompareAndSwap(key, old, value))
+	return k.propose(ctx, kvwire.CompareAndSwap(key, old, value))
 }
 
 func (k *KV) propose(ctx context.Context, command []byte) (done bool, version uint64, err error) {
@@ -83,7 +84,7 @@ func (k *KV) propose(ctx context.Context, command []byte) (done bool, version ui
 	if err != nil {
 		return false, 0, err
 	}
-	return decodeResult(result.Value)
+	return kvwire.DecodeResult(result.Value)
 }
 
 func checkKey(key string) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/internal/kvwire"
 )
 
 // local is a group of one map, without a cluster.
@@ -86,7 +87,7 @@ func TestLongOldValuesTravelAsDigests(t *testing.T) {
 	if _, err := k.Put(ctx, "a", long); err != nil {
 		t.Fatal(err)
 	}
-	if size := len(encodeCompareAndSwap("a", long, long)); size > MaxValueBytes+100 {
+	if size := len(kvwire.CompareAndSwap("a", long, long)); size > MaxValueBytes+100 {
 		t.Fatalf("the command has %d bytes", size)
 	}
 	other := bytes.Clone(long)
@@ -97,7 +98,7 @@ func TestLongOldValuesTravelAsDigests(t *testing.T) {
 	if swapped, _, err := k.CompareAndSwap(ctx, "a", long, nil); !swapped || err != nil {
 		t.Fatal(swapped, err)
 	}
-	for size := digestAbove - 1; size <= digestAbove+1; size++ {
+	for size := kvwire.DigestAbove - 1; size <= kvwire.DigestAbove+1; size++ {
 		if _, err := k.Put(ctx, "b", long[:size]); err != nil {
 			t.Fatal(err)
 		}
@@ -152,9 +153,9 @@ func TestInvalidRequestsAreRefusedWithASentence(t *testing.T) {
 func TestCommandsBeyondTheLimitsAreRefused(t *testing.T) {
 	key, value := strings.Repeat("k", MaxKeyBytes), make([]byte, MaxValueBytes+1)
 	for name, command := range map[string][]byte{
-		"put, key":    encodePut(key+"k", nil),
-		"put, value":  encodePut(key, value),
-		"swap, value": encodeCompareAndSwap(key, nil, value),
+		"put, key":    kvwire.Put(key+"k", nil),
+		"put, value":  kvwire.Put(key, value),
+		"swap, value": kvwire.CompareAndSwap(key, nil, value),
 	} {
 		m := NewMap()
 		if r := m.Apply([]actors.Entry{{Command: command}})[0]; !errors.Is(r.Err, errMalformed) || m.Len() != 0 {
@@ -165,14 +166,14 @@ func TestCommandsBeyondTheLimitsAreRefused(t *testing.T) {
 
 func TestForeignAnswersAreErrors(t *testing.T) {
 	for _, answer := range [][]byte{nil, {1}, {1, 0x80}, bytes.Repeat([]byte{0xff}, 20)} {
-		if _, _, err := decodeResult(answer); err == nil {
+		if _, _, err := kvwire.DecodeResult(answer); err == nil {
 			t.Errorf("result %x", answer)
 		}
-		if _, err := decodeGetAnswer(answer); err == nil {
+		if _, err := kvwire.DecodeGetAnswer(answer); err == nil {
 			t.Errorf("answer %x", answer)
 		}
 	}
-	for _, query := range [][]byte{nil, {queryGet}, {9, 'k'}, {queryGetShort, 1}, {queryGetShort, 0x80}} {
+	for _, query := range [][]byte{nil, {kvwire.QueryGet}, {9, 'k'}, {kvwire.QueryGetShort, 1}, {kvwire.QueryGetShort, 0x80}} {
 		if _, err := NewMap().Query(t.Context(), query); err == nil {
 			t.Errorf("query %x", query)
 		}
@@ -182,16 +183,16 @@ func TestForeignAnswersAreErrors(t *testing.T) {
 // What is longer than asked for answers with its size.
 func TestLongValuesAreNotCopiedUnasked(t *testing.T) {
 	m := NewMap()
-	m.Apply([]actors.Entry{{Index: 1, Command: encodePut("k", []byte("value"))}})
-	for limit, want := range map[int]getAnswer{
-		4: {long: 5},
-		5: {value: []byte("value"), version: 1, found: true},
+	m.Apply([]actors.Entry{{Index: 1, Command: kvwire.Put("k", []byte("value"))}})
+	for limit, want := range map[int]kvwire.GetAnswer{
+		4: {Long: 5},
+		5: {Value: []byte("value"), Version: 1, Found: true},
 	} {
-		b, err := m.Query(t.Context(), encodeGetShort("k", limit))
+		b, err := m.Query(t.Context(), kvwire.GetShort("k", limit))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := decodeGetAnswer(b); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+		if got, err := kvwire.DecodeGetAnswer(b); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("up to %d: %+v %v", limit, got, err)
 		}
 	}
@@ -282,17 +283,20 @@ func TestCommandsSurviveTheirEncoding(t *testing.T) {
 		key := rapid.StringN(1, 20, 100).Draw(t, "key")
 		value := rapid.SliceOf(rapid.Byte()).Draw(t, "value")
 		old := rapid.SliceOf(rapid.Byte()).Draw(t, "old")
-		if c, err := decode(encodePut(key, value)); err != nil || c.op != opPut || string(c.key) != key || !bytes.Equal(c.value, value) {
+		if c, err := decode(kvwire.Put(key, value)); err != nil ||
+			c.op != kvwire.OpPut || string(c.key) != key || !bytes.Equal(c.value, value) {
 			t.Fatal(c, err)
 		}
-		if c, err := decode(encodeDelete(key)); err != nil || c.op != opDelete || string(c.key) != key {
+		if c, err := decode(kvwire.Delete(key)); err != nil || c.op != kvwire.OpDelete || string(c.key) != key {
 			t.Fatal(c, err)
 		}
-		if c, err := decode(encodeCompareAndSwap(key, old, value)); err != nil || c.op != opCompareAndSwap || c.expect != expectValue ||
+		if c, err := decode(kvwire.CompareAndSwap(key, old, value)); err != nil || c.op != kvwire.OpCompareAndSwap ||
+			c.expect != kvwire.ExpectValue ||
 			!bytes.Equal(c.old, old) || string(c.key) != key || !bytes.Equal(c.value, value) {
 			t.Fatal(c, err)
 		}
-		if c, err := decode(encodeCompareAndSwap(key, nil, value)); err != nil || c.expect != expectAbsent || !bytes.Equal(c.value, value) {
+		if c, err := decode(kvwire.CompareAndSwap(key, nil, value)); err != nil ||
+			c.expect != kvwire.ExpectAbsent || !bytes.Equal(c.value, value) {
 			t.Fatal(c, err)
 		}
 	})
@@ -300,26 +304,26 @@ func TestCommandsSurviveTheirEncoding(t *testing.T) {
 
 // FuzzApply: whatever is proposed, nothing panics, and two maps agree.
 func FuzzApply(f *testing.F) {
-	f.Add(encodePut("k", []byte("v")))
-	f.Add(encodeDelete("k"))
-	f.Add(encodeCompareAndSwap("k", []byte("v"), []byte("w")))
-	f.Add(encodeCompareAndSwap("k", nil, []byte("w")))
-	f.Add(encodeCompareAndSwap("k", make([]byte, 2000), []byte("w")))
-	f.Add([]byte{opPut, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
-	f.Add([]byte{opCompareAndSwap, 1, 'k', expectDigest, 1, 2})
+	f.Add(kvwire.Put("k", []byte("v")))
+	f.Add(kvwire.Delete("k"))
+	f.Add(kvwire.CompareAndSwap("k", []byte("v"), []byte("w")))
+	f.Add(kvwire.CompareAndSwap("k", nil, []byte("w")))
+	f.Add(kvwire.CompareAndSwap("k", make([]byte, 2000), []byte("w")))
+	f.Add([]byte{kvwire.OpPut, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add([]byte{kvwire.OpCompareAndSwap, 1, 'k', kvwire.ExpectDigest, 1, 2})
 	f.Fuzz(func(t *testing.T, command []byte) {
 		a, b := NewMap(), NewMap()
 		before := bytes.Clone(command)
-		ra := a.Apply([]actors.Entry{{Index: 1, Command: command}, {Index: 2, Command: encodePut("x", nil)}, {Index: 3, Command: command}})
+		ra := a.Apply([]actors.Entry{{Index: 1, Command: command}, {Index: 2, Command: kvwire.Put("x", nil)}, {Index: 3, Command: command}})
 		rb := slices.Clone(b.Apply([]actors.Entry{{Index: 1, Command: command}}))
-		rb = append(rb, b.Apply([]actors.Entry{{Index: 2, Command: encodePut("x", nil)}, {Index: 3, Command: command}})...)
+		rb = append(rb, b.Apply([]actors.Entry{{Index: 2, Command: kvwire.Put("x", nil)}, {Index: 3, Command: command}})...)
 		if !bytes.Equal(before, command) {
 			t.Fatal("the command was changed")
 		}
 		if fmt.Sprint(ra) != fmt.Sprint(rb) || a.Hash() != b.Hash() {
 			t.Fatalf("%v, %v", ra, rb)
 		}
-		if _, err := a.Query(t.Context(), command); err != nil && len(command) > 1 && command[0] == queryGet {
+		if _, err := a.Query(t.Context(), command); err != nil && len(command) > 1 && command[0] == kvwire.QueryGet {
 			t.Fatal(err)
 		}
 	})
@@ -328,15 +332,15 @@ func FuzzApply(f *testing.F) {
 // A value's array belongs to the map alone: neither the command nor an answer shares it. It does not stay large under small values.
 func TestValuesShareNoMemory(t *testing.T) {
 	m := NewMap()
-	put := func(value []byte) { m.Apply([]actors.Entry{{Index: 1, Command: encodePut("k", value)}}) }
+	put := func(value []byte) { m.Apply([]actors.Entry{{Index: 1, Command: kvwire.Put("k", value)}}) }
 	get := func() []byte {
-		answer, err := m.Query(t.Context(), append([]byte{queryGet}, "k"...))
+		answer, err := m.Query(t.Context(), append([]byte{kvwire.QueryGet}, "k"...))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return answer
 	}
-	command := encodePut("k", []byte("first"))
+	command := kvwire.Put("k", []byte("first"))
 	m.Apply([]actors.Entry{{Index: 1, Command: command}})
 	clear(command)
 	first := get()
@@ -355,8 +359,8 @@ func TestHashTellsStatesApart(t *testing.T) {
 	seen := map[[32]byte]int{}
 	m := NewMap()
 	for i, command := range [][]byte{
-		nil, encodePut("a", []byte("b")), encodePut("a", []byte("b")), encodePut("ab", nil), encodeDelete("ab"), encodeDelete("a"),
-		encodePut("a", []byte("b")),
+		nil, kvwire.Put("a", []byte("b")), kvwire.Put("a", []byte("b")), kvwire.Put("ab", nil), kvwire.Delete("ab"), kvwire.Delete("a"),
+		kvwire.Put("a", []byte("b")),
 	} {
 		if command != nil {
 			m.Apply([]actors.Entry{{Index: uint64(i), Command: command}})
@@ -376,7 +380,7 @@ func BenchmarkApply(b *testing.B) {
 			batches := make([][]actors.Entry, keys/batch)
 			for i := range batches {
 				for j := range batch {
-					batches[i] = append(batches[i], actors.Entry{Command: encodePut(fmt.Sprintf("key-%d", (i*batch+j)*7919%keys), value)})
+					batches[i] = append(batches[i], actors.Entry{Command: kvwire.Put(fmt.Sprintf("key-%d", (i*batch+j)*7919%keys), value)})
 				}
 			}
 			m := NewMap()

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/internal/kvwire"
 )
 
 // Map is the replicated map's state machine: give every node's group a [NewMap]. Its group calls it; it must not be used
@@ -72,9 +73,9 @@ func (m *Map) Apply(entries []actors.Entry) []actors.Result {
 func (m *Map) apply(c *command) (done bool, version uint64) {
 	present, owned := m.items.get(c.key)
 	switch c.op {
-	case opPut:
+	case kvwire.OpPut:
 		return true, m.write(present, owned, c)
-	case opDelete:
+	case kvwire.OpDelete:
 		if present == nil {
 			return false, 0
 		}
@@ -117,13 +118,13 @@ func (m *Map) Query(_ context.Context, query []byte) ([]byte, error) {
 	}
 	present, _ := m.items.get(key)
 	if present == nil {
-		return []byte{answerAbsent, 0}, nil
+		return []byte{kvwire.AnswerAbsent, 0}, nil
 	}
 	size := len(present.value)
 	if uint64(size) > limit {
-		return binary.AppendUvarint([]byte{answerLong}, uint64(size)), nil
+		return binary.AppendUvarint([]byte{kvwire.AnswerLong}, uint64(size)), nil
 	}
-	answer := append(make([]byte, 0, maxResultBytes+size), answerValue)
+	answer := append(make([]byte, 0, maxResultBytes+size), kvwire.AnswerValue)
 	return append(binary.AppendUvarint(answer, present.version), present.value...), nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/internal/kvwire"
 	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
@@ -40,7 +41,7 @@ func (s service) Put(ctx context.Context, r *messages.PutRequest) (*messages.Put
 	if err := checkKeyAndValue(r.Key, r.Value); err != nil {
 		return nil, rpcError(err)
 	}
-	_, version, index, err := s.submit(ctx, r.Session, encodePut(r.Key, r.Value))
+	_, version, index, err := s.submit(ctx, r.Session, kvwire.Put(r.Key, r.Value))
 	if err != nil {
 		return nil, err
 	}
@@ -61,21 +62,21 @@ func (s service) Get(ctx context.Context, r *messages.GetRequest) (*messages.Get
 	}
 	options := cluster.ReadOptions{Read: read, MinIndex: r.MinIndex}
 	for limit := shortValue; ; {
-		result, err := s.group.Query(ctx, options, encodeGetShort(r.Key, limit))
+		result, err := s.group.Query(ctx, options, kvwire.GetShort(r.Key, limit))
 		if err != nil {
 			return nil, rpcError(err)
 		}
-		answer, err := decodeGetAnswer(result.Value)
+		answer, err := kvwire.DecodeGetAnswer(result.Value)
 		if err != nil {
 			return nil, rpcError(err)
 		}
-		if answer.long == 0 {
-			return &messages.GetResponse{Found: answer.found, Value: answer.value, Version: answer.version, Index: result.Index}, nil
+		if answer.Long == 0 {
+			return &messages.GetResponse{Found: answer.Found, Value: answer.Value, Version: answer.Version, Index: result.Index}, nil
 		}
-		if err := cluster.MakeRoom(ctx, answer.long); err != nil {
+		if err := cluster.MakeRoom(ctx, answer.Long); err != nil {
 			return nil, err
 		}
-		limit = answer.long
+		limit = answer.Long
 	}
 }
 
@@ -83,7 +84,7 @@ func (s service) Delete(ctx context.Context, r *messages.DeleteRequest) (*messag
 	if err := checkKey(r.Key); err != nil {
 		return nil, rpcError(err)
 	}
-	deleted, _, index, err := s.submit(ctx, r.Session, encodeDelete(r.Key))
+	deleted, _, index, err := s.submit(ctx, r.Session, kvwire.Delete(r.Key))
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (s service) CompareAndSwap(ctx context.Context, r *messages.CompareAndSwapR
 	if err := checkSwap(r.Key, r.OldValue, r.NewValue); err != nil {
 		return nil, rpcError(err)
 	}
-	swapped, version, index, err := s.submit(ctx, r.Session, encodeCompareAndSwap(r.Key, r.OldValue, r.NewValue))
+	swapped, version, index, err := s.submit(ctx, r.Session, kvwire.CompareAndSwap(r.Key, r.OldValue, r.NewValue))
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ func (s service) submit(ctx context.Context, serial *messages.SessionSerial, com
 	if err != nil {
 		return false, 0, 0, rpcError(err)
 	}
-	done, version, err = decodeResult(result.Value)
+	done, version, err = kvwire.DecodeResult(result.Value)
 	return done, version, result.Index, rpcError(err)
 }
 

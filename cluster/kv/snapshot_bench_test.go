@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/internal/kvwire"
 )
 
 // filled is a map of many small items, and batches of puts that write to each of them once.
@@ -18,7 +19,7 @@ func filled(keys int) (*Map, [][]actors.Entry) {
 	for first := 0; first < keys; first += batch {
 		entries := make([]actors.Entry, min(batch, keys-first))
 		for i := range entries {
-			entries[i].Command = encodePut(fmt.Sprintf("key-%d", (first+i)*7919%keys), value)
+			entries[i].Command = kvwire.Put(fmt.Sprintf("key-%d", (first+i)*7919%keys), value)
 		}
 		m.Apply(entries)
 		batches = append(batches, entries)

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/internal/kvwire"
 )
 
 // writing is a view that is written out, a write at a time, while other things happen.
@@ -86,15 +87,15 @@ func check(t *rapid.T, m *Map, want *model) {
 		t.Fatalf("%d keys with floor %d, want %d with %d", m.Len(), m.floor, len(want.values), want.floor)
 	}
 	for key := range universe {
-		b, err := m.Query(t.Context(), encodeGet(key))
+		b, err := m.Query(t.Context(), kvwire.Get(key))
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := decodeGetAnswer(b)
+		got, err := kvwire.DecodeGetAnswer(b)
 		value, found := want.values[key]
-		if err != nil || got.found != found || string(got.value) != value || found && got.version != want.versions[key] {
+		if err != nil || got.Found != found || string(got.Value) != value || found && got.Version != want.versions[key] {
 			t.Fatalf("%s: %.20q with version %d, %v, %v; want %.20q with %d",
-				key, got.value, got.version, got.found, err, value, want.versions[key])
+				key, got.Value, got.Version, got.Found, err, value, want.versions[key])
 		}
 	}
 }
@@ -131,7 +132,7 @@ func (m *model) apply(t *rapid.T, op string, key, value string) (command, result
 	present, found := m.values[key]
 	switch op {
 	case "put":
-		return encodePut(key, []byte(value)), appendResult(nil, true, m.put(key, value))
+		return kvwire.Put(key, []byte(value)), appendResult(nil, true, m.put(key, value))
 	case "delete":
 		version := m.versions[key]
 		if found {
@@ -140,15 +141,15 @@ func (m *model) apply(t *rapid.T, op string, key, value string) (command, result
 		} else {
 			version = 0
 		}
-		return encodeDelete(key), appendResult(nil, found, version)
+		return kvwire.Delete(key), appendResult(nil, found, version)
 	case "create":
-		if command = encodeCompareAndSwap(key, nil, []byte(value)); !found {
+		if command = kvwire.CompareAndSwap(key, nil, []byte(value)); !found {
 			return command, appendResult(nil, true, m.put(key, value))
 		}
 		return command, appendResult(nil, false, m.versions[key])
 	}
 	// swap, with the present value
-	if command = encodeCompareAndSwap(key, append([]byte{}, present...), []byte(value)); found {
+	if command = kvwire.CompareAndSwap(key, append([]byte{}, present...), []byte(value)); found {
 		return command, appendResult(nil, true, m.put(key, value))
 	}
 	return command, appendResult(nil, false, 0)
@@ -261,7 +262,7 @@ func TestViewIsWrittenBesideApply(t *testing.T) {
 				}
 			default:
 				m.Apply(batches[i%len(batches)])
-				m.Apply([]actors.Entry{{Command: encodeDelete(fmt.Sprintf("key-%d", i%20_000))}})
+				m.Apply([]actors.Entry{{Command: kvwire.Delete(fmt.Sprintf("key-%d", i%20_000))}})
 			}
 		}
 		closed(t, view)
@@ -333,7 +334,7 @@ func half(t *testing.T, change func(key string) []byte) (m *Map, all func(func(k
 
 func TestViewDuringMergeKeepsItsValues(t *testing.T) {
 	put := func(value string) func(string) []byte {
-		return func(key string) []byte { return encodePut(key, []byte(value)) }
+		return func(key string) []byte { return kvwire.Put(key, []byte(value)) }
 	}
 	m, all := half(t, put("first"))
 	hash, view := m.Hash(), frozen(t, m)
@@ -348,11 +349,11 @@ func TestViewDuringMergeKeepsItsValues(t *testing.T) {
 }
 
 func TestKeysComeBackDuringMerge(t *testing.T) {
-	m, all := half(t, encodeDelete)
+	m, all := half(t, kvwire.Delete)
 	if m.Len() != 0 {
 		t.Fatalf("%d keys after all were deleted", m.Len())
 	}
-	all(func(key string) []byte { return encodePut(key, nil) })
+	all(func(key string) []byte { return kvwire.Put(key, nil) })
 	mergeAll(m)
 	if len(m.items.base) != m.Len() || m.Len() == 0 {
 		t.Errorf("%d keys, %d are there", m.Len(), len(m.items.base))
@@ -362,7 +363,7 @@ func TestKeysComeBackDuringMerge(t *testing.T) {
 // A view is written in pieces of the buffer's size, whatever the size of a value.
 func TestLargestValueIsWrittenInPieces(t *testing.T) {
 	m := NewMap()
-	m.Apply([]actors.Entry{{Command: encodePut("k", make([]byte, MaxValueBytes))}})
+	m.Apply([]actors.Entry{{Command: kvwire.Put("k", make([]byte, MaxValueBytes))}})
 	var state bytes.Buffer
 	_, err := frozen(t, m).WriteTo(writerFunc(func(b []byte) (int, error) {
 		if len(b) > bufferBytes {
