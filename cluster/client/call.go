@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
-	"unicode/utf8"
 
 	"connectrpc.com/connect"
 
@@ -17,13 +16,12 @@ const (
 	defaultTimeout = 5 * time.Second
 	// firstTry is how long the first try of a read may take; each further try may take twice as long.
 	firstTry = 500 * time.Millisecond
-	// A write goes only to a server that answered within fresh, or that answers a probe: a write that is never sent to a
-	// hanging server has no unknown outcome.
-	fresh      = time.Second
+	// firstProbe is how long a server may take to begin to answer a stream. Nothing else is sent to it before: a write that is never sent
+	// to a hanging server has no unknown outcome.
 	firstProbe = 300 * time.Millisecond
 	// Pauses between tries.
 	firstPause, maxPause = 5 * time.Millisecond, 100 * time.Millisecond
-	// A write is not repeated in the last moment, when its outcome would most likely stay unknown.
+	// Nothing is repeated in the last moment: a write's outcome would most likely stay unknown.
 	lastMoment = 20 * time.Millisecond
 	// maxFollow is how many times in a row a hint to the leader is followed without a pause.
 	maxFollow = 3
@@ -33,29 +31,22 @@ const (
 type verdict int
 
 const (
-	done     verdict = iota
-	moved            // not done: the server does not lead
-	busy             // not done: the server has too much to do, ask it again later
-	refused          // not done: try others first
-	silent           // not done, or a read that may be repeated: try others first
-	unknown          // a write that may have been done
-	wrong            // not done, and never will be
-	stranger         // not done: this is no client port that this client can speak to
+	done      verdict = iota
+	moved             // not done: the server does not lead
+	busy              // not done: the server has too much to do, ask it again later
+	refused           // not done: try others first
+	silent            // not done, or a read that may be repeated: try others first
+	unknown           // a write that may have been done
+	wrong             // not done, and never will be
+	stranger          // not done: this is no client port that this client can speak to
+	missing           // not done: there is no such session or group
+	forgotten         // done, and the answer was not kept
 )
 
-// write and read tell call whether a request may be repeated when its fate is not known.
-const (
-	read  = false
-	write = true
-)
-
-// call asks servers for something about a key until one does it, or the context is done.
-func (c *Client) call(ctx context.Context, key string, writes bool, ask func(context.Context, *server) error) error {
+// call asks servers until one does it, or the context is done, with requests that may be repeated.
+func (c *Client) call(ctx context.Context, ask func(context.Context, *server) error) error {
 	if err := c.ready(); err != nil {
 		return err
-	}
-	if !utf8.ValidString(key) {
-		return invalid(errNotText) // it could not even be sent
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
@@ -64,12 +55,12 @@ func (c *Client) call(ctx context.Context, key string, writes bool, ask func(con
 	var asked *server
 	follow := 0
 	for try := 0; ; try++ {
-		if ctx.Err() != nil || writes && try > 0 && left(ctx) < lastMoment {
+		if ctx.Err() != nil {
 			return unavailable(ctx, time.Since(start), addressOf(asked), last)
 		}
 		s := c.route.pick()
-		err, sent := c.once(ctx, writes, try, s, ask)
-		v := judge(err, writes && sent)
+		err := c.once(ctx, try, s, ask)
+		v := judge(err)
 		if err != nil && tellsMore(ctx, err, last) {
 			last, asked = err, s
 		}
@@ -84,9 +75,6 @@ func (c *Client) call(ctx context.Context, key string, writes bool, ask func(con
 			if !c.route.avoid(s) {
 				return hopeless(err)
 			}
-		case unknown:
-			c.route.failed(s, suspectSilent)
-			return outcomeUnknown(s.address, err)
 		case silent:
 			c.route.failed(s, suspectSilent)
 		case refused:
@@ -110,27 +98,15 @@ func tellsMore(ctx context.Context, err, last error) bool {
 	return last == nil || ctx.Err() == nil && (connect.IsWireError(err) || !connect.IsWireError(last))
 }
 
-// once makes one try. sent is false when the request certainly did not leave.
-func (c *Client) once(
-	ctx context.Context, writes bool, try int, s *server, ask func(context.Context, *server) error,
-) (err error, sent bool) {
-	growth := time.Duration(1) << min(try, 6)
-	if writes && !s.answeredWithin(fresh) {
-		if err := probe(ctx, s, firstProbe*growth); err != nil {
-			return err, false
-		}
-	}
-	if !writes {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, firstTry*growth)
-		defer cancel()
-	}
-	watched, sending := watchSending(ctx)
-	err = ask(watched, s)
+// once makes one try.
+func (c *Client) once(ctx context.Context, try int, s *server, ask func(context.Context, *server) error) error {
+	ctx, cancel := context.WithTimeout(ctx, firstTry<<min(try, 6))
+	defer cancel()
+	err := ask(ctx, s)
 	if err == nil || connect.IsWireError(err) {
 		s.answered()
 	}
-	return err, sending.Load()
+	return err
 }
 
 // probe asks for a sign of life.
@@ -158,8 +134,8 @@ func (c *Client) recheck(s *server) {
 	}()
 }
 
-// judge says what an error means; maybeDone is true for a write that may have reached the server.
-func judge(err error, maybeDone bool) verdict {
+// judge says what an error means for a request that may be repeated.
+func judge(err error) verdict {
 	if err == nil {
 		return done
 	}
@@ -190,9 +166,6 @@ func judge(err error, maybeDone bool) verdict {
 	}
 	if connect.CodeOf(err) == connect.CodeUnimplemented {
 		return refused // HTTP 404: a node that is starting does not serve the map yet
-	}
-	if maybeDone {
-		return unknown
 	}
 	return silent
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +20,15 @@ type Client struct {
 	empty     bool // no endpoints were given
 	transport *http.Transport
 	closed    atomic.Bool
-	// lifetime ends with Close.
+	// lifetime ends when the client is closed, and its calls have ended.
 	lifetime context.Context
 	end      context.CancelFunc
+	options  options
+	streams  *streams
+	flight   *flight
+
+	mu       sync.Mutex
+	sessions map[string]*session // by group
 
 	successes atomic.Uint64
 	learned   atomic.Int64 // when the members' addresses were last asked for, in nanoseconds since 1970
@@ -43,60 +50,48 @@ func New(endpoints []string, opts ...Option) *Client {
 		transport: transport,
 		lifetime:  lifetime,
 		end:       end,
+		options:   o,
+		streams:   &streams{lifetime: lifetime, open: map[*server]*stream{}, failed: map[*server]int{}},
+		flight:    newFlight(),
+		sessions:  map[string]*session{},
 	}
 }
 
-// Close ends idle connections. Calls under way may finish; later ones fail with [ErrClosed].
+// closing is how long Close waits.
+const closing = 100 * time.Millisecond
+
+// Close ends the client's sessions and connections. Calls under way may finish; later ones fail with [ErrClosed]. It waits for a tenth of a
+// second at most: what takes longer goes on behind it.
 func (c *Client) Close() {
-	c.closed.Store(true)
-	c.end()
-	c.transport.CloseIdleConnections()
+	if c.closed.Swap(true) {
+		return
+	}
+	c.flight.stop()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		<-c.flight.landed
+		c.closeSessions()
+		c.end()
+		c.streams.end()
+		c.transport.CloseIdleConnections()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(closing):
+	}
 }
 
-// Put sets key to value and returns the key's version. Each write to a key adds one; a new key starts one above the highest version
-// that any deleted key had, so at 1 while nothing was deleted.
-func (c *Client) Put(ctx context.Context, key string, value []byte) (version uint64, err error) {
-	request := &messages.PutRequest{Key: key, Value: value}
-	err = c.call(ctx, key, write, func(ctx context.Context, s *server) error {
-		response, err := s.kv.Put(ctx, request)
-		version = response.GetVersion()
-		return err
-	})
-	return version, err
-}
-
-// Get returns the value of key. The read is linearizable: it sees every write that was acknowledged before the call.
-func (c *Client) Get(ctx context.Context, key string) (value []byte, version uint64, found bool, err error) {
-	request := &messages.GetRequest{Key: key}
-	err = c.call(ctx, key, read, func(ctx context.Context, s *server) error {
-		response, err := s.kv.Get(ctx, request)
-		value, version, found = response.GetValue(), response.GetVersion(), response.GetFound()
-		return err
-	})
-	return value, version, found, err
-}
-
-// Delete removes key and says whether it was there.
-func (c *Client) Delete(ctx context.Context, key string) (deleted bool, err error) {
-	request := &messages.DeleteRequest{Key: key}
-	err = c.call(ctx, key, write, func(ctx context.Context, s *server) error {
-		response, err := s.kv.Delete(ctx, request)
-		deleted = response.GetDeleted()
-		return err
-	})
-	return deleted, err
-}
-
-// CompareAndSwap sets key to new if its value is old; a nil old asks that there be no such key, an empty one that its value be
-// empty. The version is the new one after a swap, and otherwise the present one, 0 when there is no such key.
-func (c *Client) CompareAndSwap(ctx context.Context, key string, old, new []byte) (swapped bool, version uint64, err error) {
-	request := &messages.CompareAndSwapRequest{Key: key, OldValue: old, NewValue: new}
-	err = c.call(ctx, key, write, func(ctx context.Context, s *server) error {
-		response, err := s.kv.CompareAndSwap(ctx, request)
-		swapped, version = response.GetSwapped(), response.GetVersion()
-		return err
-	})
-	return swapped, version, err
+func (c *Client) closeSessions() {
+	ctx, cancel := context.WithTimeout(c.lifetime, time.Second)
+	defer cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all sync.WaitGroup
+	for _, s := range c.sessions {
+		all.Go(func() { s.close(ctx) })
+	}
+	all.Wait()
 }
 
 // Status asks the nodes in turn until one answers, and returns what that node and its peers say of themselves.
@@ -119,7 +114,7 @@ func (c *Client) Status(ctx context.Context) (*messages.StatusResponse, error) {
 			c.learn(response)
 			return response, nil
 		}
-		switch judge(err, false) {
+		switch judge(err) {
 		case wrong:
 			return nil, invalid(err)
 		case stranger:

@@ -9,7 +9,8 @@ import (
 	"connectrpc.com/connect"
 )
 
-// What a call can end with besides its result. After any error but ErrOutcomeUnknown a write did not and will not take effect.
+// What a call can end with besides its result. After any error but ErrOutcomeUnknown and ErrAnswerNotKept a
+// write did not and will not take effect.
 var (
 	// ErrOutcomeUnknown: the write reached a server, or may have, and nobody said what became of it.
 	ErrOutcomeUnknown = errors.New("the outcome is unknown: the write may or may not take effect")
@@ -17,13 +18,17 @@ var (
 	ErrUnavailable = errors.New("the cluster is unavailable")
 	// ErrInvalid: the servers will never accept this request, for example because its value is too large.
 	ErrInvalid = errors.New("the request is invalid")
+	// ErrRejected: the state machine itself refuses the command, on every node. It is an ErrInvalid.
+	ErrRejected = errors.New("the state machine rejected the command")
+	// ErrAnswerNotKept: the write took effect, once, and its answer is not known any more.
+	ErrAnswerNotKept = errors.New("the write took effect, and its answer was not kept")
+	// ErrOverloaded: the client has too many calls under way.
+	ErrOverloaded = errors.New("the client is overloaded: wait for calls under way")
 	// ErrNoEndpoints: the client was given no addresses.
 	ErrNoEndpoints = errors.New("no endpoints are given: name the client address of at least one node, host:port")
 	// ErrClosed: the client was closed.
 	ErrClosed = errors.New("the client is closed")
 )
-
-var errNotText = errors.New("the key is not UTF-8 text")
 
 // callError is one sentence. errors.Is and errors.As find its kind and its cause.
 type callError struct {

@@ -20,6 +20,7 @@ type route struct {
 	scheme  string
 	servers []*server
 	leader  *server // nil: unknown
+	named   *server // who leads, by the word of who was asked last
 	next    int
 	suspect map[*server]time.Time // until when
 }
@@ -119,6 +120,34 @@ func (r *route) lives(s *server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.suspect, s)
+	if r.named == s {
+		r.leader = s
+	}
+}
+
+// serves notes that the server did what was asked. All members do; it is asked again while no leader is known.
+func (r *route) serves(s *server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.leader == nil {
+		r.leader = s
+	}
+	delete(r.suspect, s)
+}
+
+// told notes that s says who leads, if s is who is asked. It returns a suspect that should show first that it lives.
+func (r *route) told(s *server, address string) (suspect *server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if address == "" || r.leader != nil && r.leader != s {
+		return nil
+	}
+	r.named = r.add(address)
+	if r.named != s && r.suspected(r.named) {
+		return r.named
+	}
+	r.leader = r.named
+	return nil
 }
 
 // failed notes that the server gave no useful answer: for a while the others are asked first.

@@ -31,7 +31,7 @@ func (c *Client) Snapshot(ctx context.Context, find time.Duration, group string,
 	finding, cancel := context.WithTimeout(ctx, find)
 	defer cancel()
 	request := &messages.SnapshotRequest{Group: group, Local: local}
-	err = c.call(finding, group, read, func(try context.Context, s *server) (err error) {
+	err = c.call(finding, func(try context.Context, s *server) (err error) {
 		snapshot, err = openSnapshot(ctx, try, s, request)
 		return err
 	})

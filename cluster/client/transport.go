@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -22,7 +21,7 @@ const dialTimeout = 300 * time.Millisecond
 // server is one address that the client knows. It is safe for concurrent use.
 type server struct {
 	address string
-	kv      messagesconnect.KeyValueClient
+	group   messagesconnect.GroupClient
 	cluster messagesconnect.ClusterClient
 	// heard is when the server last answered anything, in nanoseconds since 1970.
 	heard atomic.Int64
@@ -36,7 +35,7 @@ func newServer(address, scheme string, client *http.Client) *server {
 	noGzip := connect.WithAcceptCompression("gzip", nil, nil) // values are small and the network is near
 	return &server{
 		address: address,
-		kv:      messagesconnect.NewKeyValueClient(client, scheme+"://"+address, noGzip),
+		group:   messagesconnect.NewGroupClient(client, scheme+"://"+address, noGzip),
 		cluster: messagesconnect.NewClusterClient(client, scheme+"://"+address, noGzip),
 	}
 }
@@ -127,11 +126,4 @@ func dialPlain(ctx context.Context, network, address string) (net.Conn, error) {
 		return nil, err
 	}
 	return &plainConn{Conn: conn, address: address}, nil
-}
-
-// watchSending returns a context whose requests set sent before their first byte is written to a connection.
-func watchSending(ctx context.Context) (watched context.Context, sent *atomic.Bool) {
-	sent = new(atomic.Bool)
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}
-	return httptrace.WithClientTrace(ctx, trace), sent
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/troupe-raft/troupe/cluster"
 	"github.com/troupe-raft/troupe/cluster/internal/kvwire"
@@ -15,8 +14,8 @@ import (
 
 // Limits of keys and values, in bytes.
 const (
-	MaxKeyBytes   = 4096
-	MaxValueBytes = 1 << 20
+	MaxKeyBytes   = kvwire.MaxKeyBytes
+	MaxValueBytes = kvwire.MaxValueBytes
 )
 
 // ErrInvalid matches every refusal of a key or value; the text says what is wrong with it.
@@ -87,24 +86,11 @@ func (k *KV) propose(ctx context.Context, command []byte) (done bool, version ui
 	return kvwire.DecodeResult(result.Value)
 }
 
-func checkKey(key string) error {
-	switch {
-	case key == "":
-		return fmt.Errorf("%w: the key is empty; give one of 1 to %d bytes", ErrInvalid, MaxKeyBytes)
-	case len(key) > MaxKeyBytes:
-		return fmt.Errorf("%w: the key has %d bytes; give one of at most %d", ErrInvalid, len(key), MaxKeyBytes)
-	case !utf8.ValidString(key):
-		return fmt.Errorf("%w: the key is not valid UTF-8 text", ErrInvalid)
-	}
-	return nil
-}
+func checkKey(key string) error { return checkKeyAndValue(key, nil) }
 
 func checkKeyAndValue(key string, value []byte) error {
-	if err := checkKey(key); err != nil {
-		return err
-	}
-	if len(value) > MaxValueBytes {
-		return fmt.Errorf("%w: the value has %d bytes; give one of at most %d", ErrInvalid, len(value), MaxValueBytes)
+	if err := kvwire.Check(key, value); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return nil
 }
