@@ -124,8 +124,8 @@ func (c *Client) reroute(ctx context.Context, s *server, o outcome, follow int) 
 func (c *Client) send(ctx context.Context, s *server, copy *call) outcome {
 	copy.wire.TimeoutMs = uint32(min(left(ctx).Milliseconds()+1, 1<<31))
 	x := c.streams.to(s, func(address string) { c.led(s, address) })
-	if !x.add(copy) {
-		return outcome{verdict: silent, err: errSilent}
+	if err := x.add(copy); err != nil {
+		return judgeReply(reply{err: err})
 	}
 	select {
 	case r := <-copy.answer:
@@ -219,10 +219,10 @@ func hintOf(err error) string {
 // retryAfter is how long a server wants to be left alone.
 func retryAfter(o outcome) time.Duration {
 	var r *refusal
-	if errors.As(o.err, &r) {
-		return min(time.Duration(r.call.GetRetryAfter().GetMilliseconds())*time.Millisecond, time.Minute)
+	if !errors.As(o.err, &r) {
+		return 0
 	}
-	return 0
+	return min(time.Duration(r.call.GetRetryAfter().GetMilliseconds())*time.Millisecond, time.Minute)
 }
 
 // rest is a pause that is at least so long.

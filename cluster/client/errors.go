@@ -65,8 +65,11 @@ func unavailable(ctx context.Context, after time.Duration, address string, last 
 	if connect.IsWireError(last) { // the server said what is wrong
 		advice = ""
 	}
+	if address != "" {
+		address = ", " + address
+	}
 	return &callError{
-		text:  fmt.Sprintf("no server did it within %v (last, %s: %s)%s", after, address, sentence(last), advice),
+		text:  fmt.Sprintf("no server did it within %v (last%s: %s)%s", after, address, sentence(last), advice),
 		kind:  ErrUnavailable,
 		cause: errors.Join(cause, last),
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/messages"
 )
@@ -177,7 +179,9 @@ type opening struct {
 
 func (o *opening) settle(came outcome) (over bool, err error) {
 	o.session.mu.Lock()
-	o.session.refusal = came.err
+	if was := o.session.refusal; came.err == nil || was == nil || connect.IsWireError(came.err) || !connect.IsWireError(was) {
+		o.session.refusal = came.err
+	}
 	o.session.mu.Unlock()
 	return o.plain.settle(came)
 }

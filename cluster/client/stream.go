@@ -78,12 +78,12 @@ func openStream(ctx context.Context, s *server, limit time.Duration, led func(st
 	return x
 }
 
-// add lets a call be sent; false: the stream has ended.
-func (x *stream) add(c *call) bool {
+// add lets a call be sent. The error is why the stream has ended.
+func (x *stream) add(c *call) error {
 	x.mu.Lock()
-	if x.ended != nil {
+	if err := x.ended; err != nil {
 		x.mu.Unlock()
-		return false
+		return err
 	}
 	if len(x.queue)+len(x.pending) == 0 && x.credit > 0 {
 		x.heard.Store(time.Now().UnixNano()) // nothing was due
@@ -91,7 +91,7 @@ func (x *stream) add(c *call) bool {
 	x.queue = append(x.queue, c)
 	x.mu.Unlock()
 	x.ring()
-	return true
+	return nil
 }
 
 func (x *stream) ring() {
