@@ -103,7 +103,7 @@ func (c *Client) reroute(ctx context.Context, s *server, o outcome, follow int) 
 	switch o.verdict {
 	case stranger:
 		if !c.route.avoid(s) {
-			return false, invalid(o.err)
+			return false, hopeless(o.err)
 		}
 	case silent, unknown:
 		var own *refusal

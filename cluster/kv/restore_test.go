@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/internal/kvwire"
 )
 
 // encoded is a state with these numbers and strings.
@@ -75,10 +76,10 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 func manyBlocks() *Map {
 	m, _ := filled(3 * blockItems)
 	for i := range 5 {
-		m.Apply([]actors.Entry{{Command: encodePut(fmt.Sprint("large", i), bytes.Repeat([]byte{byte(i)}, MaxValueBytes-i))}})
+		m.Apply([]actors.Entry{{Command: kvwire.Put(fmt.Sprint("large", i), bytes.Repeat([]byte{byte(i)}, MaxValueBytes-i))}})
 	}
 	for i := range 3 * blockItems {
-		m.Apply([]actors.Entry{{Command: encodePut(fmt.Sprint("empty", i), nil)}})
+		m.Apply([]actors.Entry{{Command: kvwire.Put(fmt.Sprint("empty", i), nil)}})
 	}
 	return m
 }
