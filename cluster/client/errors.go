@@ -86,8 +86,12 @@ func hopeless(cause error) error {
 	if errors.As(cause, &secure) {
 		err.kind = ErrUnavailable
 	}
+	err.cause = errors.Join(errHopeless, cause)
 	return err
 }
+
+// errHopeless is in errors that nobody should wait for the end of.
+var errHopeless = errors.New("this client can speak to none of the servers")
 
 // sentence is an error's text without the wrapping that says the same again.
 func sentence(err error) string {

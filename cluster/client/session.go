@@ -156,7 +156,8 @@ func (s *session) opened(o *messages.OpenResponse, err error) (last bool) {
 			err = errForeignSession
 		}
 	}
-	if err != nil && !errors.Is(err, ErrUnavailable) || s.client.lifetime.Err() != nil {
+	passes := errors.Is(err, ErrUnavailable) && !errors.Is(err, errHopeless)
+	if err != nil && !passes || s.client.lifetime.Err() != nil {
 		for _, t := range s.waiting {
 			t.err = err
 			close(t.ready)

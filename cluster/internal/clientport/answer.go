@@ -19,6 +19,8 @@ type answer struct {
 	wrote  bool
 	failed bool
 	group  string // whose leader it names; empty: the first
+	// hasRoom: the handler took room for all that it sends. To wait for more would keep it from giving that back.
+	hasRoom bool
 }
 
 // MakeRoom takes room for an answer of so many bytes, for a handler that has not made it yet: cluster.MakeRoom says how to use it.
@@ -33,7 +35,7 @@ func MakeRoom(ctx context.Context, bytes int) error {
 func (a *answer) makeRoom(ctx context.Context, bytes int64) error {
 	limiter, more := a.visit.limiter, bytes-a.hold.amount
 	switch {
-	case bytes <= smallBytes || more <= 0:
+	case a.hasRoom || bytes <= smallBytes || more <= 0:
 		return nil
 	case more <= a.hold.amount:
 		// An answer is a little longer than what its handler asked for. Who waits for that with room in hand keeps all others waiting.

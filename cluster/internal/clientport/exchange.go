@@ -69,6 +69,7 @@ func (e *exchanges) serve(ctx context.Context, conn connect.StreamingHandlerConn
 	if _, err := s.doors.find(nil); err != nil { // until a call names a group, the leader is that of the first
 		return err
 	}
+	v.answer.hasRoom = true
 	s.calls.init()
 	v.stream.require = func(size int64) error {
 		s.arriving = size

@@ -16,7 +16,8 @@ import (
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
 
-// testDoor answers a command and a query with itself, at once; "late" never, "no" with a rejection, and "long" by 1 MiB.
+// testDoor answers a command and a query with itself, at once; "late" never, "no" and "garbled" with a rejection, "long" by 1 MiB, and
+// "longer" by 5 MiB.
 type testDoor struct {
 	mu      sync.Mutex
 	status  actors.Status
@@ -40,10 +41,14 @@ func (d *testDoor) answer(b []byte, caller actors.Caller) {
 	d.mu.Unlock()
 	switch string(b) {
 	case "late":
+	case "garbled":
+		caller.Answer(actors.Answer{Err: &actors.RejectedError{Reason: errors.New("it has \xff in it")}})
 	case "no":
 		caller.Answer(actors.Answer{Err: &actors.RejectedError{Reason: errors.New("not today")}})
 	case "long":
 		caller.Answer(actors.Answer{Index: index, Value: make([]byte, 1<<20)})
+	case "longer":
+		caller.Answer(actors.Answer{Index: index, Value: make([]byte, 5<<20)})
 	default:
 		caller.Answer(actors.Answer{Index: index, Value: b})
 	}
@@ -99,7 +104,7 @@ func (d *testDoor) lead(address string) {
 // testGroup has only a door.
 type testGroup struct {
 	Group
-	door *testDoor
+	door Door
 }
 
 func (g testGroup) Door() Door { return g.door }

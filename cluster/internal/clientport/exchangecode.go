@@ -189,7 +189,7 @@ func appendAnswer(b []byte, c *call) []byte {
 	}
 	b = protowire.AppendTag(b, 1, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(proto.Size(m)))
-	b, _ = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m) // fails for text that is no UTF-8, of which there is none
+	b, _ = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
 	return b
 }
 

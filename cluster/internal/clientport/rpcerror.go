@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -32,10 +33,10 @@ func RPCError(err error) error {
 // callError is the same as the answer to a call of an Exchange.
 func callError(err error) *messages.CallError {
 	if coded := (*connect.Error)(nil); errors.As(err, &coded) {
-		return &messages.CallError{Code: coded.Code().String(), Message: coded.Message()}
+		return &messages.CallError{Code: coded.Code().String(), Message: text(coded.Message())}
 	}
 	code, detail := classify(err)
-	e := &messages.CallError{Code: code.String(), Message: err.Error()}
+	e := &messages.CallError{Code: code.String(), Message: text(err.Error())}
 	switch d := detail.(type) {
 	case *messages.NotLeader:
 		e.NotLeader = d
@@ -46,6 +47,9 @@ func callError(err error) *messages.CallError {
 	}
 	return e
 }
+
+// text is what of an error's sentence is text: a state machine may have quoted a command.
+func text(sentence string) string { return strings.ToValidUTF8(sentence, "\uFFFD") }
 
 // retryAfter is when who was refused as overload may try again. By then, much of what was admitted has its answer.
 const retryAfter = 100 * time.Millisecond

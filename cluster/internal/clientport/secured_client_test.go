@@ -15,7 +15,6 @@ import (
 	"github.com/troupe-raft/troupe/cluster/client"
 	"github.com/troupe-raft/troupe/cluster/internal/testca"
 	"github.com/troupe-raft/troupe/messages"
-	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
 
 // What keeps a client and a port apart is said in a sentence, soon, and whatever the race between a refusal and a request.
@@ -89,14 +88,35 @@ func shows(t *testing.T, files []string) string {
 	return listener.Addr().String()
 }
 
-// notLeading answers every write with the address of the leader.
-type notLeading struct {
-	messagesconnect.UnimplementedKeyValueHandler
-	leader string
+// mapDoor is that of a group with an empty map; elsewhere is the client address of its leader, or empty.
+type mapDoor struct {
+	*testDoor
+	elsewhere string
 }
 
-func (n notLeading) Put(context.Context, *messages.PutRequest) (*messages.PutResponse, error) {
-	return nil, RPCError(&actors.NotLeaderError{LeaderID: "n1", ClientAddress: n.leader})
+func newMapDoor(elsewhere string) mapDoor {
+	d := newTestDoor()
+	d.status.ClientAddress = elsewhere
+	return mapDoor{d, elsewhere}
+}
+
+func (d mapDoor) answer(value []byte, caller actors.Caller) {
+	a := actors.Answer{Index: 1, Value: value}
+	if d.elsewhere != "" {
+		a = actors.Answer{Err: &actors.NotLeaderError{LeaderID: "n1", ClientAddress: d.elsewhere}}
+	}
+	caller.Answer(a)
+}
+
+func (d mapDoor) ProposeIn(_ messages.SessionCommand, _ []byte, caller actors.Caller) {
+	d.answer([]byte{1, 1}, caller)
+}
+
+func (d mapDoor) Read(_ actors.Read, _ []byte, caller actors.Caller) { d.answer([]byte{0, 0}, caller) }
+
+// mapNode has a group with an empty map.
+func mapNode(elsewhere string) *testNode {
+	return &testNode{groups: []string{"g"}, group: testGroup{door: newMapDoor(elsewhere)}}
 }
 
 // A client leaves a node alone whose certificate is wrong, and comes back when it has another.
@@ -110,14 +130,11 @@ func TestANodeWithAnotherCertificateIsAskedAgain(t *testing.T) {
 	limits.SetDefaults()
 	follower, err := Listen(Config{
 		Listen: "127.0.0.1:0", Public: "127.0.0.1:0", TLS: loadFiles(t, next[0], next[1], ""), Limits: limits, Logger: none,
-	}, &testNode{})
+	}, mapNode(leader.Address()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(follower.Close)
-	if err := follower.Handle(messagesconnect.NewKeyValueHandler(notLeading{leader: leader.Address()}, HandlerOptions()...)); err != nil {
-		t.Fatal(err)
-	}
 	follower.Serve()
 
 	k := client.New([]string{leader.Address(), follower.Address()}, client.WithTLS(trusting(t, next[2], "", "")))

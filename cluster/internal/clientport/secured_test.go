@@ -46,7 +46,7 @@ func securedPort(t *testing.T, files *tlsfiles.Files, limits Limits, log *slog.L
 func openSecured(t *testing.T, files *tlsfiles.Files, limits Limits, log *slog.Logger) *Port {
 	t.Helper()
 	limits.SetDefaults()
-	p, err := Listen(Config{Listen: "127.0.0.1:0", Public: "127.0.0.1:0", TLS: files, Limits: limits, Logger: log}, &testNode{})
+	p, err := Listen(Config{Listen: "127.0.0.1:0", Public: "127.0.0.1:0", TLS: files, Limits: limits, Logger: log}, mapNode(""))
 	if err != nil {
 		t.Fatal(err)
 	}
