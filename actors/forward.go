@@ -159,7 +159,8 @@ func (l *leader) forward(s *server, m *messages.Forward) {
 		return
 	}
 	reply := &forwardReply{
-		root: s.door.root, server: s.ctx.Self(), member: m.Header.From, number: m.Number, outcomes: make([]*messages.Outcome, len(m.Proposals)),
+		root: s.door.root, server: s.ctx.Self(), member: m.Header.From, number: m.Number,
+		outcomes: make([]*messages.Outcome, len(m.Proposals)),
 	}
 	reply.left.Store(int32(len(m.Proposals)))
 	for i, p := range m.Proposals {

@@ -38,8 +38,8 @@ func (r Result) told() Result {
 	return r
 }
 
-// keptAnswers are those of all sessions, from the oldest on. When they have too many bytes together, the oldest go: their order is that of the
-// log, whatever was applied together.
+// keptAnswers are those of all sessions, from the oldest on. When they have too many bytes together, the oldest go: their order is that of
+// the log, whatever was applied together.
 type keptAnswers struct {
 	oldest, newest *answer
 	bytes, limit   uint64

@@ -114,7 +114,7 @@ func TestACommandOfASessionTakesEffectOnce(t *testing.T) {
 	l.wants("the window's last", l.say(s, 7, 4, "d"), "d 5", nil)
 	l.wants("beyond the window", l.say(s, 8, 4, "e"), "", ErrBeyondWindow)
 	l.wants("no serial", l.say(s, 0, 0, "e"), "", ErrSerialBelowLowest)
-	l.wants("a session of that index, and another nonce", l.say(messages.SessionID{Index: s.Index, Nonce: 8}, 1, 1, "f"), "", ErrSessionGone)
+	l.wants("that index, and another nonce", l.say(messages.SessionID{Index: s.Index, Nonce: 8}, 1, 1, "f"), "", ErrSessionGone)
 	l.wants("its nonce, and another index", l.say(messages.SessionID{Index: 99, Nonce: 7}, 1, 1, "f"), "", ErrSessionGone)
 	l.close(s)
 	l.wants("after the end", l.say(s, 9, 9, "g"), "", ErrSessionGone)

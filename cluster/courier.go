@@ -11,8 +11,8 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// courier brings what this node's callers want to the group, wherever its leader is. Commands take effect exactly once: they go in a session
-// that the courier opens (thesis 6.3). It is safe for concurrent use.
+// courier brings what this node's callers want to the group, wherever its leader is. Commands take effect exactly once: they go in a
+// session that the courier opens (thesis 6.3). It is safe for concurrent use.
 type courier struct {
 	door *actors.Door
 	// patient: what no leader takes waits for one.

@@ -39,7 +39,8 @@ func TestSessionsByJSON(t *testing.T) {
 	node := servedMap(t)
 	opened, text := call(t, node, "Session/Open", `{"nonce":"9"}`)
 	id, _ := opened["session"].(string)
-	if again, _ := call(t, node, "Session/Open", `{"group":"kv","nonce":"9"}`); id == "" || again["session"] != id || opened["window"] == "0" {
+	again, _ := call(t, node, "Session/Open", `{"group":"kv","nonce":"9"}`)
+	if id == "" || again["session"] != id || opened["window"] == "0" {
 		t.Fatal(text, again)
 	}
 	put := fmt.Sprintf(`{"key":"k","value":"dg==","session":{"id":%q,"serial":"1","lowest":"1"}}`, id)
@@ -63,7 +64,8 @@ func TestSessionsByJSON(t *testing.T) {
 		t.Error(gone)
 	}
 	for body, code := range map[string]string{
-		in("1", "1"): "out_of_range", in("0", "0"): "invalid_argument", in("5", "6"): "invalid_argument", in("100000", "1"): "resource_exhausted",
+		in("1", "1"): "out_of_range", in("0", "0"): "invalid_argument", in("5", "6"): "invalid_argument",
+		in("100000", "1"): "resource_exhausted",
 		`{"command":"AgFr","session":{"id":"AAAA","serial":"1"}}`:                     "invalid_argument",
 		`{"command":"AgFr","session":{"id":"AAAAAAAAAAEAAAAAAAAAAg==","serial":"1"}}`: "not_found",
 		`{"group":"other","command":"AgFr"}`:                                          "not_found",
@@ -87,7 +89,9 @@ func TestReadsByJSON(t *testing.T) {
 	}
 	node := servedMap(t)
 	put, _ := call(t, node, "KeyValue/Put", `{"key":"k","value":"dg=="}`)
-	for _, how := range []string{`"minIndex":"1"`, `"consistency":"LEASE"`, `"consistency":"BOUNDED","maxStalenessMs":"50"`, `"consistency":"STALE"`} {
+	for _, how := range []string{
+		`"minIndex":"1"`, `"consistency":"LEASE"`, `"consistency":"BOUNDED","maxStalenessMs":"50"`, `"consistency":"STALE"`,
+	} {
 		for method, body := range map[string]string{"KeyValue/Get": `{"key":"k",`, "Group/Query": `{"query":"AWs=",`} {
 			body = fmt.Sprintf(`%s"minIndex":%q,%s}`, body, put["index"], how)
 			body = strings.Replace(body, `,"minIndex":"1"`, "", 1)

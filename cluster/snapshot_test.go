@@ -35,7 +35,7 @@ func TestSnapshotsOfAGroup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Index() != uint64(i+2) || s.Term() == 0 {
+		if s.Index() != uint64(i+3) || s.Term() == 0 {
 			t.Errorf("write %d: index %d, term %d", i, s.Index(), s.Term())
 		}
 		open = append(open, s)
@@ -60,7 +60,11 @@ func keysOf(t *testing.T, s *cluster.Snapshot) int {
 		t.Fatal(err)
 	}
 	defer func() { _ = r.Close() }()
-	keys, _, _, err := kv.Inspect(r)
+	state, err := actors.StateOf(r.Header(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, _, _, err := kv.Inspect(state)
 	if err != nil {
 		t.Fatal(err)
 	}

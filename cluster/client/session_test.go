@@ -20,7 +20,8 @@ import (
 
 type putFunc = func(context.Context, *messages.PutRequest) (*messages.PutResponse, error)
 
-// Answers are lost with their streams, and servers refuse or do not know: each write takes effect once, and is answered with its own version.
+// Answers are lost with their streams, and servers refuse or do not know: each write takes effect once, and is answered with its own
+// version.
 func TestWritesOfASessionTakeEffectOnce(t *testing.T) {
 	shared := &table{}
 	var mu sync.Mutex
@@ -72,10 +73,11 @@ func TestAServerThatFallsSilentIsGivenUp(t *testing.T) {
 	shared := &table{}
 	var stuck atomic.Bool
 	var places [2]*messages.SessionSerial
-	first := listen(t, &fake{table: shared, mute: stuck.Load, put: func(_ context.Context, r *messages.PutRequest) (*messages.PutResponse, error) {
+	answer := func(_ context.Context, r *messages.PutRequest) (*messages.PutResponse, error) {
 		places[0] = r.Session
 		return &messages.PutResponse{Version: 7}, nil
-	}})
+	}
+	first := listen(t, &fake{table: shared, mute: stuck.Load, put: answer})
 	second := listen(t, &fake{table: shared, put: func(_ context.Context, r *messages.PutRequest) (*messages.PutResponse, error) {
 		return nil, errors.New("it was applied before")
 	}})

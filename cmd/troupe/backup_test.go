@@ -82,7 +82,7 @@ func TestBackups(t *testing.T) {
 	}
 	c.save(in("all"))
 	all := inspected(t, in("all"))
-	if *all.Keys != 20 || all.Group != "kv" || all.Machine != "troupe/kv" || all.Format != 1 || len(all.Members) != 3 ||
+	if *all.Keys != 20 || all.Group != "kv" || all.Machine != "troupe/kv" || all.Format != 2 || len(all.Members) != 3 ||
 		all.Members[0] != (backup.Member{ID: "n1", Address: c.all[0].peers}) {
 		t.Errorf("%+v", all)
 	}
@@ -147,16 +147,16 @@ func (c *processes) awaitRestored(path string, was backup.Info) {
 func checkStopped(t *testing.T, dir string) {
 	t.Helper()
 	o := troupe(t, "", "check", "--data-dir", dir, "--json")
-	if o.code != 0 || !strings.Contains(o.out, `"group":"kv","first":1,"last":21,`) || !strings.Contains(o.out, `"error":""`) {
+	if o.code != 0 || !strings.Contains(o.out, `"group":"kv","first":1,"last":22,`) || !strings.Contains(o.out, `"error":""`) {
 		t.Errorf("check: %v", o)
 	}
 	if o := troupe(t, "", "check", "--data-dir", dir); o.code != 0 || !strings.Contains(o.out, "node n1 of cluster troupe") {
 		t.Errorf("check: %v", o)
 	}
-	troupe(t, "", "log", "dump", "--data-dir", dir, "--from", "3", "--to", "3", "--json").want(t, "dump", 0,
-		`{"index":3,"term":1,"kind":"command","bytes":10,"command":{"operation":"put","key":"k1"}}`+"\n", "")
+	troupe(t, "", "log", "dump", "--data-dir", dir, "--from", "4", "--to", "4", "--json").want(t, "dump", 0,
+		`{"index":4,"term":1,"kind":"command","bytes":25,"command":{"operation":"put","key":"k1"}}`+"\n", "")
 	o = troupe(t, "", "log", "dump", "--data-dir", dir, "--to", "18446744073709551615")
-	if o.code != 0 || strings.Count(o.out, "\n") != 21 || !strings.Contains(o.out, "  term 1  founding  ") ||
+	if o.code != 0 || strings.Count(o.out, "\n") != 22 || !strings.Contains(o.out, "  term 1  founding  ") ||
 		!strings.Contains(o.out, `put "k19"`) {
 		t.Errorf("dump: %v", o)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
@@ -66,39 +68,66 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// silent is a server that does not answer; it tells when it was asked.
+// silent is a server that opens sessions, and answers nothing else; it tells when it was asked for something else.
 type silent struct {
-	messagesconnect.UnimplementedClusterHandler
-	messagesconnect.UnimplementedKeyValueHandler
+	messagesconnect.UnimplementedGroupHandler
 	asked chan struct{}
 }
 
-func (s silent) Put(ctx context.Context, _ *messages.PutRequest) (*messages.PutResponse, error) {
-	return nil, s.wait(ctx)
+func (s silent) Exchange(_ context.Context, stream *connect.BidiStream[messages.ExchangeRequest, messages.ExchangeResponse]) error {
+	if err := stream.Send(&messages.ExchangeResponse{Credit: 100}); err != nil {
+		return err
+	}
+	for {
+		m, err := stream.Receive()
+		if err != nil {
+			return err
+		}
+		answer := &messages.ExchangeResponse{Pong: m.Ping}
+		for _, c := range m.Calls {
+			if open := c.GetOpen(); open != nil {
+				id := messages.SessionID{Index: 1, Nonce: open.Nonce}
+				opened := &messages.CallAnswer_Opened{Opened: &messages.OpenResponse{Session: id.Bytes(), Window: 100}}
+				answer.Answers = append(answer.Answers, &messages.CallAnswer{Id: c.Id, Answer: opened})
+			} else {
+				s.asked <- struct{}{}
+			}
+		}
+		if err := stream.Send(answer); err != nil {
+			return err
+		}
+	}
 }
 
-func (s silent) Get(ctx context.Context, _ *messages.GetRequest) (*messages.GetResponse, error) {
-	return nil, s.wait(ctx)
-}
-
-func (s silent) wait(ctx context.Context) error {
-	s.asked <- struct{}{}
-	<-ctx.Done()
-	return ctx.Err()
-}
-
-// A write that was sent has perhaps been done; for a read, and for the many writes of bench, that is of no matter.
-func TestInterruptedWhileTheServerIsSilent(t *testing.T) {
+func startSilent(t *testing.T) (address string, asked <-chan struct{}) {
+	t.Helper()
 	server := silent{asked: make(chan struct{}, 1000)}
 	mux := http.NewServeMux()
-	mux.Handle(messagesconnect.NewKeyValueHandler(server))
-	mux.Handle(messagesconnect.NewClusterHandler(server))
+	mux.Handle(messagesconnect.NewGroupHandler(server))
 	listener := httptest.NewUnstartedServer(mux)
 	listener.Config.Protocols = new(http.Protocols)
 	listener.Config.Protocols.SetHTTP1(true)
 	listener.Config.Protocols.SetUnencryptedHTTP2(true)
 	listener.Start()
-	defer listener.Close()
+	t.Cleanup(func() {
+		listener.CloseClientConnections()
+		listener.Close()
+	})
+	return listener.Listener.Addr().String(), server.asked
+}
+
+// A write that was sent, and never answered, has perhaps been done.
+func TestOutcomeUnknown(t *testing.T) {
+	address, _ := startSilent(t)
+	for _, write := range []string{"put k v", "delete k", "cas k v w"} {
+		args := append(strings.Fields(write), "--timeout", "300ms", "--endpoints", address)
+		troupe(t, "", args...).want(t, write, exitUnknown, "", "the outcome is unknown")
+	}
+}
+
+// A write that was sent has perhaps been done; for a read, and for the many writes of bench, that is of no matter.
+func TestInterruptedWhileTheServerIsSilent(t *testing.T) {
+	address, asked := startSilent(t)
 	for _, c := range []struct {
 		line, want string
 		code       int
@@ -109,10 +138,10 @@ func TestInterruptedWhileTheServerIsSilent(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
-			<-server.asked
+			<-asked
 			cancel()
 		}()
-		args := append(strings.Fields(c.line), "--timeout", "1m", "--endpoints", listener.Listener.Addr().String())
+		args := append(strings.Fields(c.line), "--timeout", "1m", "--endpoints", address)
 		o := runWith(t, ctx, strings.NewReader(""), args...)
 		if o.code != c.code || !strings.HasPrefix(o.err, "troupe "+args[0]+": "+c.want) {
 			t.Errorf("%s: want %q\n%v", c.line, c.want, o)

@@ -211,7 +211,8 @@ func TestExchangeOfAllKindsOfCalls(t *testing.T) {
 				t.Error(got[2], got[6], got[10])
 			}
 			for id, code := range map[uint64]string{
-				4: "invalid_argument", 5: "not_found", 7: "invalid_argument", 8: "invalid_argument", 9: "invalid_argument", 11: "invalid_argument",
+				4: "invalid_argument", 5: "not_found", 7: "invalid_argument", 8: "invalid_argument", 9: "invalid_argument",
+				11: "invalid_argument",
 			} {
 				if e := got[id].GetError(); e.GetCode() != code || e.GetMessage() == "" {
 					t.Error(got[id])

@@ -86,7 +86,7 @@ func TestWhatIsNoBackupIsRefused(t *testing.T) {
 		"longer":            {append(bytes.Clone(content), 0), "it goes on after its end"},
 		"a damaged header":  {changed(30), "the checksum of its part 0 is wrong"},
 		"a damaged SHA-256": {changed(len(content) - 1), "its SHA-256 is wrong"},
-		"a newer format":    {newer, "it has format 9, and this troupe knows formats up to 1"},
+		"a newer format":    {newer, "it has format 9, and this troupe knows formats up to 2"},
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "file")
