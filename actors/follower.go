@@ -22,6 +22,7 @@ type follower struct {
 	// What this server's callers asked the leader for.
 	forwarding forwarding
 	atLeader   readsAtLeader
+	repeated   time.Time // when what may have been lost was last looked after
 	active
 }
 
@@ -67,7 +68,6 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 	}
 	if len(m.Entries) == 0 {
 		f.clientAddress = m.ClientAddress
-		f.heardHeartbeat(s)
 	} else if reply.Success {
 		f.tooOld = nil
 	}
@@ -88,6 +88,10 @@ func (f *follower) follows(s *server, from string) bool {
 func (f *follower) hear(s *server, from string) {
 	f.leader, f.heard = from, s.c.Clock.Now()
 	s.resetElectionTimer()
+	if f.heard.Sub(f.repeated) >= s.c.Timing.Heartbeat {
+		f.repeated = f.heard
+		f.repeatLost(s)
+	}
 }
 
 // drop tells the log why a message is not taken. It tells the leader, too, when only a newer version can take it.

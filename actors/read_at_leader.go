@@ -49,10 +49,12 @@ func (f *follower) readIndexReply(s *server, m *messages.ReadIndexReply) {
 	f.readAtLeader(s, nil)
 }
 
-// heardHeartbeat repeats what may have been lost.
-func (f *follower) heardHeartbeat(s *server) {
+// repeatLost sees to what the leader, which is heard, did not answer: questions are asked again, and proposals are given up, so that the
+// next ones have their place in the window.
+func (f *follower) repeatLost(s *server) {
 	f.askReadIndex(s)
 	f.stopWaiting(s, f.heard.Add(-2*s.c.Timing.Election))
+	f.sendQueue(s)
 }
 
 // remoteRead is a follower's question for a read index.

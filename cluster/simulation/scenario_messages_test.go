@@ -13,6 +13,7 @@ type hold struct {
 	matches func(packet) bool
 	lose    bool // nothing is kept
 	pass    bool // what is kept goes its way, too
+	matched int
 	kept    []packet
 }
 
@@ -107,6 +108,7 @@ func (t tap) SendUserMessage(pid *actor.PID, message any) {
 		if p.to == nil || !h.matches(p) {
 			continue
 		}
+		h.matched++
 		if sender != nil {
 			p.sender = sender.Id
 		}

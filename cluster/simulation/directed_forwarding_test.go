@@ -1,0 +1,57 @@
+package simulation
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// Directed tests for what a member asks its leader.
+
+func forward(p packet) bool      { return is[*messages.Forward](p) }
+func forwardReply(p packet) bool { return is[*messages.ForwardReply](p) }
+func readIndex(p packet) bool    { return is[*messages.ReadIndex](p) }
+
+// A message of proposals is lost, and fills the window. Its caller learns that nobody knows, and the next ones are asked.
+func TestALostForwardHoldsUpNobodyForGood(t *testing.T) {
+	limits := actors.Limits{SnapshotAfter: 1 << 40, InflightBytes: 1, MessageBytes: 1}
+	s := newScenarioOf(t, Options{Nodes: 3, Limits: limits})
+	a, b := s.nodes[0], s.nodes[1]
+	s.elect(a)
+	s.settled()
+	lost := s.drop(forward)
+	first, second := s.propose(b, "put k 1"), s.propose(b, "put k 2")
+	s.until("the first is lost", func() bool { return lost.matched > 0 })
+	lost.end()
+	if got := s.answer(first); !errors.Is(got.Err, actors.ErrOutcomeUnknown) {
+		t.Errorf("%q %v", got.Value, got.Err)
+	}
+	s.within(electionTimeout, "the second is answered", second.answered)
+	if got := s.done(second); got != "" {
+		t.Errorf("k was %q", got)
+	}
+}
+
+// A leader that always has entries to send sends few heartbeats, or none. What was lost is given up, and asked again, all the same.
+func TestALeaderThatIsBusyHoldsUpNobody(t *testing.T) {
+	s := newCluster(t, 3)
+	a, b := s.nodes[0], s.nodes[1]
+	s.drop(func(p packet) bool { return p.to == b && appendEntries(p) && entriesOf(p) == 0 })
+	lost := s.drop(func(p packet) bool { return forward(p) || readIndex(p) })
+	write, read := s.propose(b, "put k 1"), s.query(b, "k")
+	s.until("both are lost", func() bool { return lost.matched > 1 })
+	lost.end()
+	for n := range 60 {
+		s.propose(a, fmt.Sprintf("put x %d", n))
+		s.pass(electionTimeout / 20)
+	}
+	if !write.done || !errors.Is(write.got.Err, actors.ErrOutcomeUnknown) {
+		t.Errorf("the write: %v, %v", write.done, write.got.Err)
+	}
+	if !read.done || read.got.Err != nil {
+		t.Errorf("the read: %v, %v", read.done, read.got.Err)
+	}
+}
