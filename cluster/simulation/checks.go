@@ -11,15 +11,20 @@ import (
 type truth struct {
 	committed []entryID // from index 1 on
 	terms     []uint64  // in which each was committed
-	results   []uint64  // hash of what the state machine answered at each index; 0: not yet
-	leaders   map[uint64]string
+	// committedAt is when somebody first said so.
+	committedAt []time.Duration
+	skipped     []bool   // a machine was not given it
+	results     []uint64 // hash of what the state machine answered at each index; 0: not yet
+	leaders     map[uint64]string
 	// entries by place and term, with what comes before (Log Matching, by induction).
 	entries map[place]content
 	votes   map[ballot]string
 	// founders are the data directories of all nodes when the group was founded, in the order of places.
 	founders []uint64
-	// states are hashes of the state machine's state after a command.
-	states  map[uint64]uint64
+	// states are hashes of the state machine's state after a command, tables those of the sessions after an entry.
+	states, tables map[uint64]uint64
+	// tallies are of commands, by hash; nil: nobody counts.
+	tallies map[uint64]*tally
 	elected map[election]*electorate
 	rounds  map[answers]uint64
 	model   model
@@ -42,19 +47,10 @@ func newTruth(groups int) []truth {
 	for i := range all {
 		all[i] = truth{
 			leaders: map[uint64]string{}, entries: map[place]content{}, votes: map[ballot]string{},
-			states: map[uint64]uint64{}, elected: map[election]*electorate{}, rounds: map[answers]uint64{}, model: model{},
+			states: map[uint64]uint64{}, tables: map[uint64]uint64{}, elected: map[election]*electorate{}, rounds: map[answers]uint64{}, model: model{},
 		}
 	}
 	return all
-}
-
-// lastCommand is the index of the last command that is committed; 0: none.
-func (t *truth) lastCommand() uint64 {
-	last := len(t.committed)
-	for last > 0 && t.committed[last-1].kind != messages.Entry_KIND_COMMAND {
-		last--
-	}
-	return uint64(last)
 }
 
 // seen is what a server showed after its last message, and what it heard in this incarnation.
@@ -215,6 +211,7 @@ func (w *world) commit(n *node, g int, v actors.Observation, index uint64) {
 	t.committed = append(t.committed, id)
 	t.terms = append(t.terms, term)
 	t.results = append(t.results, 0)
+	t.committedAt, t.skipped = append(t.committedAt, w.now), append(t.skipped, false)
 	if index == 1 {
 		w.founded(g)
 	}

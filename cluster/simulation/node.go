@@ -127,7 +127,7 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 		Machine: machine,
 		Shared:  n.shared, Number: number,
 		Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Level: n.level, Props: props,
-		Timing: n.w.options.Timing, Limits: n.w.limits, Logger: n.logger(),
+		Timing: n.w.options.Timing, Limits: n.limits(), Logger: n.logger(), ObserveSessions: machine.reaches,
 		Observe: func(v actors.Observation) {
 			if n.incarnation == incarnation {
 				n.w.observe(n, g, v)

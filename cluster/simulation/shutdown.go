@@ -77,7 +77,7 @@ func (w *world) checkFailed(n *node) {
 		return
 	}
 	a := w.history.owed(func(a *asked) bool {
-		return a.n == n && a.incarnation == n.incarnation && w.now-a.called > enough && n.doors[a.c.group].Status().Role == actors.Failed
+		return a.n == n && a.incarnation == n.incarnation && w.now-a.called > enough && n.doors[a.group].Status().Role == actors.Failed
 	})
 	if a != nil {
 		w.fail("a server that failed answers its callers", "%v%s", a, w.describe())

@@ -62,30 +62,6 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// drawnLimits are the ones given, or small ones. Those of snapshots are small in every run, so that logs are cut. In every second seed all
-// others are so small, too, that bounds matter: each is small in most of them.
-func (o *Options) drawnLimits() (l actors.Limits, logBudget int64, exciseBytes int) {
-	if o.Limits != (actors.Limits{}) {
-		return o.Limits, 0, 0
-	}
-	rng := rand.New(rand.NewPCG(o.Seed, 0x11417))
-	one := func(choices ...int) int { return choices[rng.IntN(len(choices))] } // 0: the default
-	if o.Seed%2 == 1 {
-		l = smallLimits(one)
-	}
-	l.SnapshotAfter, l.LogKeep = int64(one(200, 400, 800, 1600)), int64(one(1, 1, 50, 300))
-	l.ChunkBytes = one(16, 64, 200, 0)
-	return l, int64(one(0, 0, 100, 1000)), one(1, 100, 1000, 0)
-}
-
-func smallLimits(one func(...int) int) actors.Limits {
-	return actors.Limits{
-		MessageBytes: one(1, 32, 32, 100, 0), InflightMessages: one(1, 2, 3, 8, 0), InflightBytes: one(1, 64, 300, 0, 0),
-		TailBytes: one(1, 64, 256, 256, 0), TailEntries: one(1, 3, 10, 0, 0),
-		ApplyEntries: one(1, 2, 3, 10, 0), ApplyBytes: one(1, 64, 64, 300, 0), AdmittedCommands: one(1, 2, 4, 4, 0),
-	}
-}
-
 // Result of a run.
 type Result struct {
 	Options Options
@@ -159,7 +135,7 @@ func newWorld(m Machine, o Options) *world {
 	w.limits, w.logBudget, w.exciseBytes = o.drawnLimits()
 	w.options = o
 	w.truth = newTruth(o.Groups)
-	w.history.open, w.history.unanswered, w.history.requests = map[*asked]bool{}, map[*asked]bool{}, map[*request]bool{}
+	w.history.open, w.history.unanswered, w.history.requests = map[*operation]bool{}, map[*asked]bool{}, map[*request]bool{}
 	for i := range o.Nodes {
 		id := fmt.Sprintf("n%d", i+1)
 		w.members = append(w.members, actors.Member{ID: id, Address: id + ":1"})
@@ -190,6 +166,7 @@ func (w *world) play() {
 	for _, n := range w.nodes {
 		n.crash()
 	}
+	w.checkTallies()
 	w.checkHistory()
 }
 
