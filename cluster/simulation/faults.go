@@ -40,6 +40,7 @@ const (
 	Panic       Fault = "panic"       // in a state machine
 	ActorPanic  Fault = "actor-panic" // of a server, a replicator or a machine, before or after it handled a message
 	Hangup      Fault = "hangup"      // connections break, and both ends are told
+	Reset       Fault = "reset"       // the same, and new ones are made at once
 	Jam         Fault = "jam"         // a link delivers what it carries late, and together
 	NewLeader   Fault = "new-leader"  // is killed, cut off or paused within its first millisecond
 	Stop        Fault = "stop"        // in good order
@@ -57,7 +58,7 @@ func AllFaults() Faults {
 		Partition: 0.15, OneWay: 0.1, Bridge: 0.05, IsolateLead: 0.1,
 		Kill: 0.1, PowerLoss: 0.15, Pause: 0.15, SlowDisk: 0.1, WriteError: 0.02, SyncError: 0.02, DiskFull: 0.02,
 		BitRot: 0.01, Wipe: 0.01, Rollback: 0.01, ClockJump: 0.1, Drift: 1, Panic: 0.01,
-		ActorPanic: 0.02, Hangup: 0.2, Jam: 0.2, NewLeader: 0.1, Stop: 0.05, Starve: 0.2, NoSnapshot: 0.2,
+		ActorPanic: 0.02, Hangup: 0.2, Reset: 0.4, Jam: 0.2, NewLeader: 0.1, Stop: 0.05, Starve: 0.2, NoSnapshot: 0.2,
 	}
 }
 

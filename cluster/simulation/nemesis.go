@@ -115,17 +115,8 @@ var happenings = map[Fault]func(*world){
 		n.panics = moment(1 + w.rng.IntN(2))
 		w.replace(n)
 	},
-	Hangup: func(w *world) {
-		n, peer, all := w.someone(), w.rng.IntN(len(w.nodes)), w.chance(0.5)
-		if l := w.leader(); l >= 0 && w.chance(0.5) {
-			n = w.nodes[l]
-		}
-		for _, other := range w.nodes {
-			if other != n && (all || other.place == peer) {
-				w.hangUp(n, other)
-			}
-		}
-	},
+	Hangup: func(w *world) { w.someConnections(w.hangUp) },
+	Reset:  func(w *world) { w.someConnections(w.reset) },
 	Jam: func(w *world) {
 		from, to := w.someone(), w.someone()
 		w.hit(Jam)
@@ -151,28 +142,6 @@ var happenings = map[Fault]func(*world){
 			m.starve(w.between(10*time.Millisecond, 2*time.Second))
 		}
 	},
-}
-
-// hangUp ends the connections between two nodes, until new ones are made: what is on its way is lost, and both ends are told.
-func (w *world) hangUp(a, b *node) {
-	w.hit(Hangup)
-	w.note("the connections between %s and %s break", a.id, b.id)
-	w.connections[link{a.place, b.place}]++
-	w.connections[link{b.place, a.place}]++
-	o := &outage{fault: Hangup, hit: true}
-	w.sever(o, func(from, to int) bool { return from == a.place && to == b.place || from == b.place && to == a.place })
-	w.after(w.between(0, w.options.Timing.Election), func() { w.reconnect(o) })
-	a.lose(b)
-	b.lose(a)
-}
-
-// lose tells a node that its connection to a peer broke, as the transport does.
-func (n *node) lose(peer *node) {
-	if n.up {
-		for _, d := range n.doors {
-			d.LeaderLost(peer.address)
-		}
-	}
 }
 
 // faulty says whether something on the node is still to fail.
