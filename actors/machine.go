@@ -141,10 +141,12 @@ func (m *machine) apply(first uint64, entries []messages.EncodedEntry) {
 	m.release()
 }
 
-// observe shows the sessions to who wants to see them.
+// observe shows the sessions to who wants to see them. That is no view that lasts.
 func (m *machine) observe() {
 	if m.observer != nil {
+		viewed := m.sessions.viewed
 		m.observer(m.applied, func() io.WriterTo { return m.sessions.view() })
+		m.sessions.viewed = viewed
 	}
 }
 

@@ -34,13 +34,15 @@ func smallLimits(one func(...int) int) actors.Limits {
 // limits are those of the node's next start. In every second seed those of sessions are small, and others on each node and after each
 // restart: only what is in the log may count. They draw from a source of their own.
 func (n *node) limits() actors.Limits {
-	o, l := &n.w.options, n.w.limits
-	if o.Seed%2 == 1 && o.Limits == (actors.Limits{}) {
-		rng := rand.New(rand.NewPCG(o.Seed, uint64(n.place)<<32|uint64(n.incarnation)))
+	l := n.w.limits
+	if n.w.options.smallSessions() {
+		rng := rand.New(rand.NewPCG(n.w.options.Seed, uint64(n.place)<<32|uint64(n.incarnation)))
 		l.Sessions = smallSessions(func(choices ...int) int { return choices[rng.IntN(len(choices))] })
 	}
 	return l
 }
+
+func (o *Options) smallSessions() bool { return o.Seed%2 == 1 && o.Limits == (actors.Limits{}) }
 
 func smallSessions(one func(...int) int) actors.SessionLimits {
 	l := actors.SessionLimits{

@@ -99,9 +99,12 @@ func (r *read) took(a actors.Answer) {
 // and not older than the read allows.
 func (r *read) check(a actors.Answer) {
 	w := r.w
+	sentence := "a read sees all that was committed when it was asked (section 8)"
+	if r.how.Consistency > actors.Lease {
+		sentence = "a read that may be stale sees what it must see"
+	}
 	if a.Index < r.least {
-		w.fail("a read sees all that it must see (section 8)", "%q at %s, %+v, must see %d, and sees %d%s",
-			r.Input, r.n.id, r.how, r.least, a.Index, w.describe())
+		w.fail(sentence, "%q at %s, %+v, must see %d, and sees %d%s", r.Input, r.n.id, r.how, r.least, a.Index, w.describe())
 	}
 	if reached := r.n.machines[r.group].reached; a.Index != reached {
 		w.fail("a read says which state it saw", "%q at %s says %d, its machine had reached %d", r.Input, r.n.id, a.Index, reached)

@@ -72,6 +72,9 @@ func (o *operation) answered(a actors.Answer, again func(error)) {
 	if fate == actors.CopyAnswered {
 		o.checkFirst(got)
 	}
+	if got.unkept && !o.w.options.smallSessions() {
+		o.w.fail("answers are kept as long as there is room for them", "%q: %v", o.Input, a.Err)
+	}
 	switch o.session.Settle(&o.command, fate) {
 	case actors.CommandAnswered:
 		o.end()
