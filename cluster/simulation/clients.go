@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/messages"
 )
 
 // client is one of a group. Most have a session, so that they may ask for a command again until they know what became of it; the others
@@ -13,6 +14,8 @@ type client struct {
 	w       *world
 	group   int
 	session *actors.ClientSession // nil: none
+	// lazy: the client says nothing of the answers that it has, as long as it may.
+	lazy bool
 	// told is the highest index that the client was told of.
 	told uint64
 }
@@ -20,7 +23,7 @@ type client struct {
 // hand does one operation at a time. It asks the node that it takes for the leader, or for one that knows it.
 type hand struct {
 	*client
-	place int // of the node it asks
+	at int // the place of the node that it asks
 }
 
 // operation is what a hand does.
@@ -32,6 +35,7 @@ type operation struct {
 	// commands: the session may be another than the client's by now.
 	session *actors.ClientSession
 	command actors.ClientCommand
+	place   messages.SessionCommand // of the last copy
 	// first is what the first copy was answered that took effect; nil: none was.
 	first *outcome
 }
@@ -43,6 +47,7 @@ const (
 	sessionless     = 0.3                    // of all clients
 	wander          = 0.1                    // of all operations are asked at any node: the leader may be another by now
 	leaves          = 0.03                   // of all commands are the last in their session
+	late            = 0.15                   // of all commands in sessions come again when they were answered
 )
 
 func (w *world) startClients() {
@@ -53,7 +58,7 @@ func (w *world) startClients() {
 		c := &client{w: w, group: i % w.options.Groups}
 		hands := 1
 		if !w.chance(sessionless) {
-			c.session = actors.NewClientSession(w.rng.Uint64)
+			c.session, c.lazy = actors.NewClientSession(w.rng.Uint64), w.chance(0.4)
 			hands += w.rng.IntN(2)
 		}
 		for range hands {
@@ -65,7 +70,7 @@ func (w *world) startClients() {
 
 // node is the one that the hand asks; nil when it is down. One that is paused answers later, or never.
 func (h *hand) node() *node {
-	if n := h.w.nodes[h.place]; n.up && h.group < len(n.doors) {
+	if n := h.w.nodes[h.at]; n.up && h.group < len(n.doors) {
 		return n
 	}
 	return nil
@@ -77,7 +82,7 @@ func (h *hand) next() {
 		return
 	}
 	if w.chance(wander) {
-		h.place = w.rng.IntN(len(w.nodes))
+		h.at = w.rng.IntN(len(w.nodes))
 	}
 	n := h.node()
 	if n == nil {
@@ -109,11 +114,11 @@ func (h *hand) soon() { h.w.after(h.w.between(0, 120*time.Millisecond), h.next) 
 func (h *hand) elsewhere(hint error, then func()) {
 	w := h.w
 	var notLeader *actors.NotLeaderError
-	h.place = w.rng.IntN(len(w.nodes))
+	h.at = w.rng.IntN(len(w.nodes))
 	if errors.As(hint, &notLeader) {
 		for i, n := range w.nodes {
 			if n.id == notLeader.LeaderID {
-				h.place = i
+				h.at = i
 			}
 		}
 	}

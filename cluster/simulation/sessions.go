@@ -31,6 +31,10 @@ func (o *operation) send() {
 	}
 	again := o.once()
 	if place, ok := o.session.Send(&o.command); ok {
+		if o.lazy && !w.options.smallSessions() {
+			place.Lowest = 1
+		}
+		o.place = place
 		a := w.ask(n, o.group, string(o.Input), o.Input, func(a actors.Answer) { o.answered(a, again) })
 		n.doors[o.group].ProposeIn(place, a.given, a)
 	} else if nonce, needed := o.session.Opening(); needed {
@@ -68,18 +72,16 @@ func (w *world) opened(s *actors.ClientSession, answer []byte) {
 
 // answered takes the answer to a copy.
 func (o *operation) answered(a actors.Answer, again func(error)) {
-	got, fate := outcomeOf(a)
-	if fate == actors.CopyAnswered {
-		o.checkFirst(got)
-	}
-	if got.unkept && !o.w.options.smallSessions() {
-		o.w.fail("answers are kept as long as there is room for them", "%q: %v", o.Input, a.Err)
-	}
+	w := o.w
+	got, fate := o.check(a)
 	switch o.session.Settle(&o.command, fate) {
 	case actors.CommandAnswered:
 		o.end()
 		o.told = max(o.told, a.Index)
 		o.done(got)
+		if w.chance(late) {
+			w.after(w.between(0, 5*time.Second), o.comeAgain)
+		}
 		o.leave()
 	case actors.CommandUnknown:
 		o.end()
@@ -90,17 +92,35 @@ func (o *operation) answered(a actors.Answer, again func(error)) {
 	}
 }
 
-// checkFirst checks that all copies of a command have the same answer.
-func (o *operation) checkFirst(got outcome) {
+// check checks that all copies of a command have the same answer.
+func (o *operation) check(a actors.Answer) (outcome, actors.CopyFate) {
+	got, fate := outcomeOf(a)
+	if fate != actors.CopyAnswered {
+		return got, fate
+	}
 	if o.first == nil {
 		o.first = &got
 		o.tally().answered++
 	}
-	if f := o.first; !f.unkept && !got.unkept && (f.rejected != got.rejected || !bytes.Equal(f.value, got.value)) {
+	f := o.first
+	if !f.unkept && !got.unkept && (f.rejected != got.rejected || !bytes.Equal(f.value, got.value)) {
 		o.w.fail("a command of a session has one answer", "%q: %q %v, then %q %v", o.Input, f.value, f.rejected, got.value, got.rejected)
 	}
-	if o.first.unkept {
+	if f.unkept {
 		o.first = &got
+	}
+	if got.unkept && !o.w.options.smallSessions() {
+		o.w.fail("answers are kept as long as there is room for them", "%q: %v", o.Input, a.Err)
+	}
+	return got, fate
+}
+
+// comeAgain is a copy that was on its way for long.
+func (o *operation) comeAgain() {
+	w := o.w
+	if n := w.someone(); n.up && o.group < len(n.doors) && !w.history.quiet {
+		a := w.ask(n, o.group, string(o.Input), o.Input, func(a actors.Answer) { o.check(a) })
+		n.doors[o.group].ProposeIn(o.place, a.given, a)
 	}
 }
 
