@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/messages"
@@ -49,13 +50,14 @@ func TestR01AReadWaitsForTheFirstCommitOfTheTerm(t *testing.T) {
 }
 
 func TestR07AMinorityReadsNothing(t *testing.T) {
-	s := newCluster(t, 5)
-	a := s.nodes[0]
-	s.put("put k 1")
-	s.partition(s.nodes[:2], s.nodes[2:])
-	q := s.query(a, "k")
-	if got := s.answer(q); !errors.Is(got.Err, actors.ErrNotLeader) {
-		t.Errorf("%q %v", got.Value, got.Err)
+	for asked := range 2 { // a leader, or who follows it
+		s := newCluster(t, 5)
+		s.put("put k 1")
+		s.settled()
+		s.partition(s.nodes[:2], s.nodes[2:])
+		if got := s.answer(s.query(s.nodes[asked], "k")); !errors.Is(got.Err, actors.ErrNotLeader) {
+			t.Errorf("%q %v", got.Value, got.Err)
+		}
 	}
 }
 
@@ -79,6 +81,58 @@ func TestR08NothingIsReadBeforeAQuorumAnswered(t *testing.T) {
 		got := s.answer(q)
 		if heard := !isolated && got.Err == nil && string(got.Value) == "2"; !heard && !errors.Is(got.Err, actors.ErrNotLeader) {
 			t.Errorf("%q %v", got.Value, got.Err)
+		}
+	}
+}
+
+// A follower asks for one read index at a time. An answer that comes late belongs to a question that is over.
+func TestR09ALateReadIndexAnswersNoLaterRead(t *testing.T) {
+	s := newCluster(t, 3)
+	a, b := s.nodes[0], s.nodes[1]
+	s.put("put k 1")
+	twice := s.copies(func(p packet) bool { return is[*messages.ReadIndexReply](p) })
+	s.done(s.query(b, "k"))
+	twice.end()
+	s.cutOneWay(a, b) // b hears of nothing new
+	s.put("put k 2")
+	q := s.query(b, "k")
+	s.pass(time.Millisecond)
+	twice.release()
+	s.during(electionTimeout/2, "the read waits", func() bool { return !q.done })
+	s.heal()
+	if got := s.done(q); got != "2" {
+		t.Errorf("k = %q", got)
+	}
+}
+
+// A follower's read waits until the follower has applied its read index.
+func TestR01AFollowerReadsWhatItHasApplied(t *testing.T) {
+	s := newCluster(t, 3)
+	b := s.nodes[1]
+	s.put("put k 1")
+	s.settled()
+	s.stall(b, true)
+	s.put("put k 2")
+	q := s.query(b, "k")
+	s.during(electionTimeout, "the read waits", func() bool { return !q.done })
+	s.stall(b, false)
+	if got := s.done(q); got != "2" {
+		t.Errorf("k = %q", got)
+	}
+}
+
+func TestR10AReadEndsThoughItsQuestionWasLost(t *testing.T) {
+	for _, lost := range []func(packet) bool{readIndex, func(p packet) bool { return is[*messages.ReadIndexReply](p) }} {
+		s := newCluster(t, 3)
+		b := s.nodes[1]
+		s.put("put k 1")
+		drop := s.drop(lost)
+		q := s.query(b, "k")
+		s.during(electionTimeout/2, "the read waits", func() bool { return !q.done })
+		drop.end()
+		s.within(electionTimeout/2, "the question is asked again", q.answered)
+		if got := s.done(q); got != "1" {
+			t.Errorf("k = %q", got)
 		}
 	}
 }
