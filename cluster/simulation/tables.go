@@ -3,6 +3,8 @@ package simulation
 import (
 	"bytes"
 	"io"
+
+	"github.com/troupe-raft/troupe/messages"
 )
 
 // reaches takes note of what a machine has applied, and compares its sessions with those of others at the same index.
@@ -19,6 +21,17 @@ func (m *witness) reaches(index uint64, sessions func() io.WriterTo) {
 		w.fail("sessions are the same on every node", "%s at %d: %q", m.n.id, index, table.Bytes())
 	}
 	t.tables[index] = h.hash
+}
+
+// repeats counts the commands that machines skip.
+func (t *truth) repeats() int {
+	n := 0
+	for i, id := range t.committed {
+		if t.skipped[i] && id.kind == messages.Entry_KIND_COMMAND {
+			n++
+		}
+	}
+	return n
 }
 
 // given checks that every node gives its machine the same commands: those of the log, but for those that repeat others, or whose session is

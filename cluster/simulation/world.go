@@ -19,7 +19,7 @@ type Options struct {
 	Nodes int
 	// Groups, each with a member on every node; by default the seed chooses, mostly 1.
 	Groups int
-	// Clients that propose and read, one operation at a time each; default 6.
+	// Clients that propose and read; default 6. Most have a session, and do one or two operations at a time; the others do one.
 	Clients int
 	// Steps is the number of messages handled while faults happen; default 20000.
 	Steps  int
@@ -72,7 +72,9 @@ type Result struct {
 	Committed, Completed int
 	// Snapshots that servers took or installed, Cuts of their logs, and Installs.
 	Snapshots, Cuts, Installs int
-	Hits                      map[Fault]int
+	// Repeats are committed commands that no state machine was given: they took effect before, or their session was gone.
+	Repeats int
+	Hits    map[Fault]int
 	// Hash of all that happened, in order: equal for equal seeds.
 	Hash uint64
 	// Failure is nil when everything held.
@@ -246,6 +248,7 @@ func (w *world) result() Result {
 	}
 	for i := range w.truth {
 		r.Committed += len(w.truth[i].committed)
+		r.Repeats += w.truth[i].repeats()
 	}
 	return r
 }

@@ -16,13 +16,14 @@ func simulateCommand() *command {
 		text: `
 Every seed is a cluster of the shipping actors, with real Pebble on disks in memory, in one goroutine: the seed gives the order of
 everything, the faults and the workload. The rules of the Raft paper are checked after every message, and at the end the clients'
-history must be linearizable. A seed that fails is made smaller, and printed with the sentence that did not hold, the last events,
-and the command that replays it.
+history must be linearizable. Most clients have sessions, and repeat what has no answer: it takes effect once. A seed that fails is
+made smaller, and printed with the sentence that did not hold, the last events, and the command that replays it.
 --faults takes all, none, or a list such as loss=0.02,partition,power-loss: rates are probabilities per message for faults of the
 network and per election for new-leader, and per second of virtual time for all others.
 With --json: one line for each seed, of {"seed","nodes","groups","clients","steps","virtual_seconds","committed","completed",
-"snapshots","cuts","installs","hits","hash"}. "snapshots", "cuts" and "installs" are those of all nodes, "hits" counts each fault;
-"hash" is the same for the same run. A seed that fails has "failure": {"sentence","detail","last"}, and is the last.
+"snapshots","cuts","installs","repeats","hits","hash"}. "snapshots", "cuts" and "installs" are those of all nodes; "repeats" are
+commands without effect, since an earlier copy had it or their session was gone; "hits" counts each fault; "hash" is the same
+for the same run. A seed that fails has "failure": {"sentence","detail","last"}, and is the last.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			var s simulate.Seeds
