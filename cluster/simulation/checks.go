@@ -24,10 +24,11 @@ type truth struct {
 	// states are hashes of the state machine's state after a command, tables those of the sessions after an entry.
 	states, tables map[uint64]uint64
 	// tallies are of commands, by hash; nil: nobody counts.
-	tallies map[uint64]*tally
-	elected map[election]*electorate
-	rounds  map[answers]uint64
-	model   model
+	tallies   map[uint64]*tally
+	elected   map[election]*electorate
+	rounds    map[answers]uint64
+	model     model
+	lifetimes lifetimes
 }
 
 type place struct{ index, term uint64 }
@@ -47,7 +48,7 @@ func newTruth(groups int) []truth {
 	for i := range all {
 		all[i] = truth{
 			leaders: map[uint64]string{}, entries: map[place]content{}, votes: map[ballot]string{},
-			states: map[uint64]uint64{}, tables: map[uint64]uint64{}, elected: map[election]*electorate{}, rounds: map[answers]uint64{}, model: model{},
+			states: map[uint64]uint64{}, tables: map[uint64]uint64{}, elected: map[election]*electorate{}, rounds: map[answers]uint64{}, model: model{}, lifetimes: newLifetimes(),
 		}
 	}
 	return all
@@ -211,6 +212,7 @@ func (w *world) commit(n *node, g int, v actors.Observation, index uint64) {
 	t.committed = append(t.committed, id)
 	t.terms = append(t.terms, term)
 	t.results = append(t.results, 0)
+	t.lifetimes.commit(id)
 	t.committedAt, t.skipped = append(t.committedAt, w.now), append(t.skipped, false)
 	if index == 1 {
 		w.founded(g)

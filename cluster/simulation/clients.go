@@ -47,6 +47,7 @@ const (
 	sessionless     = 0.3                    // of all clients
 	wander          = 0.1                    // of all operations are asked at any node: the leader may be another by now
 	leaves          = 0.03                   // of all commands are the last in their session
+	overreaches     = 0.01                   // of all commands in sessions are followed by one that is too far ahead
 	late            = 0.15                   // of all commands in sessions come again when they were answered
 )
 

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 
@@ -31,26 +32,47 @@ func smallLimits(one func(...int) int) actors.Limits {
 	}
 }
 
-// limits are those of the node's next start. In every second seed those of sessions are small, and others on each node and after each
-// restart: only what is in the log may count. They draw from a source of their own.
+// limits are those of the node's next start. In every second seed those of sessions are small; in half of these, others on each node and
+// after each restart: only what is in the log may count.
 func (n *node) limits() actors.Limits {
-	l := n.w.limits
-	if n.w.options.smallSessions() {
-		rng := rand.New(rand.NewPCG(n.w.options.Seed, uint64(n.place)<<32|uint64(n.incarnation)))
-		l.Sessions = smallSessions(func(choices ...int) int { return choices[rng.IntN(len(choices))] })
+	o, l := &n.w.options, n.w.limits
+	switch limits, known := o.sessionLimits(); {
+	case known:
+		l.Sessions = limits
+	default:
+		l.Sessions = o.drawnSessions(uint64(n.place+1)<<32 | uint64(n.incarnation))
 	}
 	return l
 }
 
 func (o *Options) smallSessions() bool { return o.Seed%2 == 1 && o.Limits == (actors.Limits{}) }
 
-func smallSessions(one func(...int) int) actors.SessionLimits {
-	l := actors.SessionLimits{
-		Sessions: uint64(one(1, 2, 3, 6, 0)), Window: uint64(one(1, 2, 3, 8, 0)), AnswerBytes: uint64(one(1, 70, 150, 400, 0)),
+// sessionLimits are those of all nodes; known is false when each has its own.
+func (o *Options) sessionLimits() (l actors.SessionLimits, known bool) {
+	switch {
+	case !o.smallSessions():
+		return defaulted(o.Limits.Sessions), true
+	case o.Seed%4 == 3:
+		return o.drawnSessions(0), true
 	}
+	return l, false
+}
+
+func defaulted(l actors.SessionLimits) actors.SessionLimits {
+	return actors.SessionLimits{
+		Sessions: cmp.Or(l.Sessions, 4096), Window: cmp.Or(l.Window, 4096), AnswerBytes: cmp.Or(l.AnswerBytes, 64<<20),
+		Keep: cmp.Or(l.Keep, 30*time.Second), TTL: cmp.Or(l.TTL, time.Hour),
+	}
+}
+
+// drawnSessions draws from a source of its own.
+func (o *Options) drawnSessions(source uint64) (l actors.SessionLimits) {
+	rng := rand.New(rand.NewPCG(o.Seed, source))
+	one := func(choices ...int) int { return choices[rng.IntN(len(choices))] } // 0: the default
+	l.Sessions, l.Window, l.AnswerBytes = uint64(one(1, 2, 3, 6, 0)), uint64(one(1, 2, 3, 8, 0)), uint64(one(1, 70, 150, 400, 0))
 	if keep := one(1, 1, 200, 1000, 0); keep > 0 {
 		l.Keep = time.Duration(keep) * time.Millisecond
 		l.TTL = l.Keep * time.Duration(one(1, 3, 1000))
 	}
-	return l
+	return defaulted(l)
 }

@@ -35,7 +35,7 @@ func (o *operation) send() {
 			place.Lowest = 1
 		}
 		o.place = place
-		a := w.ask(n, o.group, string(o.Input), o.Input, func(a actors.Answer) { o.answered(a, again) })
+		a := w.ask(n, o.group, string(o.Input), o.Input, func(a actors.Answer) { o.answered(place, a, again) })
 		n.doors[o.group].ProposeIn(place, a.given, a)
 	} else if nonce, needed := o.session.Opening(); needed {
 		session := o.session
@@ -71,9 +71,12 @@ func (w *world) opened(s *actors.ClientSession, answer []byte) {
 }
 
 // answered takes the answer to a copy.
-func (o *operation) answered(a actors.Answer, again func(error)) {
+func (o *operation) answered(place messages.SessionCommand, a actors.Answer, again func(error)) {
 	w := o.w
 	got, fate := o.check(a)
+	if fate == actors.CopyHomeless {
+		w.checkGone(o.group, place.Session, a.Index)
+	}
 	switch o.session.Settle(&o.command, fate) {
 	case actors.CommandAnswered:
 		o.end()
@@ -81,6 +84,9 @@ func (o *operation) answered(a actors.Answer, again func(error)) {
 		o.done(got)
 		if w.chance(late) {
 			w.after(w.between(0, 5*time.Second), o.comeAgain)
+		}
+		if n := o.node(); n != nil && w.chance(overreaches) {
+			o.overreach(n)
 		}
 		o.leave()
 	case actors.CommandUnknown:

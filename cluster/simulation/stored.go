@@ -138,6 +138,8 @@ type entryID struct {
 	term, hash uint64
 	kind       messages.Entry_Kind
 	level      uint32 // that it sets; 0: none
+	time       uint64 // log time, if it is stamped
+	session    messages.SessionCommand
 }
 
 func identify(encoded messages.EncodedEntry) entryID {
@@ -145,7 +147,7 @@ func identify(encoded messages.EncodedEntry) entryID {
 	if err != nil {
 		panic(err)
 	}
-	return entryID{e.Term, contents(e.Kind, e.Data), e.Kind, levelOf(e)}
+	return entryID{e.Term, contents(e.Kind, e.Data), e.Kind, levelOf(e), e.Time, e.Session}
 }
 
 // levelOf is the feature level that an entry sets, or 0.

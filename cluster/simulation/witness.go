@@ -76,6 +76,7 @@ func (m *witness) check(e actors.Entry, r actors.Result) {
 	case was == 0:
 		t.results[e.Index-1] = h.hash
 		w.count(m.g, e.Command)
+		w.checkGiven(m.g, e.Index)
 		if value, rejected := t.model.apply(w.machine, e); rejected != (r.Err != nil) || !bytes.Equal(value, r.Value) {
 			w.fail("a state machine answers as its model does",
 				"%s at %d: %q is answered by %q %v", m.n.id, e.Index, e.Command, r.Value, r.Err)
