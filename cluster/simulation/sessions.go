@@ -77,6 +77,9 @@ func (o *operation) answered(place messages.SessionCommand, a actors.Answer, aga
 	if fate == actors.CopyHomeless {
 		w.checkGone(o.group, place.Session, a.Index)
 	}
+	if _, known := w.options.sessionLimits(); known && errors.Is(a.Err, actors.ErrBeyondWindow) {
+		w.fail("a client keeps within its window", "%q: %+v: %v", o.Input, place, a.Err)
+	}
 	switch o.session.Settle(&o.command, fate) {
 	case actors.CommandAnswered:
 		o.end()
