@@ -30,7 +30,6 @@ type hand struct {
 type operation struct {
 	*hand
 	Operation
-	number int
 	called time.Duration
 	// commands: the session may be another than the client's by now.
 	session *actors.ClientSession
@@ -90,7 +89,7 @@ func (h *hand) next() {
 		h.elsewhere(nil, h.next)
 		return
 	}
-	o := &operation{hand: h, Operation: w.machine.Next(w.rng, w.history.started), number: w.history.started, called: w.now}
+	o := &operation{hand: h, Operation: w.machine.Next(w.rng, w.history.started), called: w.now}
 	w.history.started++
 	w.history.open[o] = true
 	switch {
