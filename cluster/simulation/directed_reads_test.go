@@ -105,6 +105,36 @@ func TestR09ALateReadIndexAnswersNoLaterRead(t *testing.T) {
 	}
 }
 
+// A round is under way when a command is committed, and then a follower asks: the round began too early for it.
+func TestR09AFollowersReadJoinsNoRoundUnderWay(t *testing.T) {
+	s := newCluster(t, 3)
+	a, b := s.nodes[0], s.nodes[1]
+	s.put("put k 1")
+	s.settled()
+	replies := s.hold(func(p packet) bool { return p.to == a && appendEntriesReply(p) })
+	write := s.propose(a, "put k 2")
+	s.until("both have it", func() bool { return s.status(b).DurableIndex == s.status(a).LastIndex && len(replies.kept) >= 2 })
+	first := s.query(a, "k") // its round begins before the command is committed
+	s.pass(time.Millisecond)
+	news := s.hold(func(p packet) bool { return p.to == b && appendEntries(p) })
+	for _, p := range replies.kept[:2] {
+		s.deliver(p)
+	}
+	s.done(write)
+	if first.done {
+		t.Fatal("no round is under way")
+	}
+	second := s.query(b, "k")
+	s.pass(time.Millisecond)
+	replies.release()
+	s.done(first)
+	s.during(electionTimeout/5, "b waits for the news", func() bool { return !second.done })
+	news.release()
+	if got := s.done(second); got != "2" {
+		t.Errorf("k = %q", got)
+	}
+}
+
 // A follower's read waits until the follower has applied its read index.
 func TestR01AFollowerReadsWhatItHasApplied(t *testing.T) {
 	s := newCluster(t, 3)

@@ -80,6 +80,9 @@ func (o *operation) answered(place messages.SessionCommand, a actors.Answer, aga
 	if _, known := w.options.sessionLimits(); known && errors.Is(a.Err, actors.ErrBeyondWindow) {
 		w.fail("a client keeps within its window", "%q: %+v: %v", o.Input, place, a.Err)
 	}
+	if w.history.open[o] && errors.Is(a.Err, actors.ErrSerialBelowLowest) {
+		w.fail("a client says to have no answer that it waits for", "%q: %+v: %v", o.Input, place, a.Err)
+	}
 	switch o.session.Settle(&o.command, fate) {
 	case actors.CommandAnswered:
 		o.end()
