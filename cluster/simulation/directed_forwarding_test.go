@@ -55,3 +55,19 @@ func TestALeaderThatIsBusyHoldsUpNobody(t *testing.T) {
 		t.Errorf("the read: %v, %v", read.done, read.got.Err)
 	}
 }
+
+// What a member forwards after a restart is not taken for what it forwarded before.
+func TestAMemberForwardsAfterARestart(t *testing.T) {
+	s := newCluster(t, 3)
+	b := s.nodes[1]
+	for n := range 3 {
+		s.done(s.propose(b, fmt.Sprintf("put k %d", n)))
+	}
+	s.crash(b, true)
+	s.restart(b)
+	s.settled()
+	s.until("b knows the leader", func() bool { return s.status(b).LeaderID != "" })
+	if got := s.done(s.propose(b, "put k x")); got != "2" {
+		t.Errorf("k was %q", got)
+	}
+}
