@@ -64,6 +64,7 @@ type query struct {
 	caller Caller
 	// barrier: the state machine is not asked.
 	barrier bool
+	read    Read
 }
 
 // bytes are what the caller was admitted with: the leader adds to an opening.
@@ -149,13 +150,7 @@ func (d *Door) propose(p proposal) {
 }
 
 // Query asks for a linearizable read (section 8, thesis 6.4).
-func (d *Door) Query(q []byte, caller Caller) {
-	if !d.admit(len(q)) {
-		caller.Answer(Answer{Err: ErrOverloaded})
-		return
-	}
-	d.ask(query{query: q, caller: caller})
-}
+func (d *Door) Query(q []byte, caller Caller) { d.Read(Read{}, q, caller) }
 
 // Read asks for a read of some consistency.
 func (d *Door) Read(r Read, q []byte, caller Caller) {
@@ -163,7 +158,11 @@ func (d *Door) Read(r Read, q []byte, caller Caller) {
 		d.QueryStale(q, caller)
 		return
 	}
-	d.Query(q, caller)
+	if !d.admit(len(q)) {
+		caller.Answer(Answer{Err: ErrOverloaded})
+		return
+	}
+	d.ask(query{query: q, caller: caller, read: r})
 }
 
 // Barrier is a linearizable read of nothing: when it is answered, this server has applied all that was acknowledged before the call.

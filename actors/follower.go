@@ -34,6 +34,8 @@ type acknowledgement struct {
 	verified, claimed uint64
 	// round is the leader's last one, answered is the last one that the leader had an answer to.
 	round, answered uint64
+	// promised is the last round that asked for a promise, and got it.
+	promised uint64
 }
 
 func (f *follower) kind() Role { return Follower }
@@ -72,6 +74,10 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 		f.tooOld = nil
 	}
 	f.pace.measure(m.LeaderCommit, s.lastApplied, f.heard, s.c.Timing.Election)
+	if s.promises(m) {
+		f.ack.promised = max(f.ack.promised, m.Round)
+		reply.Promised = true
+	}
 	f.acknowledge(s, reply, verified)
 }
 
@@ -153,7 +159,7 @@ func (f *follower) synced(s *server) {
 		return
 	}
 	a.claimed, a.answered = match, a.round
-	s.send(a.to, &messages.AppendEntriesReply{Header: s.header(a.leader), Success: true, MatchIndex: match, Round: a.round})
+	s.send(a.to, &messages.AppendEntriesReply{Header: s.header(a.leader), Success: true, MatchIndex: match, Round: a.round, Promised: a.promised == a.round && a.round > 0})
 }
 
 // applied measures how far this server is behind what its leader has committed.

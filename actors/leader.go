@@ -20,6 +20,7 @@ type leader struct {
 	// firstOfTerm is the index of the term's first entry: nothing is read before it is committed (section 8).
 	firstOfTerm uint64
 	reads       reads
+	lease       lease
 	pace        pace
 	logClock    logClock
 	taken       taken
@@ -135,7 +136,7 @@ func (l *leader) callers(s *server, proposals []proposal, queries []query) {
 	for i, p := range proposals {
 		s.waiters = append(s.waiters, waiter{s.log.last - uint64(len(proposals)-1-i), p.bytes(), p.caller})
 	}
-	l.reads.arrive(queries)
+	l.reads.arrive(l.readByLease(s, queries))
 	l.read(s)
 }
 
@@ -189,7 +190,7 @@ func (l *leader) beat(s *server, now bool) {
 	l.round++
 	l.all.of(s.id).round = l.round
 	until := s.c.Clock.Now().Add(s.c.Timing.Election)
-	m := &permit{round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""), until: until, now: now}
+	m := &permit{round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""), until: until, now: now, promise: l.askPromises(s)}
 	l.tell(s, m)
 }
 
@@ -225,6 +226,10 @@ func (l *leader) contact(s *server, m *contact) {
 	if m.round > p.round {
 		p.round, p.heard = m.round, s.c.Clock.Now()
 		l.confirmReads(s)
+	}
+	if m.promised > p.promised {
+		p.promised = m.promised
+		l.confirmLease(s)
 	}
 	if m.match > p.match && m.match <= s.log.last {
 		p.match = m.match

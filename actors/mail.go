@@ -32,6 +32,8 @@ type (
 		header *messages.Header
 		round  uint64
 		match  uint64
+		// promised is the last round in which it promised what was asked for.
+		promised uint64
 	}
 	// higherTerm: a reply had a term above the leadership's.
 	higherTerm struct{ term uint64 }
@@ -69,7 +71,8 @@ type (
 		last          uint64
 		header        *messages.Header
 		until         time.Time
-		now           bool // send at once
+		now           bool          // send at once
+		promise       time.Duration // that is asked for; 0: none
 	}
 )
 

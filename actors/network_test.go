@@ -110,7 +110,10 @@ func (w wire) Stop(*actor.PID)                   {}
 
 type realClock struct{ root *actor.RootContext }
 
-func (c realClock) Now() time.Time { return time.Now() }
+var started = time.Now()
+
+func (c realClock) Now() time.Time           { return time.Now() }
+func (c realClock) SinceBoot() time.Duration { return time.Since(started) }
 func (c realClock) After(d time.Duration, target *actor.PID, message any) {
 	time.AfterFunc(d, func() { c.root.Send(target, message) })
 }

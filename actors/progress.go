@@ -16,6 +16,8 @@ type progress struct {
 	// round is the last one that the member answered, heard is when.
 	round uint64
 	heard time.Time
+	// promised is the last round in which the member promised what was asked for, see lease.
+	promised uint64
 	// level is the newest feature level that the member has said to know under this leadership.
 	level uint32
 	// does is what the replicator does; installing is the snapshot that it sends, since movedAt without progress.

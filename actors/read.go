@@ -1,5 +1,7 @@
 package actors
 
+import "time"
+
 // reads are linearizable by ReadIndex (section 8, thesis 6.4): what is committed when a read arrives is its read index; a
 // majority must then answer a message that was sent after the read arrived, which proves that no later leader had committed
 // anything; and the state machine must have applied the read index. Many reads share one round.
@@ -10,6 +12,7 @@ type reads struct {
 	waitingRemote, askedRemote []remoteRead
 	round                      uint64
 	readIndex                  uint64
+	begun                      time.Duration // since the machine's boot
 }
 
 func (r *reads) underWay() bool { return len(r.asked)+len(r.askedRemote) > 0 }
@@ -31,7 +34,7 @@ func (l *leader) read(s *server) {
 	}
 	r.asked, r.waiting = r.waiting, nil
 	r.askedRemote, r.waitingRemote = r.waitingRemote, nil
-	r.readIndex = s.commitIndex
+	r.readIndex, r.begun = s.commitIndex, s.c.Clock.SinceBoot()
 	l.beat(s, true)
 	r.round = l.round
 	l.confirmReads(s)
@@ -43,6 +46,7 @@ func (l *leader) confirmReads(s *server) {
 	if !r.underWay() || !s.configuration().Quorum().Heard(l.all.answered(r.round)) {
 		return
 	}
+	s.learns(r.readIndex, r.begun)
 	if len(r.asked) > 0 {
 		s.door.look(&lookup{readIndex: r.readIndex, queries: r.asked})
 	}

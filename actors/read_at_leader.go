@@ -3,6 +3,7 @@ package actors
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/troupe-raft/troupe/messages"
 )
@@ -13,6 +14,7 @@ type readsAtLeader struct {
 	// waiting for the next question; asked: for the answer to the present one.
 	waiting, asked []query
 	number         uint64
+	begun          time.Duration // when the question was asked first, since the machine's boot
 }
 
 func (r *readsAtLeader) refuse(d *Door, err error) {
@@ -28,14 +30,15 @@ func (f *follower) readAtLeader(s *server, queries []query) {
 		return
 	}
 	r.asked, r.waiting = r.waiting, nil
-	r.number = s.nextNumber()
+	r.number, r.begun = s.nextNumber(), s.c.Clock.SinceBoot()
 	f.askReadIndex(s)
 }
 
 // askReadIndex asks, and again with each heartbeat: question or answer may have been lost.
 func (f *follower) askReadIndex(s *server) {
 	if len(f.atLeader.asked) > 0 {
-		s.sendTo(f.leader, &messages.ReadIndex{Header: s.header(f.leader), Number: f.atLeader.number})
+		lease := !slices.ContainsFunc(f.atLeader.asked, func(q query) bool { return q.read.Consistency != Lease })
+		s.sendTo(f.leader, &messages.ReadIndex{Header: s.header(f.leader), Number: f.atLeader.number, Lease: lease})
 	}
 }
 
@@ -44,6 +47,7 @@ func (f *follower) readIndexReply(s *server, m *messages.ReadIndexReply) {
 	if m.Number != r.number || len(r.asked) == 0 {
 		return
 	}
+	s.learns(m.Index, r.begun)
 	s.door.look(&lookup{readIndex: m.Index, queries: r.asked})
 	r.asked = nil
 	f.readAtLeader(s, nil)
@@ -68,6 +72,10 @@ func (l *leader) readIndex(s *server, m *messages.ReadIndex) {
 	r := &l.reads
 	q := remoteRead{m.Header.From, m.Number}
 	if m.Header.Term != s.currentTerm || slices.Contains(r.askedRemote, q) {
+		return
+	}
+	if m.Lease && l.leases(s) {
+		s.replyReadIndex(q, s.commitIndex)
 		return
 	}
 	r.waitingRemote = append(slices.DeleteFunc(r.waitingRemote, func(w remoteRead) bool { return w.member == q.member }), q)

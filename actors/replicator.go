@@ -42,7 +42,9 @@ type replicator struct {
 	// What the server last told: the end of its log, its commitIndex, its round, and until when heartbeats may be sent.
 	last, commit, round uint64
 	permitted           time.Time
-	answered            uint64 // the last round that the follower answered
+	promise             time.Duration // that is asked for; 0: none
+	answered            uint64        // the last round that the follower answered
+	promised            uint64        // the last in which it promised what was asked for
 	sentAt              time.Time
 	refused             string // why the follower takes nothing, empty when it does
 }
@@ -117,7 +119,7 @@ func (r *replicator) Receive(ctx actor.Context) {
 
 func (r *replicator) renew(ctx actor.Context, m *permit) {
 	r.round, r.commit, r.last, r.header = m.round, m.commit, max(r.last, m.last), r.address(m.header)
-	r.permitted = m.until
+	r.permitted, r.promise = m.until, m.promise
 	if m.now && r.c.Clock.Now().Before(r.permitted) {
 		r.send(ctx, nil)
 	}
@@ -301,6 +303,7 @@ func (r *replicator) settleAll(ctx actor.Context) {
 func (r *replicator) send(ctx actor.Context, entries []messages.EncodedEntry) {
 	m := &messages.AppendEntries{
 		Header: r.header, PrevLogIndex: r.nextIndex - 1, PrevLogTerm: r.prevTerm, Entries: entries, LeaderCommit: r.commit, Round: r.round,
+		LeaseMs: uint64(r.promise / time.Millisecond),
 	}
 	if len(entries) == 0 {
 		m.ClientAddress = r.c.ClientAddress
@@ -325,6 +328,9 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 	default:
 		if m.MatchIndex > r.matchIndex {
 			r.refused = ""
+		}
+		if m.Promised && m.Round <= r.round {
+			r.promised = max(r.promised, m.Round)
 		}
 		r.report(ctx, m.Header, m.Round, m.MatchIndex)
 		switch {
@@ -374,7 +380,7 @@ func (r *replicator) report(ctx actor.Context, h *messages.Header, round, match 
 	}
 	r.answered = max(r.answered, round)
 	r.matchIndex = max(r.matchIndex, min(match, r.nextIndex-1))
-	ctx.Send(ctx.Parent(), &contact{header: h, round: r.answered, match: r.matchIndex})
+	ctx.Send(ctx.Parent(), &contact{header: h, round: r.answered, match: r.matchIndex, promised: r.promised})
 }
 
 // accepted: if successful, update nextIndex and matchIndex for follower (section 5.3). nextIndex ran ahead when the entries left;

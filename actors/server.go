@@ -34,6 +34,7 @@ type server struct {
 	// restoring is the snapshot that the machine is to load; nil: none.
 	restoring *messages.Snapshot
 	reception *reception
+	known     readPoint
 	taking    taking
 
 	leaderless leaderless
@@ -131,6 +132,7 @@ func (s *server) start() {
 		s.retire(s.snapshot)
 	}
 	s.door.opened()
+	s.keepPromises()
 	s.become(&follower{})
 	s.resetElectionTimer()
 }
@@ -185,8 +187,9 @@ func (s *server) receiveRequestVote(m *messages.RequestVote) {
 	from := p.pid
 	p.disagrees = s.disagrees(m)
 	// A server that hears a leader refuses candidates and does not adopt their term: they may have been cut off, or removed
-	// (thesis 4.2.3).
-	if s.role.hearsLeader(s) && m.Header.From != s.role.leaderID(s) {
+	// (thesis 4.2.3). So does one that promised it to a leader (thesis 6.4.1).
+	hears := s.role.hearsLeader(s) && m.Header.From != s.role.leaderID(s)
+	if hears || s.promise.left(m.Header.From, s.c.Clock.Now()) > 0 {
 		s.send(from, &messages.RequestVoteReply{Header: s.header(m.Header.From), PreVote: m.PreVote, Round: m.Round})
 		return
 	}
@@ -261,7 +264,7 @@ func (s *server) sendTo(id string, m rpc) {
 
 func (s *server) answerDoor() {
 	s.proposals, s.queries = s.door.take(s.proposals, s.queries)
-	s.role.callers(s, s.proposals, s.queries)
+	s.role.callers(s, s.proposals, s.readBounded(s.queries))
 }
 
 // flush hands what was staged to the journal.

@@ -29,8 +29,9 @@ type state struct {
 	commitIndex uint64
 	lastApplied uint64
 
-	outbox outbox
-	peers  peers
+	outbox  outbox
+	promise promise
+	peers   peers
 
 	changedFrom uint64 // see Observation
 }
@@ -46,6 +47,7 @@ func newState(c *Config, identity *messages.Identity, r persistence.Recovered) (
 		charters: charters{{configuration: founders}}, founders: founders,
 		commitIndex: max(r.HardState.Commit, r.Compacted, r.Snapshot.GetLastIncludedIndex()),
 		outbox:      outbox{group: c.Number, durable: r.Last}, peers: newPeers(c.Group, r.PeerStores),
+		promise: promise{longest: r.HardState.Promise, durable: r.HardState.Promise},
 	}
 	if in := r.Snapshot.GetCharter(); in != nil {
 		if err := s.adopt(in); err != nil {
@@ -173,7 +175,7 @@ func (s *state) commit(index uint64) {
 }
 
 func (s *state) hardState() persistence.HardState {
-	return persistence.HardState{Term: s.currentTerm, Vote: s.votedFor, Commit: s.commitIndex, ClusterID: s.clusterID}
+	return persistence.HardState{Term: s.currentTerm, Vote: s.votedFor, Commit: s.commitIndex, ClusterID: s.clusterID, Promise: s.promise.longest}
 }
 
 // applicable is the last index that may be applied: committed, and durable here.

@@ -246,6 +246,8 @@ type timer struct {
 
 func (c *manualClock) Now() time.Time { return c.now }
 
+func (c *manualClock) SinceBoot() time.Duration { return c.now.Sub(time.Time{}) }
+
 func (c *manualClock) After(d time.Duration, target *actor.PID, message any) {
 	c.timers = append(c.timers, timer{c.now.Add(d), target, message})
 }

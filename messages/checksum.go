@@ -133,7 +133,7 @@ func (m *AppendEntriesReply) Seal()        { m.Checksum = checksum(m) }
 func (m *AppendEntriesReply) Intact() bool { return m.Checksum == checksum(m) }
 func (m *AppendEntriesReply) covered(f fields) fields {
 	f = f.header(m.Header).flag(2, m.Success).number(3, m.MatchIndex).number(4, m.Round)
-	f = f.number(5, m.ConflictIndex).number(6, m.ConflictTerm).text(7, m.Error).flag(16, m.NeedsSnapshot)
+	f = f.number(5, m.ConflictIndex).number(6, m.ConflictTerm).text(7, m.Error).flag(16, m.NeedsSnapshot).flag(17, m.Promised)
 	return append(f, m.unknownFields...)
 }
 

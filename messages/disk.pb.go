@@ -1012,7 +1012,9 @@ type HardState struct {
 	// A hint: at least this index is committed.
 	Commit uint64 `protobuf:"varint,3,opt,name=commit,proto3" json:"commit,omitempty"`
 	// 0 until the group's first entry is known to be committed.
-	ClusterId     uint64 `protobuf:"fixed64,4,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	ClusterId uint64 `protobuf:"fixed64,4,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// The longest promise not to vote that was made: a node that starts keeps it for so many milliseconds. 0: none was made.
+	PromiseMs     uint64 `protobuf:"varint,5,opt,name=promise_ms,json=promiseMs,proto3" json:"promise_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1071,6 +1073,13 @@ func (x *HardState) GetCommit() uint64 {
 func (x *HardState) GetClusterId() uint64 {
 	if x != nil {
 		return x.ClusterId
+	}
+	return 0
+}
+
+func (x *HardState) GetPromiseMs() uint64 {
+	if x != nil {
+		return x.PromiseMs
 	}
 	return 0
 }
@@ -1405,13 +1414,15 @@ const file_disk_proto_rawDesc = "" +
 	"\x12last_included_term\x18\x02 \x01(\x04R\x10lastIncludedTerm\x121\n" +
 	"\acharter\x18\x03 \x01(\v2\x17.troupe.disk.v1.CharterR\acharter\x12\x14\n" +
 	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12\x16\n" +
-	"\x06digest\x18\x05 \x01(\fR\x06digest\"j\n" +
+	"\x06digest\x18\x05 \x01(\fR\x06digest\"\x89\x01\n" +
 	"\tHardState\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x12\n" +
 	"\x04vote\x18\x02 \x01(\tR\x04vote\x12\x16\n" +
 	"\x06commit\x18\x03 \x01(\x04R\x06commit\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x04 \x01(\x06R\tclusterId\"M\n" +
+	"cluster_id\x18\x04 \x01(\x06R\tclusterId\x12\x1d\n" +
+	"\n" +
+	"promise_ms\x18\x05 \x01(\x04R\tpromiseMs\"M\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x19\n" +

@@ -512,6 +512,8 @@ type AppendEntriesReply struct {
 	Checksum uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	// not success: the group begins with a snapshot that this server does not have.
 	NeedsSnapshot bool `protobuf:"varint,16,opt,name=needs_snapshot,json=needsSnapshot,proto3" json:"needs_snapshot,omitempty"`
+	// What lease_ms of the message asked for is promised.
+	Promised      bool `protobuf:"varint,17,opt,name=promised,proto3" json:"promised,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -605,6 +607,13 @@ func (x *AppendEntriesReply) GetChecksum() uint32 {
 func (x *AppendEntriesReply) GetNeedsSnapshot() bool {
 	if x != nil {
 		return x.NeedsSnapshot
+	}
+	return false
+}
+
+func (x *AppendEntriesReply) GetPromised() bool {
+	if x != nil {
+		return x.Promised
 	}
 	return false
 }
@@ -1299,7 +1308,7 @@ const file_raft_proto_rawDesc = "" +
 	"\x05round\x18\x06 \x01(\x04R\x05round\x12%\n" +
 	"\x0eclient_address\x18\a \x01(\tR\rclientAddress\x12\x1a\n" +
 	"\bchecksum\x18\x0f \x01(\aR\bchecksum\x12\x19\n" +
-	"\blease_ms\x18\x10 \x01(\x04R\aleaseMs\"\xba\x02\n" +
+	"\blease_ms\x18\x10 \x01(\x04R\aleaseMs\"\xd6\x02\n" +
 	"\x12AppendEntriesReply\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x18\n" +
 	"\asuccess\x18\x02 \x01(\bR\asuccess\x12\x1f\n" +
@@ -1310,7 +1319,8 @@ const file_raft_proto_rawDesc = "" +
 	"\rconflict_term\x18\x06 \x01(\x04R\fconflictTerm\x12\x14\n" +
 	"\x05error\x18\a \x01(\tR\x05error\x12\x1a\n" +
 	"\bchecksum\x18\x0f \x01(\aR\bchecksum\x12%\n" +
-	"\x0eneeds_snapshot\x18\x10 \x01(\bR\rneedsSnapshot\"\xa5\x01\n" +
+	"\x0eneeds_snapshot\x18\x10 \x01(\bR\rneedsSnapshot\x12\x1a\n" +
+	"\bpromised\x18\x11 \x01(\bR\bpromised\"\xa5\x01\n" +
 	"\aForward\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x126\n" +

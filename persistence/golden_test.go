@@ -126,8 +126,9 @@ func dump(t *testing.T, s *Store) string {
 			text += fmt.Sprintf("\n  snapshot at %d@%d of cluster %d, %d bytes, SHA-256 %x: %q", p.LastIncludedIndex, p.LastIncludedTerm,
 				p.Charter.GetClusterId(), p.Bytes, p.Digest, mustReadSnapshot(t, s, GroupID(r.Number), p))
 		}
-		text += fmt.Sprintf("\n  %+v, cut at %d@%d, last %d, spans %v, pins %v\n",
-			found.HardState, found.Compacted, found.CompactedTerm, found.Last, found.Spans, found.PeerStores)
+		h := found.HardState
+		text += fmt.Sprintf("\n  {Term:%d Vote:%s Commit:%d ClusterID:%d}, cut at %d@%d, last %d, spans %v, pins %v\n",
+			h.Term, h.Vote, h.Commit, h.ClusterID, found.Compacted, found.CompactedTerm, found.Last, found.Spans, found.PeerStores)
 		for _, a := range found.Amendments {
 			text += fmt.Sprintf("  amended at %d\n", a.Index)
 		}

@@ -3,6 +3,8 @@ package persistence
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -138,7 +140,10 @@ func (c *checker) hardState(key, value []byte) error {
 	if err := decodeRecord(key, value, &record); err != nil {
 		return c.damaged("its hard state cannot be decoded")
 	}
-	c.found.HardState = HardState{Term: record.Term, Vote: record.Vote, Commit: record.Commit, ClusterID: record.ClusterId}
+	c.found.HardState = HardState{
+		Term: record.Term, Vote: record.Vote, Commit: record.Commit, ClusterID: record.ClusterId,
+		Promise: time.Duration(min(record.PromiseMs, uint64(math.MaxInt64/time.Millisecond))) * time.Millisecond,
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
@@ -17,6 +18,8 @@ type HardState struct {
 	Vote      string // node id; empty: not voted in this term
 	Commit    uint64 // a hint: at least this index is committed
 	ClusterID uint64 // 0: not known yet
+	// Promise is the longest promise not to vote that was made, in whole milliseconds; 0: none was made.
+	Promise time.Duration
 }
 
 // Batch is what one server staged between two flushes. It is immutable once it was handed over.
@@ -286,6 +289,7 @@ func (s *Store) truncate(b *Batch, g *groupState) error {
 func (s *Store) setHardState(b *Batch) (err error) {
 	h := b.HardState
 	s.record.Term, s.record.Vote, s.record.Commit, s.record.ClusterId = h.Term, h.Vote, h.Commit, h.ClusterID
+	s.record.PromiseMs = uint64(h.Promise / time.Millisecond)
 	s.scratch, err = proto.MarshalOptions{}.MarshalAppend(s.scratch[:0], &s.record)
 	if err != nil {
 		return err

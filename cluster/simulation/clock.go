@@ -18,6 +18,8 @@ func (c clock) Now() time.Time {
 	return epoch.Add(time.Duration(float64(c.n.w.now)*c.n.drift) + c.n.jumped)
 }
 
+func (c clock) SinceBoot() time.Duration { return c.Now().Sub(epoch) + 1 }
+
 func (c clock) After(d time.Duration, target *actor.PID, message any) {
 	root := c.n.system.Root
 	c.n.w.after(time.Duration(float64(d)/c.n.drift), func() {

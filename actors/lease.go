@@ -1,0 +1,66 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/troupe-raft/troupe/messages"
+)
+
+const (
+	// leaseShare of what was promised is what a leader uses, so that clocks may run unevenly by 12 %.
+	leaseShare = 0.88
+	// leaseTime is how long a leader asks for promises after the last read that wanted a lease.
+	leaseTime = 10 * time.Second
+)
+
+// lease is the time in which no other server can lead, because a majority promised so (thesis 6.4.1): a read needs no round then. Times are
+// those since the machine's boot, which also pass while it is suspended.
+type lease struct {
+	wanted time.Time // when a read wanted it last
+	// asked is the round whose promises are counted, 0: none; begun is when it began. A promise lasts from the receipt of what began later.
+	asked uint64
+	begun time.Duration
+	until time.Duration
+}
+
+// ask says how long a promise the present round asks for, 0: none.
+func (l *leader) askPromises(s *server) time.Duration {
+	length := s.c.Timing.Election
+	unwanted := l.lease.wanted.IsZero() || s.c.Clock.Now().Sub(l.lease.wanted) > leaseTime
+	if unwanted || s.charter().level < messages.LevelSessions {
+		l.lease.asked = 0
+		return 0
+	}
+	if now := s.c.Clock.SinceBoot(); l.lease.asked == 0 || now-l.lease.begun > length {
+		l.lease.asked, l.lease.begun = l.round, now
+	}
+	return length
+}
+
+// confirmLease begins a lease when a majority has promised what the round asked for.
+func (l *leader) confirmLease(s *server) {
+	promised := func(id string) bool {
+		p := l.all.of(id)
+		return id == s.id || p != nil && p.promised >= l.lease.asked
+	}
+	if l.lease.asked == 0 || !s.configuration().Quorum().Heard(promised) {
+		return
+	}
+	l.lease.until = l.lease.begun + time.Duration(leaseShare*float64(s.c.Timing.Election))
+	l.lease.asked = 0
+}
+
+// leases says whether a read that came now may be answered with all that is committed now, and that one wants to.
+func (l *leader) leases(s *server) bool {
+	l.lease.wanted = s.c.Clock.Now()
+	return s.commitIndex >= l.firstOfTerm && s.c.Clock.SinceBoot() < l.lease.until
+}
+
+// readByLease answers the reads that a lease will do for, and returns the others.
+func (l *leader) readByLease(s *server, queries []query) []query {
+	by, others := pick(queries, func(q query) bool { return q.read.Consistency == Lease && l.leases(s) })
+	if len(by) > 0 {
+		s.door.look(&lookup{readIndex: s.commitIndex, queries: by})
+	}
+	return others
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package cluster
+
+import "time"
+
+func sinceBoot() time.Duration { return sinceStart() }
