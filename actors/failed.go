@@ -16,7 +16,7 @@ func (f *failed) kind() Role { return Failed }
 
 func (f *failed) enter(s *server) {
 	s.alarm.deadline = time.Time{}
-	s.outbox.open = nil
+	s.outbox.open, s.known = nil, readPoint{}
 	s.stopReception()
 	s.endTaking(f.err)
 	s.ctx.Send(s.machine, &refuseReads{f.err})

@@ -100,6 +100,9 @@ var happenings = map[Fault]func(*world){
 		})
 	},
 	ClockJump: func(w *world) {
+		if !w.options.clocksJump() {
+			return
+		}
 		n := w.someone()
 		w.hit(ClockJump)
 		n.jumped += w.between(50*time.Millisecond, 2*time.Second)
