@@ -28,11 +28,15 @@ type Group interface {
 }
 
 // KV is the operations of the map that a group replicates. It is safe for concurrent use. Beside [ErrInvalid], errors are
-// those of [cluster.Group]: on a node that does not lead, an actors.NotLeaderError says who does.
-type KV struct{ group Group }
+// those of [cluster.Group].
+type KV struct {
+	group   Group
+	options []cluster.ProposeOption
+}
 
-// Open returns the operations of the map that the group replicates: its state machine must be a [Map].
-func Open(group Group) *KV { return &KV{group} }
+// Open returns the operations of the map that the group replicates: its state machine must be a [Map]. The options are those of all
+// writes.
+func Open(group Group, options ...cluster.ProposeOption) *KV { return &KV{group, options} }
 
 // Put writes a value, and returns the key's version after the write.
 func (k *KV) Put(ctx context.Context, key string, value []byte) (version uint64, err error) {
@@ -79,7 +83,7 @@ func (k *KV) CompareAndSwap(ctx context.Context, key string, old, value []byte) 
 }
 
 func (k *KV) propose(ctx context.Context, command []byte) (done bool, version uint64, err error) {
-	result, err := k.group.Propose(ctx, command)
+	result, err := k.group.Propose(ctx, command, k.options...)
 	if err != nil {
 		return false, 0, err
 	}

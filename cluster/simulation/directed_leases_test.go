@@ -154,3 +154,67 @@ func TestALeaseOfNobody(t *testing.T) {
 	})
 	s.until("the lease is over", func() bool { return !s.leads(a) || !s.hasLease(a) })
 }
+
+// Promises that arrive late count from when they were asked for.
+func TestR04ALeaseCountsFromTheQuestion(t *testing.T) {
+	s := leased(t, 3)
+	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
+	answers := s.hold(func(p packet) bool { return is[*messages.AppendEntriesReply](p) })
+	s.pass(electionTimeout / 4)
+	s.cutOneWay(a, b)
+	s.cutOneWay(a, c)
+	s.pass(electionTimeout / 2)
+	answers.release()
+	b.lose(a)
+	c.lose(a)
+	s.writtenElsewhere(a)
+	if s.hasLease(a) {
+		t.Error("a lease lasts longer than the promises")
+	}
+}
+
+// Nothing is promised before the disk has that something is.
+func TestR06APromiseIsDurableFirst(t *testing.T) {
+	s := newCluster(t, 3)
+	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
+	s.put("put k 1")
+	s.settled()
+	s.cut(a, c)
+	s.stopDisk(b)
+	for range 5 {
+		s.done(s.byLease(a, "k"))
+	}
+	if s.hasLease(a) {
+		t.Error("a voter promised what it would forget")
+	}
+	s.startDisk(b)
+	s.until("the leader has a lease", func() bool { return s.hasLease(a) })
+}
+
+// What is known of the leader is as old as the question.
+func TestABoundedReadCountsFromTheQuestion(t *testing.T) {
+	const most = electionTimeout / 5
+	s := newCluster(t, 3)
+	a, b := s.nodes[0], s.nodes[1]
+	s.put("put k 1")
+	s.settled()
+	late := s.hold(func(p packet) bool { return is[*messages.ReadIndexReply](p) })
+	first := s.query(b, "k")
+	s.pass(electionTimeout / 50)
+	s.cutOneWay(a, b)
+	s.put("put k 2")
+	s.pass(2 * most)
+	late.release()
+	s.done(first)
+	read := &caller{s: s, what: "a bounded read"}
+	b.doors[0].Read(actors.Read{Consistency: actors.Bounded, MaxStaleness: most}, []byte("k"), read)
+	s.during(most, "the read waits", func() bool { return !read.done || string(read.got.Value) != "1" })
+	s.heal()
+	if got := s.answer(read); got.Err == nil && string(got.Value) != "2" {
+		t.Errorf("%q", got.Value)
+	}
+	older := &caller{s: s, what: "a bounded read of what is known"}
+	s.isolate(b)
+	b.doors[0].Read(actors.Read{Consistency: actors.Bounded, MaxStaleness: time.Minute}, []byte("k"), older)
+	s.done(older)
+}

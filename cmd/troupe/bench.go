@@ -33,10 +33,11 @@ operation should have started. At most 200000 are under way. It says whether ele
 Each has a goroutine that waits; with --mail it is mail to the group's actor, and the reply to it.
 --follower stopped stops a node that does not lead after a quarter of the measured time; --follower late starts it only then, and
 says how long it took to apply what the leader had committed by that time.
+--port calls the client ports with the Go client, in this process.
 --sync-time 10ms makes every sync to disk so much slower, by up to 1s.
 --recover N writes N values of 16 bytes, stops, starts again, and says how long that took.
 
---rate works with --endpoints too.
+--rate works with --endpoints too. Writes go in sessions; --sessions=false leaves them out, and repeats none.
 With --json: {"op","clients","value_size","operations","ops_per_second","p50_us","p99_us","p999_us","max_us","errors",
 "first_error","seconds","allocs_per_op","alloc_bytes_per_op","cpu_us_per_op","flushes_per_second","other_cores"}, one line for each
 number of clients. Allocations and CPU are those of this process. Flushes are those of the disk with the data, for anyone, and
@@ -63,6 +64,7 @@ type benchFlags struct {
 	mail     bool
 	follower bench.Fate
 	entries  int
+	sessions bool
 	profiles bench.Profiles
 	json     bool
 }
@@ -78,6 +80,8 @@ func (b *benchFlags) register() {
 	flags.IntVar(&b.local.Groups, "groups", 1, "`number` of replicated maps on every node of --local")
 	flags.StringVar(&b.local.Dir, "dir", "", "`directory` on a real disk for the data of --local (default the user's cache directory)")
 	flags.Var((*seconds)(&b.local.SyncTime), "sync-time", "let every sync of --local take this `time` longer, as on a slow disk")
+	flags.BoolVar(&b.local.Port, "port", false, "call the client ports of --local with a client in this process, and not the Go API")
+	flags.BoolVar(&b.sessions, "sessions", true, "write in a session, so that each write takes effect once")
 	flags.StringVar((*string)(&b.workload.Op), "op", string(bench.Put), "the `operation`: put, get, mixed or idle")
 	flags.IntVar(&b.workload.ValueSize, "value-size", 128, "`bytes` in a value")
 	flags.Var((*seconds)(&b.window.Measure), "duration", "`time` to measure")
@@ -160,7 +164,7 @@ func (b *benchFlags) mode(t *terminal) (bench.Mode, error) {
 }
 
 func (b *benchFlags) system(t *terminal) (bench.System, error) {
-	if !b.given("endpoints") {
+	if b.local.Sessions = b.sessions; !b.given("endpoints") {
 		return b.local, nil
 	}
 	list, err := b.remote.list(t)
@@ -168,7 +172,7 @@ func (b *benchFlags) system(t *terminal) (bench.System, error) {
 		return nil, err
 	}
 	config, err := b.remote.secure.config(t)
-	return bench.Remote{Endpoints: list, Timeout: b.remote.timeout, TLS: config}, err
+	return bench.Remote{Endpoints: list, Timeout: b.remote.timeout, TLS: config, Sessions: b.sessions}, err
 }
 
 // clash is for flags that make no sense together.
@@ -183,6 +187,8 @@ func (b *benchFlags) clash() error {
 		return usagef("--cacert, --cert and --key are for --endpoints: add it")
 	case idle && b.given("rate", "clients", "value-size", "follower"):
 		return usagef("--op idle has no load: leave out --rate, --clients, --value-size and --follower")
+	case b.given("port", "sessions") && (idle || b.mail || b.given("recover")):
+		return usagef("--port and --sessions are for --clients and --rate: leave out --op idle, --mail and --recover")
 	case b.given("recover") && b.given("groups", "op", "rate", "follower"):
 		return usagef("--recover writes to one group as fast as it can: leave out --groups, --op, --rate and --follower")
 	case b.given("follower") && (b.local.Nodes < 3 || b.local.Groups > 1):
@@ -205,7 +211,7 @@ func (b *benchFlags) clashElsewhere() error {
 	case b.workload.Op == opIdle:
 		return usagef("--op idle needs nodes in this process: leave out --endpoints")
 	}
-	for _, name := range []string{"groups", "follower", "recover", "mail", "sync-time"} {
+	for _, name := range []string{"groups", "follower", "recover", "mail", "sync-time", "port"} {
 		if b.given(name) {
 			return usagef("--%s needs nodes in this process: leave out --endpoints", name)
 		}

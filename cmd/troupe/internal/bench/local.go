@@ -11,6 +11,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/kv"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
 )
 
@@ -27,6 +29,8 @@ type Local struct {
 	Groups   int           // replicated maps on every node
 	Dir      string        // the data is below it; empty: the user's cache directory
 	SyncTime time.Duration // how much longer every sync takes, as on a slow disk
+	Port     bool          // a client calls the client ports
+	Sessions bool          // of writes
 }
 
 // Check says what is wrong.
@@ -36,6 +40,8 @@ func (l Local) Check() error {
 		return fmt.Errorf("--local takes 1 to %d nodes", maxNodes)
 	case l.Groups < 1 || l.Groups > maxGroups:
 		return fmt.Errorf("--groups takes 1 to %d groups", maxGroups)
+	case l.Port && l.Groups > 1:
+		return errors.New("--port measures the one group that clients reach: leave out --groups")
 	case l.SyncTime > maxSyncTime:
 		return fmt.Errorf("--sync-time must be at most %v: on a slower disk the elections take too long", maxSyncTime)
 	}
@@ -59,34 +65,60 @@ func (l Local) openWith(ctx context.Context, out Output, apps []*actor.ActorSyst
 		return nil, err
 	}
 	begin := time.Now()
-	cluster, err := l.start(ctx, dir, apps)
+	nodes, err := l.start(ctx, dir, apps)
 	if err != nil {
 		remove()
 		return nil, err
 	}
-	s := &system{dir: dir, cluster: cluster, started: time.Since(begin)}
+	s := &system{dir: dir, cluster: nodes, started: time.Since(begin)}
 	s.close = func() {
-		closeLocal(cluster) // the data is removed anyway
+		closeLocal(nodes) // the data is removed anyway
 		remove()
 	}
 	limited, cancel := context.WithTimeout(ctx, leaderTime(l.Groups))
 	defer cancel()
-	if err := cluster.AwaitLeaders(limited); err != nil {
+	if err := nodes.AwaitLeaders(limited); err != nil {
 		s.close()
 		return nil, err
 	}
 	s.led = time.Since(begin)
-	for group := range l.Groups {
-		to := &localTarget{cluster: cluster, group: group}
-		to.find()
-		s.targets = append(s.targets, to)
-	}
+	l.aim(s)
 	if l.Groups > 1 {
 		out.say("%d groups on %d nodes started in %.1f s and had leaders after %.1f s: %s",
 			l.Groups, l.Nodes, s.started.Seconds(), s.led.Seconds(), s.spread(ctx))
 	}
 	return s, nil
 }
+
+// aim makes the targets.
+func (l Local) aim(s *system) {
+	if l.Port {
+		r := Remote{Timeout: portTime, Sessions: l.Sessions}
+		for i := range l.Nodes {
+			r.Endpoints = append(r.Endpoints, s.cluster.ClientAddr(i))
+		}
+		to := r.target()
+		s.targets = []target{to}
+		end := s.close
+		s.close = func() {
+			to.client.Close()
+			end()
+		}
+		return
+	}
+	var options []cluster.ProposeOption
+	if !l.Sessions {
+		options = append(options, cluster.AtMostOnce)
+	}
+	for group := range l.Groups {
+		to := &localTarget{cluster: s.cluster, group: group, options: options}
+		to.find()
+		s.targets = append(s.targets, to)
+	}
+}
+
+// portTime is for one operation with --port.
+const portTime = 5 * time.Second
 
 // leaderTime is how long the elections of that many groups may take: each is a few synced writes on every node.
 func leaderTime(groups int) time.Duration {
@@ -96,35 +128,38 @@ func leaderTime(groups int) time.Duration {
 // shutdownTime bounds a graceful end.
 const shutdownTime = 10 * time.Second
 
-func closeLocal(cluster *host.Local) {
+func closeLocal(nodes *host.Local) {
 	limited, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
-	_ = cluster.Close(limited)
+	_ = nodes.Close(limited)
 }
 
 // localTarget calls the node that leads a group, through the Go API.
 type localTarget struct {
 	cluster *host.Local
 	group   int
+	options []cluster.ProposeOption
 	node    atomic.Pointer[host.Node]
+	kv      atomic.Pointer[kv.KV]
 	looking atomic.Bool
 }
 
 func (l *localTarget) find() {
 	if n, _ := l.cluster.LeaderOf(l.group); n != nil {
 		l.node.Store(n)
+		l.kv.Store(kv.Open(n.Parts[l.group].Group, l.options...))
 	}
 }
 
 func (l *localTarget) leader(context.Context) string { return l.node.Load().ID() }
 
 func (l *localTarget) put(ctx context.Context, key string, value []byte) error {
-	_, err := l.node.Load().Parts[l.group].Map.Put(ctx, key, value)
+	_, err := l.kv.Load().Put(ctx, key, value)
 	return l.follow(err)
 }
 
 func (l *localTarget) get(ctx context.Context, key string) error {
-	_, _, _, err := l.node.Load().Parts[l.group].Map.Get(ctx, key)
+	_, _, _, err := l.kv.Load().Get(ctx, key)
 	return l.follow(err)
 }
 

@@ -14,6 +14,7 @@ type Remote struct {
 	Endpoints []string
 	Timeout   time.Duration // of one operation
 	TLS       *tls.Config   // nil: plain text
+	Sessions  bool          // of writes
 }
 
 // Check says what is wrong.
@@ -25,8 +26,16 @@ func (r Remote) Check() error {
 }
 
 func (r Remote) open(context.Context, Output) (*system, error) {
-	c := client.New(r.Endpoints, client.WithTLS(r.TLS))
-	return &system{targets: []target{&remoteTarget{c, r.Timeout}}, close: c.Close}, nil
+	to := r.target()
+	return &system{targets: []target{to}, close: to.client.Close}, nil
+}
+
+func (r Remote) target() *remoteTarget {
+	options := []client.Option{client.WithTLS(r.TLS)}
+	if !r.Sessions {
+		options = append(options, client.AtMostOnce())
+	}
+	return &remoteTarget{client.New(r.Endpoints, options...), r.Timeout}
 }
 
 // remoteTarget calls the cluster's map.

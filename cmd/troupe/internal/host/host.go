@@ -14,17 +14,13 @@ import (
 // Group is the name of the map's group.
 const Group = "kv"
 
-// Part is a node's part of one group, and the map that the group replicates.
-type Part struct {
-	Group *cluster.Group
-	Map   *kv.KV
-}
+// Part is a node's part of one group, which replicates a map.
+type Part struct{ Group *cluster.Group }
 
 // Node is a running node that serves the map.
 type Node struct {
 	*cluster.Node
 	Group *cluster.Group
-	Map   *kv.KV
 	// Parts are all its groups; the first is the one above, and the only one that clients reach.
 	Parts []Part
 }
@@ -47,9 +43,8 @@ func startGroups(ctx context.Context, node *cluster.Node, c cluster.Config, memb
 		if p.Group, err = node.StartGroup(ctx, groupName(i), members, kv.NewMap()); err != nil {
 			break
 		}
-		p.Map = kv.Open(p.Group)
 	}
-	n.Group, n.Map = n.Parts[0].Group, n.Parts[0].Map
+	n.Group = n.Parts[0].Group
 	if err == nil && c.ClientAddr != "" {
 		err = kv.Mount(node, n.Group)
 	}

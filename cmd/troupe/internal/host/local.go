@@ -102,6 +102,9 @@ func (l *Local) open(ctx context.Context, i int) (*cluster.Node, error) {
 	return cluster.Start(ctx, l.configs[i], options...)
 }
 
+// ClientAddr is the client address of the node with that number.
+func (l *Local) ClientAddr(i int) string { return l.configs[i].ClientAddr }
+
 // App is the application's actor system that the node uses, or nil.
 func (l *Local) App(n *Node) *actor.ActorSystem {
 	for i := range l.options.Apps {
