@@ -31,7 +31,7 @@ func (l *leader) askPromises(s *server) time.Duration {
 		l.lease.asked = 0
 		return 0
 	}
-	if now := s.c.Clock.SinceBoot(); l.lease.asked == 0 || now-l.lease.begun > length {
+	if now := s.c.Clock.SinceBoot(); l.lease.asked == 0 || now-l.lease.begun > length/2 {
 		l.lease.asked, l.lease.begun = l.round, now
 	}
 	return length

@@ -27,9 +27,11 @@ func leased(t *testing.T, nodes int) *scenario {
 	return s
 }
 
-// hasLease says whether a node answers a read before it can have heard anything.
+// hasLease says whether a node answers a read while it hears nothing.
 func (s *scenario) hasLease(n *node) bool {
-	soon := s.w.now + 50*time.Microsecond
+	unheard := s.hold(func(p packet) bool { return p.to == n })
+	defer unheard.release()
+	soon := s.w.now + time.Millisecond
 	c := s.byLease(n, "k")
 	s.w.run(func() bool { return c.done || s.w.now > soon })
 	return c.done && c.got.Err == nil
@@ -39,6 +41,7 @@ func (s *scenario) hasLease(n *node) bool {
 func TestR04ALeaseEndsWithoutItsMajority(t *testing.T) {
 	s := leased(t, 3)
 	a := s.nodes[0]
+	s.pass(electionTimeout)
 	s.isolate(a)
 	began, last := s.w.now, s.w.now
 	for s.leads(a) {
