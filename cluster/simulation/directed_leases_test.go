@@ -158,24 +158,6 @@ func TestALeaseOfNobody(t *testing.T) {
 	s.until("the lease is over", func() bool { return !s.leads(a) || !s.hasLease(a) })
 }
 
-// Promises that arrive late count from when they were asked for.
-func TestR04ALeaseCountsFromTheQuestion(t *testing.T) {
-	s := leased(t, 3)
-	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
-	answers := s.hold(func(p packet) bool { return is[*messages.AppendEntriesReply](p) })
-	s.pass(electionTimeout / 4)
-	s.cutOneWay(a, b)
-	s.cutOneWay(a, c)
-	s.pass(electionTimeout / 2)
-	answers.release()
-	b.lose(a)
-	c.lose(a)
-	s.writtenElsewhere(a)
-	if s.hasLease(a) {
-		t.Error("a lease lasts longer than the promises")
-	}
-}
-
 // Nothing is promised before the disk has that something is.
 func TestR06APromiseIsDurableFirst(t *testing.T) {
 	s := newCluster(t, 3)
