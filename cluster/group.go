@@ -125,5 +125,6 @@ func (g *Group) read(ctx context.Context, how actors.Read, query []byte) (Result
 }
 
 // PID is the group's actor in the application's actor system, or nil when the node was started without [WithActorSystem].
-// It takes *[Propose] and *[Read], and replies with *[Reply].
+// It takes *[Propose] and *[Read], and the mail that an actor of [client.Spawn] takes, *[client.Submit] and *[client.Query]: this node does
+// the work, and errors match those of package client as well. It replies with *[Reply].
 func (g *Group) PID() *actor.PID { return g.facade }

@@ -127,7 +127,7 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.Sta
 	}
 	g.courier = newCourier(g.door, !n.options.withoutForwarding)
 	if n.options.app != nil {
-		if g.facade, err = spawnFacade(n.options.app, g.name, g.courier); err != nil {
+		if g.facade, err = spawnFacade(n.options.app, g); err != nil {
 			stopActor(n.system.Root, g.door.PID())
 			return err
 		}

@@ -37,7 +37,7 @@ type Client struct {
 // New returns a client of the cluster whose nodes have these client addresses, host:port. One reachable node is enough to
 // begin with; the others are learned from it. Nothing is dialed before the first call.
 func New(endpoints []string, opts ...Option) *Client {
-	var o options
+	o := options{mostCalls: mostInFlight}
 	for _, option := range opts {
 		option(&o)
 	}
@@ -52,7 +52,7 @@ func New(endpoints []string, opts ...Option) *Client {
 		end:       end,
 		options:   o,
 		streams:   &streams{lifetime: lifetime, open: map[*server]*stream{}, failed: map[*server]int{}},
-		flight:    newFlight(),
+		flight:    newFlight(o.mostCalls),
 		sessions:  map[string]*session{},
 	}
 }

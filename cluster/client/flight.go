@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// mostInFlight is how many calls of a client are under way at a time. The next wait for their context.
+// mostInFlight is how many calls of a client are under way at a time, unless it is told otherwise. The next wait for their context.
 const mostInFlight = 8192
 
 // flight bounds the calls under way.
@@ -20,8 +20,8 @@ type flight struct {
 	once   sync.Once
 }
 
-func newFlight() *flight {
-	return &flight{slots: make(chan struct{}, mostInFlight), landed: make(chan struct{})}
+func newFlight(most int) *flight {
+	return &flight{slots: make(chan struct{}, most), landed: make(chan struct{})}
 }
 
 func (f *flight) enter(ctx context.Context) error {
@@ -31,7 +31,7 @@ func (f *flight) enter(ctx context.Context) error {
 		select {
 		case f.slots <- struct{}{}:
 		case <-ctx.Done():
-			text := fmt.Sprintf("the client has %d calls under way, and none of them ended in time", mostInFlight)
+			text := fmt.Sprintf("the client has %d calls under way, and none of them ended in time", cap(f.slots))
 			return &callError{text: text, kind: ErrUnavailable, cause: errors.Join(ctx.Err(), ErrOverloaded)}
 		}
 	}

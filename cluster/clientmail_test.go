@@ -1,0 +1,78 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/client"
+)
+
+// A group's actor does what the actor of a client is asked for, and its errors are those of both packages.
+func TestGroupActorTakesMailOfClients(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	app := actor.NewActorSystem(actor.WithLoggerFactory(actorLogger(t)))
+	defer app.Shutdown()
+	release := make(chan struct{})
+	_, group := single(t, t.TempDir(), echo{release}, cluster.WithActorSystem(app))
+	eventually(t, "the node leads", func() bool { return leads(group) })
+	ask := func(message any) *client.Reply {
+		t.Helper()
+		answer, err := app.Root.RequestFuture(group.PID(), message, 20*time.Second).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.(*client.Reply)
+	}
+	written := ask(&client.Submit{Command: []byte("a")})
+	if written.Err != nil || string(written.Value) != "a" || written.Index == 0 {
+		t.Fatal(written)
+	}
+	for _, c := range []actors.Consistency{actors.Linearizable, actors.Lease, actors.Bounded, actors.Stale} {
+		how := client.Read{Consistency: c, MaxStaleness: time.Second, MinIndex: written.Index}
+		r := ask(&client.Query{Group: "kv", Read: how, Query: []byte("q")})
+		if r.Err != nil || string(r.Value) != "q" || r.Index < written.Index {
+			t.Fatal(r)
+		}
+	}
+	for _, wrong := range []struct {
+		mail any
+		want []error
+	}{
+		{&client.Submit{Command: []byte("no")}, []error{client.ErrRejected, client.ErrInvalid}},
+		{&client.Submit{Command: make([]byte, 2<<20+1)}, []error{client.ErrInvalid, actors.ErrTooLarge}},
+		{&client.Submit{Group: "other", Command: []byte("a")}, []error{client.ErrInvalid}},
+		{&client.Query{Read: client.Read{Consistency: 77}}, []error{client.ErrInvalid}},
+		{&client.Query{Group: "other"}, []error{client.ErrInvalid}},
+		{
+			&client.Query{Read: client.Read{MinIndex: 1 << 60}, Timeout: 20 * time.Millisecond},
+			[]error{client.ErrUnavailable, context.DeadlineExceeded},
+		},
+	} {
+		for _, want := range wrong.want {
+			if r := ask(wrong.mail); !errors.Is(r.Err, want) {
+				t.Errorf("%T: %v is not %v", wrong.mail, r.Err, want)
+			}
+		}
+	}
+
+	// The state machine hangs: the time of the mail is over, and nobody knows what will be.
+	r := ask(&client.Submit{Command: []byte("slow"), Timeout: 50 * time.Millisecond})
+	if !errors.Is(r.Err, client.ErrOutcomeUnknown) || !errors.Is(r.Err, actors.ErrOutcomeUnknown) {
+		t.Error(r.Err)
+	}
+	if r := ask(&client.Query{Timeout: 50 * time.Millisecond}); !errors.Is(r.Err, client.ErrUnavailable) {
+		t.Error(r.Err)
+	}
+	close(release)
+	if r := ask(&client.Submit{Command: []byte("b")}); r.Err != nil || string(r.Value) != "b" {
+		t.Error(r)
+	}
+}
