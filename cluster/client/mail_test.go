@@ -115,10 +115,10 @@ func TestActorOfClientIsBounded(t *testing.T) {
 		if _, ok := c.Message().(*client.Reply); ok {
 			<-hold
 		}
-	}, actor.WithMailbox(actor.Bounded(1))))
+	}, actor.WithMailbox(actor.Bounded(4))))
 	app.Root.RequestWithCustomSender(pid, put, me)
 	app.Root.RequestWithCustomSender(pid, put, me)
-	for range 10 {
+	for range 20 {
 		app.Root.RequestWithCustomSender(pid, put, deaf)
 	}
 	app.Root.RequestWithCustomSender(pid, put, me)
