@@ -43,7 +43,7 @@ type LevelError struct {
 	Members []string
 }
 
-// ErrNotReady: the group cannot do that now.
+// ErrNotReady is of a group that cannot do that now.
 var ErrNotReady = errors.New("the group is not ready for that")
 
 func (e *LevelError) Error() string {

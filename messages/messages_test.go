@@ -45,12 +45,12 @@ func viewOf(e *Entry) EntryView {
 	}
 }
 
-func (v EntryView) equals(e *Entry) bool {
-	data := v.Data
-	v.Data = nil
-	other := viewOf(e)
+func (e EntryView) equals(m *Entry) bool {
+	data := e.Data
+	e.Data = nil
+	other := viewOf(m)
 	other.Data = nil
-	return reflect.DeepEqual(v, other) && bytes.Equal(data, e.Data)
+	return reflect.DeepEqual(e, other) && bytes.Equal(data, m.Data)
 }
 
 func FuzzDecodeEntryAgreesWithProtobuf(f *testing.F) {

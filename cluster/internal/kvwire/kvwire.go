@@ -139,5 +139,5 @@ func DecodeGetAnswer(b []byte) (GetAnswer, error) {
 	return GetAnswer{}, ErrForeignAnswer
 }
 
-// ErrForeignAnswer: another state machine answered.
+// ErrForeignAnswer is of what another state machine answered.
 var ErrForeignAnswer = errors.New("the group's state machine is not a kv.Map: open the group that replicates one")
