@@ -22,6 +22,8 @@ type Group struct {
 	courier *courier
 	// configuration is the one in force, as the server said last; nil before it runs.
 	configuration atomic.Pointer[actors.Configuration]
+	// stopped is closed when the node has stopped the group.
+	stopped chan struct{}
 	// facade is the group's actor in the application's actor system, nil without one.
 	facade *actor.PID
 	// snapshotCallers wait for a snapshot.

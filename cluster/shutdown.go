@@ -66,7 +66,10 @@ func (n *Node) stopGroups() {
 	n.within("groups", partTime, func() {
 		var all sync.WaitGroup
 		for _, g := range groups {
-			all.Go(func() { stopActor(n.system.Root, g.door.PID()) })
+			all.Go(func() {
+				stopActor(n.system.Root, g.door.PID())
+				close(g.stopped)
+			})
 		}
 		all.Wait()
 	})

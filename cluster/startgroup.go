@@ -35,7 +35,7 @@ func (n *Node) StartGroup(ctx context.Context, name string, members []actors.Mem
 	if err := checkSelf(n.config.ID, n.config.PeerAddr, members); err != nil {
 		return nil, err
 	}
-	g := &Group{name: name, node: n}
+	g := &Group{name: name, node: n, stopped: make(chan struct{})}
 	if err := n.reserve(g); err != nil {
 		return nil, err
 	}
@@ -131,6 +131,9 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.Sta
 			stopActor(n.system.Root, g.door.PID())
 			return err
 		}
+	}
+	if n.options.app != nil {
+		go g.watch(context.Background(), func(e Event) { n.options.app.EventStream.Publish(&e) })
 	}
 	n.mu.Lock()
 	n.groups[g.name] = g
