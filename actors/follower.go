@@ -159,7 +159,9 @@ func (f *follower) synced(s *server) {
 		return
 	}
 	a.claimed, a.answered = match, a.round
-	s.send(a.to, &messages.AppendEntriesReply{Header: s.header(a.leader), Success: true, MatchIndex: match, Round: a.round, Promised: a.promised == a.round && a.round > 0})
+	s.send(a.to, &messages.AppendEntriesReply{
+		Header: s.header(a.leader), Success: true, MatchIndex: match, Round: a.round, Promised: a.promised > 0 && a.promised == a.round,
+	})
 }
 
 // applied measures how far this server is behind what its leader has committed.

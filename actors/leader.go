@@ -190,7 +190,9 @@ func (l *leader) beat(s *server, now bool) {
 	l.round++
 	l.all.of(s.id).round = l.round
 	until := s.c.Clock.Now().Add(s.c.Timing.Election)
-	m := &permit{round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""), until: until, now: now, promise: l.askPromises(s)}
+	m := &permit{
+		round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""), until: until, now: now, promise: l.askPromises(s),
+	}
 	l.tell(s, m)
 }
 

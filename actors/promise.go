@@ -11,8 +11,8 @@ import (
 type promise struct {
 	to    string // empty: it was made before this start
 	until time.Time
-	// longest is the longest one that was ever made. It is durable before the first of its length is: who starts again keeps that long to what
-	// it may have promised before.
+	// longest is the longest one that was ever made. It is durable before the first of its length is: who starts again keeps that
+	// long to what it may have promised before.
 	longest, durable time.Duration
 }
 

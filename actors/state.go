@@ -175,7 +175,9 @@ func (s *state) commit(index uint64) {
 }
 
 func (s *state) hardState() persistence.HardState {
-	return persistence.HardState{Term: s.currentTerm, Vote: s.votedFor, Commit: s.commitIndex, ClusterID: s.clusterID, Promise: s.promise.longest}
+	return persistence.HardState{
+		Term: s.currentTerm, Vote: s.votedFor, Commit: s.commitIndex, ClusterID: s.clusterID, Promise: s.promise.longest,
+	}
 }
 
 // applicable is the last index that may be applied: committed, and durable here.

@@ -17,8 +17,8 @@ type Event struct {
 	Err error
 }
 
-// Events says what the group is on this node now, and whenever that changes. Who does not take an event in time gets the latest in its place:
-// nobody keeps Raft waiting. The channel is closed when ctx is done, and after the event that says that the node was stopped.
+// Events says what the group is on this node now, and whenever that changes. Who does not take an event in time gets the latest in its
+// place: nobody keeps Raft waiting. The channel is closed when ctx is done, and after the event that says that the node was stopped.
 //
 // An application that gave the node its actor system ([WithActorSystem]) finds the same on its EventStream, as *Event.
 func (g *Group) Events(ctx context.Context) <-chan Event {

@@ -48,7 +48,8 @@ func newTruth(groups int) []truth {
 	for i := range all {
 		all[i] = truth{
 			leaders: map[uint64]string{}, entries: map[place]content{}, votes: map[ballot]string{},
-			states: map[uint64]uint64{}, tables: map[uint64]uint64{}, elected: map[election]*electorate{}, rounds: map[answers]uint64{}, model: model{}, lifetimes: newLifetimes(),
+			states: map[uint64]uint64{}, tables: map[uint64]uint64{}, elected: map[election]*electorate{},
+			rounds: map[answers]uint64{}, model: model{}, lifetimes: newLifetimes(),
 		}
 	}
 	return all

@@ -117,8 +117,8 @@ func expiring(t *testing.T) *scenario {
 	return s
 }
 
-// X-03 The clocks of the nodes are hours apart, and the leader changes three times: time that no leader counted ends no session. A node that
-// replays the log at once has the same sessions as those that lived through it.
+// X-03 The clocks of the nodes are hours apart, and the leader changes three times: time that no leader counted ends no session. A node
+// that replays the log at once has the same sessions as those that lived through it.
 func TestX03SessionsExpireByTheTimeOfTheLog(t *testing.T) {
 	s := expiring(t)
 	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
