@@ -164,7 +164,7 @@ func (b *benchFlags) mode(t *terminal) (bench.Mode, error) {
 }
 
 func (b *benchFlags) system(t *terminal) (bench.System, error) {
-	if b.local.Sessions = b.sessions; !b.given("endpoints") {
+	if b.local.AtMostOnce = !b.sessions; !b.given("endpoints") {
 		return b.local, nil
 	}
 	list, err := b.remote.list(t)
@@ -172,7 +172,7 @@ func (b *benchFlags) system(t *terminal) (bench.System, error) {
 		return nil, err
 	}
 	config, err := b.remote.secure.config(t)
-	return bench.Remote{Endpoints: list, Timeout: b.remote.timeout, TLS: config, Sessions: b.sessions}, err
+	return bench.Remote{Endpoints: list, Timeout: b.remote.timeout, TLS: config, AtMostOnce: !b.sessions}, err
 }
 
 // clash is for flags that make no sense together.

@@ -165,6 +165,10 @@ func TestBenchModes(t *testing.T) {
 		"--clients 2 --follower late": bench.Closed{
 			System: local, Workload: work, Window: window, Clients: []int{2}, Follower: bench.Late,
 		},
+		"--port --sessions=false": bench.Closed{
+			System:   bench.Local{Nodes: 3, Groups: 1, Port: true, AtMostOnce: true},
+			Workload: work, Window: window, Clients: []int{256},
+		},
 		"--rate 5":                       bench.Open{System: local, Offer: offer},
 		"--rate 5 --endpoints " + at:     bench.Open{System: remote, Offer: offer},
 		"--rate 5 --mail":                bench.Mail{Local: local, Offer: offer},

@@ -25,12 +25,12 @@ const (
 
 // Local is a cluster in this process, with loopback sockets and every write synced to disk.
 type Local struct {
-	Nodes    int
-	Groups   int           // replicated maps on every node
-	Dir      string        // the data is below it; empty: the user's cache directory
-	SyncTime time.Duration // how much longer every sync takes, as on a slow disk
-	Port     bool          // a client calls the client ports
-	Sessions bool          // of writes
+	Nodes      int
+	Groups     int           // replicated maps on every node
+	Dir        string        // the data is below it; empty: the user's cache directory
+	SyncTime   time.Duration // how much longer every sync takes, as on a slow disk
+	Port       bool          // a client calls the client ports
+	AtMostOnce bool          // writes have no session
 }
 
 // Check says what is wrong.
@@ -93,7 +93,7 @@ func (l Local) openWith(ctx context.Context, out Output, apps []*actor.ActorSyst
 // aim makes the targets.
 func (l Local) aim(s *system) {
 	if l.Port {
-		r := Remote{Timeout: portTime, Sessions: l.Sessions}
+		r := Remote{Timeout: portTime, AtMostOnce: l.AtMostOnce}
 		for i := range l.Nodes {
 			r.Endpoints = append(r.Endpoints, s.cluster.ClientAddr(i))
 		}
@@ -107,7 +107,7 @@ func (l Local) aim(s *system) {
 		return
 	}
 	var options []cluster.ProposeOption
-	if !l.Sessions {
+	if l.AtMostOnce {
 		options = append(options, cluster.AtMostOnce)
 	}
 	for group := range l.Groups {

@@ -11,10 +11,10 @@ import (
 
 // Remote is a running cluster, which is measured over its client ports. Keys are written into it.
 type Remote struct {
-	Endpoints []string
-	Timeout   time.Duration // of one operation
-	TLS       *tls.Config   // nil: plain text
-	Sessions  bool          // of writes
+	Endpoints  []string
+	Timeout    time.Duration // of one operation
+	TLS        *tls.Config   // nil: plain text
+	AtMostOnce bool          // writes have no session
 }
 
 // Check says what is wrong.
@@ -32,7 +32,7 @@ func (r Remote) open(context.Context, Output) (*system, error) {
 
 func (r Remote) target() *remoteTarget {
 	options := []client.Option{client.WithTLS(r.TLS)}
-	if !r.Sessions {
+	if r.AtMostOnce {
 		options = append(options, client.AtMostOnce())
 	}
 	return &remoteTarget{client.New(r.Endpoints, options...), r.Timeout}
