@@ -86,7 +86,7 @@ func (g *Group) waitApplied(ctx context.Context, index uint64) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-expired:
-		err = context.DeadlineExceeded
+		err = g.node.expiry.reason()
 	}
 	return &actors.BehindIndexError{Index: index, Applied: g.door.Status().AppliedIndex, Cause: err}
 }

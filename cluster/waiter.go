@@ -61,7 +61,7 @@ func (w *waiter) wait(ctx context.Context, expiry *expiry) (actors.Answer, error
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-expired:
-		err = errNoAnswer
+		err = expiry.reason()
 	}
 	select {
 	case a := <-w.answer:
@@ -133,6 +133,16 @@ func (e *expiry) run(newest chan struct{}) {
 		next := make(chan struct{})
 		e.current.Store(&next)
 		waiting = append(waiting, next)
+	}
+}
+
+// reason is why a call expired: its time was over, or the node stopped.
+func (e *expiry) reason() error {
+	select {
+	case <-e.stopped:
+		return actors.ErrClosed
+	default:
+		return errNoAnswer
 	}
 }
 

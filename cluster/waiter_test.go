@@ -20,8 +20,14 @@ func TestExpiryChannelsCloseLateAndAllAtStop(t *testing.T) {
 	if e.channel() == c {
 		t.Fatal("the same channel after two ticks")
 	}
+	if !errors.Is(e.reason(), context.DeadlineExceeded) {
+		t.Error(e.reason())
+	}
 	e.stop()
 	e.stop()
+	if !errors.Is(e.reason(), actors.ErrClosed) {
+		t.Error("who expires because the node stops is told that it takes too long:", e.reason())
+	}
 	select {
 	case <-c:
 	case <-time.After(10 * time.Second):
