@@ -43,7 +43,9 @@ func (s *server) promises(m *messages.AppendEntries) bool {
 
 // keepPromises is for a server that starts: it does not know how long ago it promised.
 func (s *server) keepPromises() {
-	s.promise.until = s.c.Clock.Now().Add(s.promise.longest)
+	if p := &s.promise; p.longest > 0 {
+		p.until = s.c.Clock.Now().Add(p.longest)
+	}
 }
 
 // left is how long a promise still lasts that keeps a server from a candidate.
