@@ -1,6 +1,9 @@
 package actors
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // readPoint is an index that reflects all that was acknowledged before this server asked for it, by its own clock. What a leader sends
 // by itself bounds nothing: it may have been on its way for long.
@@ -18,11 +21,12 @@ func (s *server) learns(index uint64, asked time.Duration) {
 
 // readBounded answers the reads for which what is known is new enough, whoever leads, and returns the others.
 func (s *server) readBounded(queries []query) []query {
-	if s.known.asked == 0 {
+	bounded := func(q query) bool { return q.read.Consistency == Bounded }
+	if s.known.asked == 0 || !slices.ContainsFunc(queries, bounded) {
 		return queries
 	}
 	staleness := s.c.Clock.SinceBoot() - s.known.asked
-	by, others := pick(queries, func(q query) bool { return q.read.Consistency == Bounded && staleness <= q.read.MaxStaleness })
+	by, others := pick(queries, func(q query) bool { return bounded(q) && staleness <= q.read.MaxStaleness })
 	if len(by) > 0 {
 		s.door.look(&lookup{readIndex: s.known.index, queries: by})
 	}

@@ -1,10 +1,6 @@
 package actors
 
-import (
-	"time"
-
-	"github.com/troupe-raft/troupe/messages"
-)
+import "github.com/troupe-raft/troupe/messages"
 
 // candidate asks first whether it could win an election in the next term (pre-vote, thesis 9.6), and then for votes.
 type candidate struct {
@@ -23,10 +19,6 @@ func (c *candidate) enter(s *server) {
 	c.round, c.votes = s.round, map[string]bool{}
 	if s.stalled() {
 		return // it would not lead either
-	}
-	if wait := s.promise.left("", s.c.Clock.Now()); wait > 0 {
-		s.setAlarm(wait + time.Duration(s.rng.Int64N(int64(s.c.Timing.Heartbeat))))
-		return
 	}
 	if c.campaign {
 		c.stand(s)

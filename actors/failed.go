@@ -16,7 +16,8 @@ func (f *failed) kind() Role { return Failed }
 
 func (f *failed) enter(s *server) {
 	s.alarm.deadline = time.Time{}
-	s.outbox.open, s.known = nil, readPoint{}
+	s.outbox.open = nil
+	s.known = readPoint{} // it may never be applied here
 	s.stopReception()
 	s.endTaking(f.err)
 	s.ctx.Send(s.machine, &refuseReads{f.err})

@@ -192,8 +192,15 @@ func (f *follower) notLeader(s *server) error {
 }
 
 // timeout: if election timeout elapses without receiving AppendEntries RPC from current leader or granting vote to candidate,
-// convert to candidate (section 5.2).
-func (f *follower) timeout(s *server) { s.become(&candidate{}) }
+// convert to candidate (section 5.2). Who promised a leader not to stand waits until that is over: only followers promise, and only here a
+// follower stands.
+func (f *follower) timeout(s *server) {
+	if wait := s.promise.left("", s.c.Clock.Now()); wait > 0 {
+		s.setAlarm(wait + time.Duration(s.rng.Int64N(int64(s.c.Timing.Heartbeat))))
+		return
+	}
+	s.become(&candidate{})
+}
 
 func (f *follower) mail(s *server, m any) {
 	switch m := m.(type) {

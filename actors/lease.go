@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"time"
 
 	"github.com/troupe-raft/troupe/messages"
@@ -23,9 +24,12 @@ type lease struct {
 	until time.Duration
 }
 
-// ask says how long a promise the present round asks for, 0: none.
+// leaseLength is how long a promise lasts: messages carry whole milliseconds.
+func (s *server) leaseLength() time.Duration { return s.c.Timing.Election.Truncate(time.Millisecond) }
+
+// askPromises says how long a promise the present round asks for, 0: none.
 func (l *leader) askPromises(s *server) time.Duration {
-	length := s.c.Timing.Election
+	length := s.leaseLength()
 	unwanted := l.lease.wanted.IsZero() || s.c.Clock.Now().Sub(l.lease.wanted) > leaseTime
 	if unwanted || s.charter().level < messages.LevelSessions {
 		l.lease.asked = 0
@@ -46,21 +50,24 @@ func (l *leader) confirmLease(s *server) {
 	if l.lease.asked == 0 || !s.configuration().Quorum().Heard(promised) {
 		return
 	}
-	l.lease.until = l.lease.begun + time.Duration(leaseShare*float64(s.c.Timing.Election))
+	l.lease.until = l.lease.begun + time.Duration(leaseShare*float64(s.leaseLength()))
 	l.lease.asked = 0
 }
 
-// leases says whether a read that came now may be answered with all that is committed now, and that one wants to.
-func (l *leader) leases(s *server) bool {
+// wantsLease notes that a read came for which a lease will do, and says whether there is one: then what is committed now answers it.
+func (l *leader) wantsLease(s *server) bool {
 	l.lease.wanted = s.c.Clock.Now()
 	return s.commitIndex >= l.firstOfTerm && s.c.Clock.SinceBoot() < l.lease.until
 }
 
-// readByLease answers the reads that a lease will do for, and returns the others.
+func byLease(q query) bool { return q.read.Consistency == Lease }
+
+// readByLease answers the reads that a lease will do for, if there is one, and returns the others.
 func (l *leader) readByLease(s *server, queries []query) []query {
-	by, others := pick(queries, func(q query) bool { return q.read.Consistency == Lease && l.leases(s) })
-	if len(by) > 0 {
-		s.door.look(&lookup{readIndex: s.commitIndex, queries: by})
+	if !slices.ContainsFunc(queries, byLease) || !l.wantsLease(s) {
+		return queries
 	}
+	by, others := pick(queries, byLease)
+	s.door.look(&lookup{readIndex: s.commitIndex, queries: by})
 	return others
 }

@@ -16,16 +16,15 @@ type promise struct {
 	longest, durable time.Duration
 }
 
-// most is how many election timeouts a promise may last, whatever a leader asks for.
-const most = 10
+// longestPromise is how many election timeouts a promise may last, whatever a leader asks for.
+const longestPromise = 10
 
 // promises answers a leader that asks for a promise.
 func (s *server) promises(m *messages.AppendEntries) bool {
-	length := time.Duration(min(m.LeaseMs, uint64(most*s.c.Timing.Election/time.Millisecond))) * time.Millisecond
-	if length == 0 || uint64(length/time.Millisecond) < m.LeaseMs {
+	if m.LeaseMs == 0 || m.LeaseMs > uint64(longestPromise*s.c.Timing.Election/time.Millisecond) {
 		return false
 	}
-	p := &s.promise
+	p, length := &s.promise, time.Duration(m.LeaseMs)*time.Millisecond
 	if length > p.longest {
 		p.longest = length
 		s.outbox.promise()
@@ -48,7 +47,7 @@ func (s *server) keepPromises() {
 	}
 }
 
-// left is how long a promise still lasts that keeps a server from a candidate.
+// left is how long a promise still lasts that keeps a server from a candidate; from standing itself, if that is empty.
 func (p *promise) left(candidate string, now time.Time) time.Duration {
 	if p.to != "" && p.to == candidate {
 		return 0

@@ -37,7 +37,7 @@ func (f *follower) readAtLeader(s *server, queries []query) {
 // askReadIndex asks, and again with each heartbeat: question or answer may have been lost.
 func (f *follower) askReadIndex(s *server) {
 	if len(f.atLeader.asked) > 0 {
-		lease := !slices.ContainsFunc(f.atLeader.asked, func(q query) bool { return q.read.Consistency != Lease })
+		lease := !slices.ContainsFunc(f.atLeader.asked, func(q query) bool { return !byLease(q) })
 		s.sendTo(f.leader, &messages.ReadIndex{Header: s.header(f.leader), Number: f.atLeader.number, Lease: lease})
 	}
 }
@@ -74,7 +74,7 @@ func (l *leader) readIndex(s *server, m *messages.ReadIndex) {
 	if m.Header.Term != s.currentTerm || slices.Contains(r.askedRemote, q) {
 		return
 	}
-	if m.Lease && l.leases(s) {
+	if m.Lease && l.wantsLease(s) {
 		s.replyReadIndex(q, s.commitIndex)
 		return
 	}

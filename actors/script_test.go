@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -39,6 +40,15 @@ func (c script) parse(text string) uint64 {
 		c.d.Fatalf(c.t, "%v", err)
 	}
 	return n
+}
+
+// duration is 0 when it is not there.
+func (c script) duration(key string) time.Duration {
+	d, err := time.ParseDuration(c.text(key, "0"))
+	if err != nil {
+		c.d.Fatalf(c.t, "%v", err)
+	}
+	return d
 }
 
 // entry reads index@term.
@@ -92,6 +102,7 @@ func (c script) disk(group persistence.GroupID) *persistence.Batch {
 	b.First, b.Entries = c.entries("log")
 	b.HardState = persistence.HardState{
 		Term: c.number("term", 0), Vote: c.text("vote", ""), Commit: c.number("commit", 0), ClusterID: c.number("cluster", 0),
+		Promise: c.duration("promise"),
 	}
 	return b
 }
@@ -108,6 +119,7 @@ func (c script) header(term uint64) *messages.Header {
 func (c script) appendEntries() *messages.AppendEntries {
 	m := &messages.AppendEntries{
 		Header: c.header(0), LeaderCommit: c.number("commit", 0), Round: c.number("round", 0), ClientAddress: c.text("client", ""),
+		LeaseMs: uint64(c.duration("promise").Milliseconds()),
 	}
 	m.PrevLogIndex, m.PrevLogTerm = c.entry("prev")
 	_, m.Entries = c.entries("entries")

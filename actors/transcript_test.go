@@ -187,14 +187,15 @@ func (l listener) SendUserMessage(pid *actor.PID, message any) {
 	case *messages.AppendEntries:
 		l.s.appendRound = m.Round
 		l.s.replicators[to] = sender
-		l.s.say("%s <- AppendEntries term=%d prev=%d@%d%s commit=%d",
-			to, m.Header.Term, m.PrevLogIndex, m.PrevLogTerm, describeEntries(m), m.LeaderCommit)
+		l.s.say("%s <- AppendEntries term=%d prev=%d@%d%s commit=%d%s", to, m.Header.Term, m.PrevLogIndex, m.PrevLogTerm,
+			describeEntries(m), m.LeaderCommit, choose(m.LeaseMs > 0, fmt.Sprintf(" promise=%dms", m.LeaseMs), ""))
 	case *messages.AppendEntriesReply:
 		switch {
 		case m.Error != "":
 			l.s.say("%s <- AppendEntriesReply term=%d error=%q", to, m.Header.Term, m.Error)
 		case m.Success:
-			l.s.say("%s <- AppendEntriesReply term=%d success match=%d round=%d", m.Header.To, m.Header.Term, m.MatchIndex, m.Round)
+			l.s.say("%s <- AppendEntriesReply term=%d success match=%d round=%d%s",
+				m.Header.To, m.Header.Term, m.MatchIndex, m.Round, choose(m.Promised, " promised", ""))
 		default:
 			l.s.say("%s <- AppendEntriesReply term=%d refused conflict=%d@%d", to, m.Header.Term, m.ConflictIndex, m.ConflictTerm)
 		}
@@ -246,7 +247,7 @@ type timer struct {
 
 func (c *manualClock) Now() time.Time { return c.now }
 
-func (c *manualClock) SinceBoot() time.Duration { return c.now.Sub(time.Time{}) }
+func (c *manualClock) SinceBoot() time.Duration { return c.now.Sub(time.Unix(0, 0)) }
 
 func (c *manualClock) After(d time.Duration, target *actor.PID, message any) {
 	c.timers = append(c.timers, timer{c.now.Add(d), target, message})
@@ -301,7 +302,7 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 		index, term := c.entry("conflict")
 		root.Send(s.replicators[c.text("from", "")], sealed(&messages.AppendEntriesReply{
 			Header: c.header(s.server.currentTerm), Success: d.Cmd == "ack", MatchIndex: c.number("match", 0),
-			Round: c.number("round", s.appendRound), ConflictIndex: index, ConflictTerm: term,
+			Round: c.number("round", s.appendRound), ConflictIndex: index, ConflictTerm: term, Promised: c.has("promised"),
 		}))
 	case "contact":
 		header := c.header(s.server.currentTerm)
@@ -311,7 +312,11 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 			s.door.Propose([]byte(arg.Key), witness{s, "propose " + arg.Key})
 		}
 	case "query":
-		s.door.Query(nil, witness{s, "query"})
+		how := Read{Consistency: Linearizable}
+		if c.has("lease") {
+			how.Consistency = Lease
+		}
+		s.door.Read(how, nil, witness{s, "query"})
 	case "sync":
 		for len(s.work) > 0 {
 			work := s.work[0]

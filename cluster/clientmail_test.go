@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/asynkron/protoactor-go/actor"
-
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
 	"github.com/troupe-raft/troupe/cluster/client"
@@ -18,19 +16,11 @@ func TestGroupActorTakesMailOfClients(t *testing.T) {
 	if !alone(t) {
 		return
 	}
-	app := actor.NewActorSystem(actor.WithLoggerFactory(actorLogger(t)))
-	defer app.Shutdown()
+	app := newApp(t)
 	release := make(chan struct{})
 	_, group := single(t, t.TempDir(), echo{release}, cluster.WithActorSystem(app))
 	eventually(t, "the node leads", func() bool { return leads(group) })
-	ask := func(message any) *client.Reply {
-		t.Helper()
-		answer, err := app.Root.RequestFuture(group.PID(), message, 20*time.Second).Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return answer.(*client.Reply)
-	}
+	ask := func(message any) *client.Reply { return asked(t, app, group, message) }
 	written := ask(&client.Submit{Command: []byte("a")})
 	if written.Err != nil || string(written.Value) != "a" || written.Index == 0 {
 		t.Fatal(written)

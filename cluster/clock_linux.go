@@ -6,11 +6,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sinceBoot also counts while the machine is suspended, when the monotonic clock stands still.
-func sinceBoot() time.Duration {
+// sinceBoot also counts while the machine is suspended, when the monotonic clock stands still. Which clock it is, is decided once: the two
+// must not be mixed.
+var sinceBoot = bootClock()
+
+func bootClock() func() time.Duration {
 	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-		return sinceStart()
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
+		return sinceStart
 	}
-	return time.Duration(now.Nano())
+	return func() time.Duration {
+		var now unix.Timespec
+		_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // it works, as it did above
+		return time.Duration(now.Nano())
+	}
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/troupe-raft/troupe/actors"
 )
@@ -18,10 +19,13 @@ type Event struct {
 }
 
 // Events says what the group is on this node now, and whenever that changes. Who does not take an event in time gets the latest in its
-// place: nobody keeps Raft waiting. The channel is closed when ctx is done, and after the event that says that the node was stopped.
+// place: nobody keeps Raft waiting. The channel is closed when ctx is done, and when the node was stopped, after the last event.
 //
 // An application that gave the node its actor system ([WithActorSystem]) finds the same on its EventStream, as *Event.
 func (g *Group) Events(ctx context.Context) <-chan Event {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	events := make(chan Event, 1)
 	go func() {
 		defer close(events)
@@ -65,5 +69,5 @@ func (g *Group) event() Event {
 
 func (e Event) same(other Event) bool {
 	return e.Group == other.Group && e.Role == other.Role && e.Leader == other.Leader && e.Term == other.Term &&
-		(e.Err == nil) == (other.Err == nil)
+		fmt.Sprint(e.Err) == fmt.Sprint(other.Err) // errors cannot be compared
 }

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/asynkron/protoactor-go/actor"
-
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
 )
@@ -15,8 +13,7 @@ func TestEvents(t *testing.T) {
 	if !alone(t) {
 		return
 	}
-	app := actor.NewActorSystem(actor.WithLoggerFactory(actorLogger(t)))
-	defer app.Shutdown()
+	app := newApp(t)
 	published := make(chan cluster.Event, 100)
 	app.EventStream.Subscribe(func(m any) {
 		if e, is := m.(*cluster.Event); is {
@@ -26,7 +23,7 @@ func TestEvents(t *testing.T) {
 	node, group := single(t, t.TempDir(), echo{}, cluster.WithActorSystem(app))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	lazy, given := group.Events(t.Context()), group.Events(ctx)
+	lazy, given := group.Events(noContext), group.Events(ctx)
 	awaitEvent(t, given, actors.Leader)
 	e := awaitEvent(t, published, actors.Leader)
 	if e != (cluster.Event{Group: "kv", Role: actors.Leader, Leader: "n1", Term: e.Term}) || e.Term == 0 {

@@ -211,21 +211,13 @@ func TestFacade(t *testing.T) {
 	if !alone(t) {
 		return
 	}
-	app := actor.NewActorSystem(actor.WithLoggerFactory(actorLogger(t)))
-	defer app.Shutdown()
+	app := newApp(t)
 	node, group := single(t, t.TempDir(), echo{}, cluster.WithActorSystem(app))
 	eventually(t, "the node leads", func() bool { return leads(group) })
 	if pid := group.PID(); pid == nil || pid.Id != "troupe/kv" || pid.Address != app.Address() {
 		t.Fatal(pid)
 	}
-	ask := func(message any) *cluster.Reply {
-		t.Helper()
-		answer, err := app.Root.RequestFuture(group.PID(), message, 10*time.Second).Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return answer.(*cluster.Reply)
-	}
+	ask := func(message any) *cluster.Reply { return asked(t, app, group, message) }
 	if r := ask(&cluster.Propose{Command: []byte("a")}); r.Err != nil || string(r.Value) != "a" || r.Index == 0 {
 		t.Fatal(r)
 	}

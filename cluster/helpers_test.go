@@ -64,6 +64,23 @@ func singleWithin(
 	}
 }
 
+// newApp is an application's actor system, which ends after the nodes of the test.
+func newApp(t *testing.T) *actor.ActorSystem {
+	app := actor.NewActorSystem(actor.WithLoggerFactory(actorLogger(t)))
+	t.Cleanup(app.Shutdown)
+	return app
+}
+
+// asked is what a group's actor replies.
+func asked(t *testing.T, app *actor.ActorSystem, group *cluster.Group, message any) *cluster.Reply {
+	t.Helper()
+	answer, err := app.Root.RequestFuture(group.PID(), message, 20*time.Second).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.(*cluster.Reply)
+}
+
 func shutdown(t testing.TB, node *cluster.Node) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

@@ -131,8 +131,6 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.Sta
 			stopActor(n.system.Root, g.door.PID())
 			return err
 		}
-	}
-	if n.options.app != nil {
 		go g.watch(context.Background(), func(e Event) { n.options.app.EventStream.Publish(&e) })
 	}
 	n.mu.Lock()

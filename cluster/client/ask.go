@@ -202,7 +202,7 @@ func judgeRefusal(code connect.Code, e *messages.CallError) verdict {
 	case connect.CodeDataLoss:
 		return forgotten
 	case connect.CodeInvalidArgument, connect.CodeUnimplemented, connect.CodeOutOfRange, connect.CodeUnauthenticated,
-		connect.CodePermissionDenied:
+		connect.CodePermissionDenied, connect.CodeUnknown: // unknown is what a state machine's own refusal of a query has
 		return wrong
 	}
 	return silent

@@ -127,6 +127,17 @@ func TestDefiniteRefusalsAreRepeated(t *testing.T) {
 	}
 }
 
+// What a state machine says to a query that it cannot answer is final, whatever it is.
+func TestARefusedQueryFailsAtOnce(t *testing.T) {
+	s := listen(t, &fake{get: func(context.Context, *messages.GetRequest) (*messages.GetResponse, error) {
+		return nil, connect.NewError(connect.CodeUnknown, errors.New("there is no such account"))
+	}})
+	_, _, _, err := connected(t, s.address).Get(within(t, 5*time.Second), "k")
+	if !errors.Is(err, client.ErrInvalid) || err.Error() != "there is no such account" {
+		t.Errorf("error %v, want the state machine's words", err)
+	}
+}
+
 func TestInvalidRequestsFailAtOnce(t *testing.T) {
 	s := listen(t, &fake{put: func(context.Context, *messages.PutRequest) (*messages.PutResponse, error) {
 		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("the value is no good"))

@@ -136,28 +136,6 @@ func TestR06APromiseIsKept(t *testing.T) {
 	}
 }
 
-// A leader that steps down has no lease any more.
-func TestR06ALeaseEndsWithItsLeadership(t *testing.T) {
-	s := leased(t, 3)
-	a := s.nodes[0]
-	s.crash(a, true)
-	s.restart(a)
-	if s.hasLease(a) {
-		t.Error("a leader that was restarted reads by lease")
-	}
-}
-
-// Members that know no leases promise none, and reads go on.
-func TestALeaseOfNobody(t *testing.T) {
-	s := leased(t, 3)
-	a := s.nodes[0]
-	s.drop(func(p packet) bool {
-		m, ok := p.original.(*messages.AppendEntriesReply)
-		return ok && m.Promised
-	})
-	s.until("the lease is over", func() bool { return !s.leads(a) || !s.hasLease(a) })
-}
-
 // Nothing is promised before the disk has that something is.
 func TestR06APromiseIsDurableFirst(t *testing.T) {
 	s := newCluster(t, 3)

@@ -16,7 +16,8 @@ import (
 type Machine[Command, Result, Query, Answer proto.Message] interface {
 	// Apply applies one command, in log order. It must be deterministic: the same commands give the same results on every node. An error is
 	// a rejection, replicated like any result, and must have the same text on every node; the caller gets it as an
-	// [*actors.RejectedError].
+	// [*actors.RejectedError]. A result whose text is not UTF-8 cannot be sent: its command took effect all the same, and the caller gets
+	// that as such an error, too.
 	Apply(Command) (Result, error)
 	// Query answers a read. It must not change the state.
 	Query(context.Context, Query) (Answer, error)

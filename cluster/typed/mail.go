@@ -6,13 +6,19 @@ import "github.com/troupe-raft/troupe/cluster/client"
 // command has text that is not UTF-8.
 func (Protocol[C, R, Q, A]) Submit(command C) (*client.Submit, error) {
 	b, err := encode(command)
-	return &client.Submit{Command: b}, err
+	if err != nil {
+		return nil, err
+	}
+	return &client.Submit{Command: b}, nil
 }
 
 // Query is a query as mail, likewise.
 func (Protocol[C, R, Q, A]) Query(query Q) (*client.Query, error) {
 	b, err := encode(query)
-	return &client.Query{Query: b}, err
+	if err != nil {
+		return nil, err
+	}
+	return &client.Query{Query: b}, nil
 }
 
 // Result is the result in the reply to a [Protocol.Submit], or the reply's error.

@@ -139,27 +139,31 @@ type localTarget struct {
 	cluster *host.Local
 	group   int
 	options []cluster.ProposeOption
-	node    atomic.Pointer[host.Node]
-	kv      atomic.Pointer[kv.KV]
+	found   atomic.Pointer[leading]
 	looking atomic.Bool
+}
+
+// leading is a node, and the map of a group that it leads.
+type leading struct {
+	node *host.Node
+	kv   *kv.KV
 }
 
 func (l *localTarget) find() {
 	if n, _ := l.cluster.LeaderOf(l.group); n != nil {
-		l.node.Store(n)
-		l.kv.Store(kv.Open(n.Parts[l.group].Group, l.options...))
+		l.found.Store(&leading{n, kv.Open(n.Parts[l.group], l.options...)})
 	}
 }
 
-func (l *localTarget) leader(context.Context) string { return l.node.Load().ID() }
+func (l *localTarget) leader(context.Context) string { return l.found.Load().node.ID() }
 
 func (l *localTarget) put(ctx context.Context, key string, value []byte) error {
-	_, err := l.kv.Load().Put(ctx, key, value)
+	_, err := l.found.Load().kv.Put(ctx, key, value)
 	return l.follow(err)
 }
 
 func (l *localTarget) get(ctx context.Context, key string) error {
-	_, _, _, err := l.kv.Load().Get(ctx, key)
+	_, _, _, err := l.found.Load().kv.Get(ctx, key)
 	return l.follow(err)
 }
 

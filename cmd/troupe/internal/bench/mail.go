@@ -55,11 +55,11 @@ func (m Mail) starter(s *system) load.Starter {
 	offices := map[*host.Node]*postOffice{}
 	return func(random *rand.Rand, done func(error)) {
 		to := s.targets[random.IntN(len(s.targets))].(*localTarget)
-		node := to.node.Load()
+		node := to.found.Load().node
 		if offices[node] == nil { // starters run in one goroutine
 			offices[node] = &postOffice{app: s.cluster.App(node)}
 		}
-		b := offices[node].box(node.Parts[to.group].Group, func(err error) { done(to.follow(err)) })
+		b := offices[node].box(node.Parts[to.group], func(err error) { done(to.follow(err)) })
 		if err := do(context.Background(), b, random); !errors.Is(err, errMailed) {
 			b.end(err)
 		}

@@ -135,7 +135,7 @@ func (l *recoverJSON) write(ctx context.Context, cluster *host.Local, count, siz
 	}
 	l.WriteS = time.Since(begin).Seconds()
 	l.WritesPerS = float64(count) / l.WriteS
-	l.Entries = to.node.Load().Group.Status().LastIndex
+	l.Entries = to.found.Load().node.Group.Status().LastIndex
 	_, err := awaitApplied(ctx, cluster, l.Entries)
 	return err
 }

@@ -101,7 +101,7 @@ func (w *watch) look(now time.Time) {
 			w.seen[n] = make([]seen, len(n.Parts))
 		}
 		for group := range n.Parts {
-			w.server(&w.seen[n][group], group, n.Parts[group].Group.Status(), now)
+			w.server(&w.seen[n][group], group, n.Parts[group].Status(), now)
 		}
 	}
 }

@@ -14,15 +14,12 @@ import (
 // Group is the name of the map's group.
 const Group = "kv"
 
-// Part is a node's part of one group, which replicates a map.
-type Part struct{ Group *cluster.Group }
-
 // Node is a running node that serves the map.
 type Node struct {
 	*cluster.Node
 	Group *cluster.Group
-	// Parts are all its groups; the first is the one above, and the only one that clients reach.
-	Parts []Part
+	// Parts are its parts of all groups, each of which replicates a map; the first is the one above, and the only one that clients reach.
+	Parts []*cluster.Group
 }
 
 // Start starts a node, the map's group on it, and the map's service on its client port if it has one.
@@ -36,15 +33,14 @@ func Start(ctx context.Context, c cluster.Config, members []actors.Member) (*Nod
 
 // startGroups starts the node's groups, or shuts it down.
 func startGroups(ctx context.Context, node *cluster.Node, c cluster.Config, members []actors.Member, groups int) (*Node, error) {
-	n := &Node{Node: node, Parts: make([]Part, groups)}
+	n := &Node{Node: node, Parts: make([]*cluster.Group, groups)}
 	err := error(nil)
 	for i := range n.Parts {
-		p := &n.Parts[i]
-		if p.Group, err = node.StartGroup(ctx, groupName(i), members, kv.NewMap()); err != nil {
+		if n.Parts[i], err = node.StartGroup(ctx, groupName(i), members, kv.NewMap()); err != nil {
 			break
 		}
 	}
-	n.Group = n.Parts[0].Group
+	n.Group = n.Parts[0]
 	if err == nil && c.ClientAddr != "" {
 		err = kv.Mount(node, n.Group)
 	}

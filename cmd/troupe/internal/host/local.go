@@ -173,7 +173,7 @@ func (l *Local) LeaderOf(group int) (*Node, int) {
 			continue
 		}
 		// After a partition an old leader may not know yet that it is one no more: the highest term counts.
-		if s := n.Parts[group].Group.Status(); s.Role == actors.Leader && s.Ready && s.Term > term {
+		if s := n.Parts[group].Status(); s.Role == actors.Leader && s.Ready && s.Term > term {
 			best, number, term = n, i, s.Term
 		}
 	}
