@@ -15,7 +15,7 @@ import (
 
 const (
 	// A stream that brought nothing for so long is pinged, and given up if nothing comes then.
-	quiet, silence = 250 * time.Millisecond, time.Second
+	quiet, silence = 150 * time.Millisecond, 600 * time.Millisecond
 	// A message has so many bytes of calls, or one call.
 	messageBytes = 256 << 10
 )
