@@ -1,4 +1,4 @@
-// Generate compiles messages/*.proto, checks their names and writes their Go code, or with -check compares it.
+// Generate compiles the .proto files of some directories, checks their names and writes their Go code, or with -check compares it.
 // It runs in its module's root: go -C .ci run ./generate
 package main
 
@@ -22,7 +22,10 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-const root, dir = "..", "messages"
+const root = ".."
+
+// dirs have .proto files, which import nothing of each other's.
+var dirs = []string{"messages"}
 
 var plugins = []struct{ name, options string }{
 	{"protoc-gen-go", "paths=source_relative"},
@@ -34,13 +37,17 @@ type generatedFile = pluginpb.CodeGeneratorResponse_File
 func main() {
 	check := flag.Bool("check", false, "write nothing; fail when the code in the tree is stale")
 	flag.Parse()
-	if err := run(*check); err != nil {
+	var failed []error
+	for _, dir := range dirs {
+		failed = append(failed, run(dir, *check))
+	}
+	if err := errors.Join(failed...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(check bool) error {
+func run(dir string, check bool) error {
 	paths, err := filepath.Glob(filepath.Join(root, dir, "*.proto"))
 	if err != nil {
 		return err
@@ -64,9 +71,9 @@ func run(check bool) error {
 		return err
 	}
 	if check {
-		return compare(generated)
+		return compare(dir, generated)
 	}
-	return write(generated)
+	return write(dir, generated)
 }
 
 // compile takes a warning, such as one of an unused import, for an error.
@@ -140,7 +147,7 @@ func ask(plugin string, request *pluginpb.CodeGeneratorRequest) (*pluginpb.CodeG
 	return response, nil
 }
 
-func write(generated []*generatedFile) error {
+func write(dir string, generated []*generatedFile) error {
 	for _, file := range generated {
 		path := filepath.Join(root, dir, file.GetName())
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -153,7 +160,7 @@ func write(generated []*generatedFile) error {
 	return nil
 }
 
-func compare(generated []*generatedFile) error {
+func compare(dir string, generated []*generatedFile) error {
 	var stale []error
 	for _, file := range generated {
 		path := filepath.Join(dir, file.GetName())
