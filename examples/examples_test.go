@@ -19,6 +19,8 @@ import (
 // Every example runs by itself, says what it should, and is short.
 func TestExamples(t *testing.T) {
 	for name, want := range map[string]string{
+		"bank": `^(stopping the leader, n\d, after \d+ transfers\n){3}\d+ transfers made, \d+ refused\n` +
+			`(n\d has 1000 in all, and in each account what the transfers come to\n){3}$`,
 		"counter": `^n(\d) leads, and the total is 100\nn\d leads, and the total is 200\n$`,
 		"kv": `^wrote play, version 1\nwrote line, version [12]\nkilling the leader, n\d\nwrote line, version [234]\n` +
 			`read play: Hamlet, version 1\nread line: or not to be, version [234]\n$`,
@@ -51,8 +53,10 @@ func TestExamples(t *testing.T) {
 			if runtime.GOOS == "windows" {
 				return // there is no signal to send
 			}
-			endsTidily(t, program, true, map[string]string{"counter": "context canceled", "kv": "no server did it"}[name])
-			port := map[string]string{"counter": "127.0.0.1:18472", "kv": "127.0.0.1:18492"}[name]
+			endsTidily(t, program, true, map[string]string{
+				"bank": "context canceled", "counter": "context canceled", "kv": "no server did it",
+			}[name])
+			port := map[string]string{"bank": "127.0.0.1:18452", "counter": "127.0.0.1:18472", "kv": "127.0.0.1:18492"}[name]
 			taken, err := net.Listen("tcp", port)
 			if err != nil {
 				t.Fatal(err)

@@ -25,7 +25,7 @@ import (
 const root = ".."
 
 // dirs have .proto files, which import nothing of each other's.
-var dirs = []string{"messages"}
+var dirs = []string{"messages", "examples/bank"}
 
 var plugins = []struct{ name, options string }{
 	{"protoc-gen-go", "paths=source_relative"},
