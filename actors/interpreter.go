@@ -137,12 +137,6 @@ func (v *groupView) WriteTo(w io.Writer) (int64, error) {
 	return n + more, err
 }
 
-// thaw ends a view.
-func (i *interpreter) thaw(view View) error {
-	i.sessions.endView()
-	return view.Close()
-}
-
 // restore replaces the state by that of a snapshot. A group that begins with a backup begins without its sessions.
 func (i *interpreter) restore(header *messages.SnapshotHeader, index uint64, file io.Reader) error {
 	if is, was := nameOf(i.sm), header.Machine; is != was {

@@ -87,7 +87,7 @@ func (t *sessions) forgetOldest() {
 	for l := &t.answers; l.bytes > l.limit; {
 		a := l.oldest
 		l.remove(a)
-		a.session.remove(a, t.viewed)
+		a.session.remove(a)
 	}
 }
 
@@ -97,7 +97,7 @@ func (t *sessions) forgetBelow(s *session, lowest uint64) {
 	for _, a := range s.answers[:n] {
 		t.answers.remove(a)
 	}
-	s.dropFirst(n, t.viewed)
+	s.dropFirst(n)
 }
 
 // place is that of the first answer whose serial is not below one.
@@ -113,28 +113,32 @@ func (s *session) find(serial uint64) *answer {
 	return nil
 }
 
-// The list of a session's answers may be read by a view: it grows at its end, its begin is cut off, and for all else it is copied.
+// own lets the list of answers change: no view reads it any more.
+func (s *session) own() {
+	if s.shared {
+		s.answers, s.shared = slices.Clone(s.answers), false
+	}
+}
 
 func (s *session) insert(a *answer) {
-	n := s.place(a.serial)
-	if n < len(s.answers) {
-		s.answers = slices.Insert(slices.Clone(s.answers), n, a)
-		return
-	}
-	s.answers = append(s.answers, a)
+	s.own()
+	s.answers = slices.Insert(s.answers, s.place(a.serial), a)
 }
 
-func (s *session) remove(a *answer, viewed bool) {
+func (s *session) remove(a *answer) {
 	if n := s.place(a.serial); n > 0 {
-		s.answers = slices.Delete(slices.Clone(s.answers), n, n+1)
+		s.own()
+		s.answers = slices.Delete(s.answers, n, n+1)
 		return
 	}
-	s.dropFirst(1, viewed)
+	s.dropFirst(1)
 }
 
-func (s *session) dropFirst(n int, viewed bool) {
-	if !viewed {
-		clear(s.answers[:n]) // they may be large
+func (s *session) dropFirst(n int) {
+	if n == 0 {
+		return
 	}
+	s.own()
+	clear(s.answers[:n]) // they may be large
 	s.answers = s.answers[n:]
 }

@@ -100,7 +100,7 @@ func (m *machine) thaw(view View) {
 	if view == nil {
 		return // there was none
 	}
-	if err := m.interpreter.thaw(view); err != nil {
+	if err := view.Close(); err != nil {
 		m.logger.Warn("the view of a snapshot could not be closed", "err", err)
 	}
 }
@@ -141,12 +141,10 @@ func (m *machine) apply(first uint64, entries []messages.EncodedEntry) {
 	m.release()
 }
 
-// observe shows the sessions to who wants to see them. That is no view that lasts.
+// observe shows the sessions to who wants to see them.
 func (m *machine) observe() {
 	if m.observer != nil {
-		viewed := m.sessions.viewed
 		m.observer(m.applied, func() io.WriterTo { return m.sessions.view() })
-		m.sessions.viewed = viewed
 	}
 }
 

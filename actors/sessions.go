@@ -25,8 +25,6 @@ type sessions struct {
 	// used has all *session, the one whose last command is the oldest first.
 	used    list.List
 	answers keptAnswers
-	// viewed: a view may read what is kept.
-	viewed bool
 }
 
 type session struct {
@@ -38,6 +36,8 @@ type session struct {
 	lastIndex, lastTime uint64
 	// answers to applied commands, by serial. Those that the client has, or that took too much memory, are gone.
 	answers []*answer
+	// shared: a view may read the list of answers. It is copied before it changes.
+	shared bool
 }
 
 // What became of an entry in a session.

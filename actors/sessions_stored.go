@@ -22,7 +22,7 @@ type sessionsView struct {
 	sessions []session
 }
 
-// view is asked for in the machine's turn, and before the last one was ended.
+// view is asked for in the machine's turn.
 func (t *sessions) view() *sessionsView {
 	v := &sessionsView{time: t.time, limits: t.limits, sessions: make([]session, 0, t.used.Len())}
 	words := 0
@@ -31,17 +31,15 @@ func (t *sessions) view() *sessionsView {
 	}
 	array := make([]uint64, 0, words)
 	for e := t.used.Front(); e != nil; e = e.Next() {
+		e.Value.(*session).shared = true
 		s := *e.Value.(*session)
 		start := len(array)
 		array = append(array, s.applied.words...)
 		s.applied.words = array[start:len(array):len(array)]
 		v.sessions = append(v.sessions, s)
 	}
-	t.viewed = true
 	return v
 }
-
-func (t *sessions) endView() { t.viewed = false }
 
 // empty says that there is nothing to store: no session was ever opened.
 func (t *sessions) empty() bool { return t.limits == nil && t.time == 0 }

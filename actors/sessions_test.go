@@ -221,7 +221,6 @@ func stored(t *testing.T, i *interpreter) []byte {
 	if _, err := i.sessions.view().WriteTo(&b); err != nil {
 		t.Fatal(err)
 	}
-	i.sessions.endView()
 	return b.Bytes()
 }
 

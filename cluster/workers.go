@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"runtime"
 	"sync"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -40,6 +41,7 @@ func (w *workers) Throughput() int { return 300 }
 func (w *workers) work(f func()) {
 	next := make(chan func(), 1)
 	for f != nil {
+		runtime.Gosched()
 		f()
 		if !w.rest(next) {
 			return

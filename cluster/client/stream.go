@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,6 +137,7 @@ func (x *stream) send(ctx context.Context, w *wire) {
 		case <-ctx.Done():
 			return
 		}
+		runtime.Gosched()
 		for m := x.take(); m != nil; m = x.take() {
 			if err := w.Send(m); err != nil {
 				if !errors.Is(err, io.EOF) { // otherwise receive learns why

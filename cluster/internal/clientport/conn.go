@@ -1,6 +1,7 @@
 package clientport
 
 import (
+	"bufio"
 	"container/list"
 	"context"
 	"crypto/tls"
@@ -16,6 +17,7 @@ import (
 type conn struct {
 	net.Conn
 	listener *listener
+	buffer   *bufio.Reader // HTTP/2 reads each frame in two parts
 	pace     pace
 	place    hold
 	inLobby  *list.Element // nil: it is a connection as any other
@@ -30,6 +32,9 @@ type conn struct {
 	resets                                      resets
 }
 
+// readBuffer is for frames of common length. Longer ones are read past it.
+const readBuffer = 4 << 10
+
 // A connection lets others have their turn after so many reads, two for each frame of HTTP/2, or so many bytes.
 const (
 	turnReads = 32
@@ -43,7 +48,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		c.reads, c.bytes = 0, 0
 		runtime.Gosched()
 	}
-	n, err := c.Conn.Read(b[:min(len(b), turnBytes)])
+	n, err := c.buffer.Read(b[:min(len(b), turnBytes)])
 	c.reads++
 	c.bytes += n
 	return n, err

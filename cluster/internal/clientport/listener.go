@@ -1,6 +1,7 @@
 package clientport
 
 import (
+	"bufio"
 	"net"
 	"time"
 )
@@ -27,7 +28,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: accepted, listener: l}
+	c := &conn{Conn: accepted, listener: l, buffer: bufio.NewReaderSize(accepted, readBuffer)}
 	c.pace.moved.Store(time.Now().UnixNano())
 	c.place = hold{owner: new(owner), pace: &c.pace, yield: func(error) bool { return c.Close() == nil }}
 	if !l.limiter.connections.enter(&c.place) {
