@@ -41,7 +41,7 @@ func (w *workers) Throughput() int { return 300 }
 func (w *workers) work(f func()) {
 	next := make(chan func(), 1)
 	for f != nil {
-		runtime.Gosched()
+		runtime.Gosched() // who wakes a mailbox has more for it, as a rule: they are handled together
 		f()
 		if !w.rest(next) {
 			return

@@ -771,6 +771,7 @@ func (*Call_Submit) isCall_Call() {}
 
 func (*Call_Query) isCall_Call() {}
 
+// A message may be empty: the server lives, but hears no pings while it waits for room.
 type ExchangeResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Answers []*CallAnswer          `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`

@@ -37,8 +37,11 @@ func (c *Client) ask(ctx context.Context, r request) error {
 	if err := c.ready(); err != nil {
 		return err
 	}
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
+	if _, ok := ctx.Deadline(); !ok {
+		l := &limited{Context: ctx, deadline: time.Now().Add(c.options.timeout)}
+		defer l.end()
+		ctx = l
+	}
 	if err := c.flight.enter(ctx); err != nil {
 		return err
 	}
@@ -122,8 +125,9 @@ func (c *Client) reroute(ctx context.Context, s *server, o outcome, follow int) 
 
 // send sends one copy, and waits for what becomes of it.
 func (c *Client) send(ctx context.Context, s *server, copy *call) outcome {
-	copy.wire.TimeoutMs = uint32(min(left(ctx).Milliseconds()+1, 1<<31))
-	x := c.streams.to(s, func(address string) { c.led(s, address) })
+	copy.deadline, _ = ctx.Deadline()
+	copy.wire.TimeoutMs = uint32(min(time.Until(copy.deadline).Milliseconds()+1, 1<<31))
+	x := c.streams.to(s)
 	if err := x.add(copy); err != nil {
 		return judgeReply(reply{err: err})
 	}
@@ -131,7 +135,7 @@ func (c *Client) send(ctx context.Context, s *server, copy *call) outcome {
 	case r := <-copy.answer:
 		replies.Put(copy.answer)
 		return judgeReply(r)
-	case <-ctx.Done():
+	case <-cancelled(ctx):
 		sent := x.leave(copy)
 		select { // it may have come just now
 		case r := <-copy.answer:

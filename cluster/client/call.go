@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// defaultTimeout is for contexts without a deadline.
-	defaultTimeout = 5 * time.Second
 	// firstTry is how long the first try of a read may take; each further try may take twice as long.
 	firstTry = 500 * time.Millisecond
 	// firstProbe is how long a server may take to begin to answer a stream. Nothing else is sent to it before: a write that is never sent
@@ -48,7 +46,7 @@ func (c *Client) call(ctx context.Context, ask func(context.Context, *server) er
 	if err := c.ready(); err != nil {
 		return err
 	}
-	ctx, cancel := withDeadline(ctx)
+	ctx, cancel := c.withDeadline(ctx)
 	defer cancel()
 	start := time.Now()
 	var last error
@@ -186,11 +184,11 @@ func leaderHint(err error) string {
 	return ""
 }
 
-func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+func (c *Client) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, defaultTimeout)
+	return context.WithTimeout(ctx, c.options.timeout)
 }
 
 // left is the time until the deadline.

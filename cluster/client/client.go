@@ -13,8 +13,8 @@ import (
 
 // Client is a connection to a cluster. It is safe for concurrent use; one is enough for a program.
 //
-// Every method takes a context; one without a deadline is given 5 seconds. Errors are sentences, and each matches one of this
-// package's errors with errors.Is.
+// Every method takes a context; one without a deadline is given 5 seconds, or what [Timeout] says. Errors are sentences, and each matches
+// one of this package's errors with errors.Is.
 type Client struct {
 	route     *route
 	empty     bool // no endpoints were given
@@ -37,14 +37,14 @@ type Client struct {
 // New returns a client of the cluster whose nodes have these client addresses, host:port. One reachable node is enough to
 // begin with; the others are learned from it. Nothing is dialed before the first call.
 func New(endpoints []string, opts ...Option) *Client {
-	o := options{mostCalls: mostInFlight}
+	o := options{mostCalls: mostInFlight, timeout: defaultTimeout}
 	for _, option := range opts {
 		option(&o)
 	}
 	transport, scheme := newTransport(o.tls)
 	lifetime, end := context.WithCancel(context.Background())
 	endpoints = slices.DeleteFunc(slices.Clone(endpoints), func(e string) bool { return e == "" })
-	return &Client{
+	c := &Client{
 		route:     newRoute(&http.Client{Transport: clientPorts{transport}}, scheme, endpoints),
 		empty:     len(endpoints) == 0,
 		transport: transport,
@@ -55,6 +55,8 @@ func New(endpoints []string, opts ...Option) *Client {
 		flight:    newFlight(o.mostCalls),
 		sessions:  map[string]*session{},
 	}
+	c.streams.led = c.led
+	return c
 }
 
 // closing is how long Close waits.
@@ -99,7 +101,7 @@ func (c *Client) Status(ctx context.Context) (*messages.StatusResponse, error) {
 	if err := c.ready(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := withDeadline(ctx)
+	ctx, cancel := c.withDeadline(ctx)
 	defer cancel()
 	start := time.Now()
 	var last error

@@ -44,8 +44,9 @@ type fake struct {
 	leader string
 
 	mu     sync.Mutex
-	puts   int
-	closed int
+	puts    int
+	closed  int
+	streams int
 }
 
 // errCut breaks the stream off instead of an answer.
@@ -56,6 +57,9 @@ type exchange = connect.BidiStream[messages.ExchangeRequest, messages.ExchangeRe
 func (f *fake) Exchange(ctx context.Context, stream *exchange) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	f.mu.Lock()
+	f.streams++
+	f.mu.Unlock()
 	var mu sync.Mutex
 	send := func(m *messages.ExchangeResponse) {
 		mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,8 +30,18 @@ type call struct {
 	// answer gets one reply.
 	answer chan reply
 	// bytes is about how long it is.
-	bytes int
-	sent  bool // guarded by the stream's mu
+	bytes    int
+	deadline time.Time
+
+	sent, told bool // guarded by the stream's mu
+}
+
+// tell answers the call. The first reply counts, since the caller may use the channel again. The stream's mutex is held.
+func (c *call) tell(r reply) {
+	if !c.told {
+		c.told = true
+		c.answer <- r
+	}
 }
 
 // reply is what became of a call.
@@ -48,7 +59,7 @@ type stream struct {
 	server *server
 	cancel context.CancelFunc
 	// led is called with the leader's client address whenever the server says it.
-	led func(address string)
+	led func(from *server, address string)
 
 	// wake has room for one: there is something to send.
 	wake chan struct{}
@@ -63,10 +74,12 @@ type stream struct {
 	credit int
 	ping   bool
 	ended  error
+
+	over atomic.Bool // it has ended
 }
 
 // openStream begins an Exchange. The server must begin to answer within limit: nothing else is sent to it before.
-func openStream(ctx context.Context, s *server, limit time.Duration, led func(string)) *stream {
+func openStream(ctx context.Context, s *server, limit time.Duration, led func(*server, string)) *stream {
 	ctx, cancel := context.WithCancel(ctx)
 	x := &stream{
 		server: s, cancel: cancel, led: led,
@@ -137,7 +150,7 @@ func (x *stream) send(ctx context.Context, w *wire) {
 		case <-ctx.Done():
 			return
 		}
-		runtime.Gosched()
+		runtime.Gosched() // whoever else was answered with the one that rang may have calls too
 		for m := x.take(); m != nil; m = x.take() {
 			if err := w.Send(m); err != nil {
 				if !errors.Is(err, io.EOF) { // otherwise receive learns why
@@ -190,7 +203,7 @@ func (x *stream) receive(w *wire) {
 		}
 		x.heard.Store(time.Now().UnixNano())
 		if m.Leader != nil {
-			x.led(m.GetLeader())
+			x.led(x.server, m.GetLeader())
 		}
 		x.server.answered()
 		x.deliver(m)
@@ -209,13 +222,30 @@ func (x *stream) deliver(m *messages.ExchangeResponse) {
 			continue
 		}
 		delete(x.pending, a.Id)
-		c.answer <- reply{answer: a, sent: true}
+		c.tell(reply{answer: a, sent: true})
 	}
 	more := len(x.queue) > 0
 	x.mu.Unlock()
 	if more {
 		x.ring()
 	}
+}
+
+// expire tells the calls whose time is over. Those that were sent stay pending: the server counts them until it answers.
+func (x *stream) expire() {
+	now := time.Now()
+	late := func(c *call) bool { return !c.deadline.IsZero() && !now.Before(c.deadline) }
+	for _, c := range x.pending {
+		if late(c) {
+			c.tell(reply{err: context.DeadlineExceeded, sent: true})
+		}
+	}
+	x.queue = slices.DeleteFunc(x.queue, func(c *call) bool {
+		if late(c) {
+			c.tell(reply{err: context.DeadlineExceeded})
+		}
+		return c.told
+	})
 }
 
 // watch gives the stream up when the server is silent though it should answer.
@@ -234,6 +264,7 @@ func (x *stream) watch(ctx context.Context, limit time.Duration) {
 		if opened {
 			limit = silence
 		}
+		x.expire()
 		x.ping = x.ping || opened && due && silent > quiet
 		ping := x.ping
 		x.mu.Unlock()
@@ -255,38 +286,38 @@ func (x *stream) end(err error) {
 		return
 	}
 	x.ended = err
+	x.over.Store(true)
 	for _, c := range x.queue {
-		c.answer <- reply{err: err}
+		c.tell(reply{err: err})
 	}
 	for _, c := range x.pending {
-		c.answer <- reply{err: err, sent: true}
+		c.tell(reply{err: err, sent: true})
 	}
 	x.queue, x.pending = nil, nil
 	x.mu.Unlock()
 	x.cancel()
 }
 
-func (x *stream) over() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.ended != nil
-}
-
 // streams are those to the servers in use. It is safe for concurrent use.
 type streams struct {
 	lifetime context.Context
-	mu       sync.Mutex
-	open     map[*server]*stream
+	led      func(from *server, address string)
+
+	mu   sync.Mutex
+	open map[*server]*stream
 	// failed counts, for each server, streams that it did not answer, one after the other.
 	failed map[*server]int
 }
 
 // to returns the stream to a server, a new one if need be. A server that did not answer in time gets more time.
-func (s *streams) to(to *server, led func(string)) *stream {
+func (s *streams) to(to *server) *stream {
+	if x := to.stream.Load(); x != nil && !x.over.Load() {
+		return x
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.open[to]
-	if x != nil && !x.over() {
+	if x != nil && !x.over.Load() {
 		return x
 	}
 	if x != nil && !to.answeredWithin(silence) {
@@ -294,8 +325,9 @@ func (s *streams) to(to *server, led func(string)) *stream {
 	} else {
 		s.failed[to] = 0
 	}
-	x = openStream(s.lifetime, to, firstProbe<<min(s.failed[to], 4), led)
+	x = openStream(s.lifetime, to, firstProbe<<min(s.failed[to], 4), s.led)
 	s.open[to] = x
+	to.stream.Store(x)
 	return x
 }
 

@@ -23,6 +23,8 @@ type server struct {
 	address string
 	group   messagesconnect.GroupClient
 	cluster messagesconnect.ClusterClient
+	// stream is the newest one to this server, or nil.
+	stream atomic.Pointer[stream]
 	// heard is when the server last answered anything, in nanoseconds since 1970.
 	heard atomic.Int64
 	// stranger is true once the address has shown that it is no client port, or none that this client can speak to, until it answers.

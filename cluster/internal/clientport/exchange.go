@@ -19,11 +19,12 @@ import (
 // exchange is one stream of calls. A goroutine of its own reads them and hands them to the doors of their groups; the handler's writes
 // the answers, as many at a time as there are.
 type exchange struct {
-	all   *exchanges
-	visit *visit
-	conn  connect.StreamingHandlerConn
-	doors doors
-	wake  chan struct{} // there is something to send, or the reader has ended
+	all       *exchanges
+	visit     *visit
+	conn      connect.StreamingHandlerConn
+	doors     doors
+	wake      chan struct{} // there is something to send, or the reader has ended
+	lightened chan struct{} // answers were sent
 
 	// Of the reader alone: where commands are copied to, and the length of the message that it has.
 	arena    arena
@@ -35,9 +36,11 @@ type exchange struct {
 	answers  []*call  // to be sent
 	pong     uint64
 	writing  bool
-	waiting  bool  // the reader waits for room
-	read     bool  // the reader has ended
-	err      error // why it did
+	waiting  bool        // the reader waits for room, and hears no pings
+	life     *time.Timer // while it does
+	alive    bool        // a sign of life is to be sent
+	read     bool        // the reader has ended
+	err      error       // why it did
 
 	// weight is what calls under way, and the message that arrives, hold in memory; requests is the room for it. Likewise for answers.
 	weight, valueBytes, valueRoom int64
@@ -63,7 +66,7 @@ func newExchangeHandler(all *exchanges) (string, http.Handler) {
 func (e *exchanges) serve(ctx context.Context, conn connect.StreamingHandlerConn) error {
 	v := ctx.Value(visitKey{}).(*visit)
 	s := &exchange{
-		all: e, visit: v, conn: conn, doors: doors{node: e.node}, wake: make(chan struct{}, 1),
+		all: e, visit: v, conn: conn, doors: doors{node: e.node}, wake: make(chan struct{}, 1), lightened: make(chan struct{}, 1),
 		requests: v.holdOf(&v.conn.bodies), values: v.holdOf(&v.conn.answers),
 	}
 	if _, err := s.doors.find(nil); err != nil { // until a call names a group, the leader is that of the first
@@ -164,15 +167,15 @@ func (s *exchange) writeAll(ctx context.Context) error {
 	var w writer
 	leader := s.doors.current()
 	changed := leader.Changed()
-	if err := s.send(w.hello(s.all.credit, leader.Status().ClientAddress), 0); err != nil {
+	if err := s.send(w.hello(s.all.credit, leader.Status().ClientAddress), 0, 0); err != nil {
 		return err
 	}
 	for {
 		if now := s.doors.current(); now != leader {
 			leader, changed = now, now.Changed()
 		}
-		answers, pong, over, err := s.takeAnswers(w.answers)
-		w.answers = answers
+		answers, pong, alive, over, err := s.takeAnswers(w.answers)
+		w.answers, w.alive = answers, alive
 		w.name(leader.Status().ClientAddress)
 		w.pong(pong)
 		if err := w.send(s); err != nil {
@@ -204,14 +207,14 @@ func (s *exchange) writeAll(ctx context.Context) error {
 }
 
 // takeAnswers empties what is to be sent. The stream is over when nothing more will come, or when it was broken.
-func (s *exchange) takeAnswers(empty []*call) (answers []*call, pong uint64, over bool, err error) {
+func (s *exchange) takeAnswers(empty []*call) (answers []*call, pong uint64, alive, over bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(empty)
 	answers, s.answers = s.answers, empty[:0]
-	pong, s.pong = s.pong, 0
+	pong, s.pong, alive, s.alive = s.pong, 0, s.alive, false
 	over = s.read && (s.err != nil || s.underWay == 0)
-	return answers, pong, over, s.err
+	return answers, pong, alive, over, s.err
 }
 
 func (s *exchange) idle() bool {
@@ -228,9 +231,9 @@ func (s *exchange) signal() {
 	}
 }
 
-// send sends a message, which answers so many calls. They do not count as under way any more: their client may have the answers before
-// this goroutine goes on.
-func (s *exchange) send(message frame, calls int) error {
+// send sends a message, which answers so many calls of that weight. They do not count as under way any more: their client may have the
+// answers before this goroutine goes on.
+func (s *exchange) send(message frame, calls int, weight int64) error {
 	s.mu.Lock()
 	s.writing = true
 	s.underWay -= calls
@@ -238,8 +241,10 @@ func (s *exchange) send(message frame, calls int) error {
 	err := s.conn.Send(&message)
 	s.mu.Lock()
 	s.writing = false
+	s.weight -= weight
 	s.mu.Unlock()
 	s.rest()
+	s.giveBack()
 	return err
 }
 

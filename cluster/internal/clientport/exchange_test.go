@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,8 @@ type testDoor struct {
 	reads   []actors.Read
 }
 
+var lateAndLong = strings.Repeat("late", maxRequestBytes/8)
+
 func newTestDoor() *testDoor {
 	return &testDoor{
 		changed: make(chan struct{}), applied: make(chan struct{}), status: actors.Status{ClientAddress: "leader:1", AppliedIndex: 10},
@@ -40,7 +43,7 @@ func (d *testDoor) answer(b []byte, caller actors.Caller) {
 	index := d.index
 	d.mu.Unlock()
 	switch string(b) {
-	case "late":
+	case "late", lateAndLong:
 	case "garbled":
 		caller.Answer(actors.Answer{Err: &actors.RejectedError{Reason: errors.New("it has \xff in it")}})
 	case "no":

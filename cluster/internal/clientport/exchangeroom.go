@@ -1,6 +1,9 @@
 package clientport
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // roomStep is how much room is given back at a time.
 const roomStep = 64 << 10
@@ -11,15 +14,22 @@ func (s *exchange) require(ctx context.Context, size int64) error {
 	room := s.visit.limiter.bodies
 	s.mu.Lock()
 	s.weight += size
-	target := min(s.weight-smallBytes, room.share)
 	s.mu.Unlock()
-	lacking := target - room.held(&s.requests)
-	if lacking <= 0 {
+	if room.held(&s.requests) >= s.needed() {
 		return nil
 	}
 	s.wait(true)
 	defer s.wait(false)
-	for !room.take(ctx, &s.requests, lacking, s.visit.limiter.limits.Patience) {
+	for {
+		needed, held := s.needed(), room.held(&s.requests)
+		switch {
+		case held >= needed:
+			return nil
+		case needed > room.share: // what others give back does not help
+			s.awaitAnswers(ctx)
+		case room.take(ctx, &s.requests, needed-held, s.visit.limiter.limits.Patience):
+			return nil
+		}
 		if ctx.Err() != nil {
 			return RPCError(ctx.Err())
 		}
@@ -27,24 +37,65 @@ func (s *exchange) require(ctx context.Context, size int64) error {
 			return RPCError(errNoRoom)
 		}
 	}
-	return nil
 }
+
+// needed is the room for what is under way.
+func (s *exchange) needed() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(s.weight-smallBytes, 0)
+}
+
+// awaitAnswers waits until answers were sent, or the stream is over.
+func (s *exchange) awaitAnswers(ctx context.Context) {
+	select {
+	case <-s.lightened:
+	case <-ctx.Done():
+	}
+}
+
+// lifeTime is how often a client is told that the stream lives, whose pings are not heard.
+const lifeTime = 100 * time.Millisecond
 
 func (s *exchange) wait(waiting bool) {
 	s.mu.Lock()
 	s.waiting = waiting
+	if waiting {
+		s.life = time.AfterFunc(lifeTime, s.live)
+	} else {
+		s.life.Stop()
+	}
 	s.mu.Unlock()
 	s.rest()
 }
 
-// lighten forgets bytes that were under way.
+// live has the writer give a sign of life.
+func (s *exchange) live() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting {
+		s.alive = true
+		s.signal()
+		s.life.Reset(lifeTime)
+	}
+}
+
+// lighten forgets bytes that arrived.
 func (s *exchange) lighten(bytes int64) {
-	room := s.visit.limiter.bodies
 	s.mu.Lock()
 	s.weight -= bytes
-	needed := max(s.weight-smallBytes, 0)
 	s.mu.Unlock()
-	if room.held(&s.requests) > 2*needed+roomStep {
+	s.giveBack()
+}
+
+// giveBack gives back the room that is not needed any more, if it is much.
+func (s *exchange) giveBack() {
+	select {
+	case s.lightened <- struct{}{}:
+	default:
+	}
+	room := s.visit.limiter.bodies
+	if needed := s.needed(); room.held(&s.requests) > 2*needed+roomStep {
 		room.keep(&s.requests, needed)
 	}
 }

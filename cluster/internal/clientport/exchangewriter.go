@@ -10,6 +10,7 @@ type writer struct {
 	message frame
 	answers []*call // that the next messages are for
 	leader  string  // as it was said last
+	alive   bool    // a message is sent, and be it an empty one
 }
 
 // hello is the first message of a stream.
@@ -42,18 +43,17 @@ func (w *writer) send(s *exchange) error {
 		if len(w.message) < sendBytes && i+1 < len(w.answers) {
 			continue
 		}
-		if err := s.send(w.message, sent); err != nil {
+		if err := s.send(w.message, sent, weight); err != nil {
 			return err
 		}
-		s.lighten(weight)
 		s.forgetValues(values)
 		w.message = w.message.emptied()
 		sent, weight, values = 0, 0, 0
 	}
-	if len(w.message) == 0 {
+	if len(w.message) == 0 && !w.alive {
 		return nil
 	}
-	err := s.send(w.message, 0)
+	err := s.send(w.message, 0, 0)
 	w.message = w.message.emptied()
 	return err
 }

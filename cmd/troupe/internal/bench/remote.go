@@ -31,36 +31,29 @@ func (r Remote) open(context.Context, Output) (*system, error) {
 }
 
 func (r Remote) target() *remoteTarget {
-	options := []client.Option{client.WithTLS(r.TLS)}
+	options := []client.Option{client.WithTLS(r.TLS), client.Timeout(r.Timeout)}
 	if r.AtMostOnce {
 		options = append(options, client.AtMostOnce())
 	}
-	return &remoteTarget{client.New(r.Endpoints, options...), r.Timeout}
+	return &remoteTarget{client.New(r.Endpoints, options...)}
 }
 
 // remoteTarget calls the cluster's map.
 type remoteTarget struct {
-	client  *client.Client
-	timeout time.Duration
+	client *client.Client
 }
 
 func (r *remoteTarget) put(ctx context.Context, key string, value []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
 	_, err := r.client.Put(ctx, key, value)
 	return err
 }
 
 func (r *remoteTarget) get(ctx context.Context, key string) error {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
 	_, _, _, err := r.client.Get(ctx, key)
 	return err
 }
 
 func (r *remoteTarget) leader(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
 	status, _ := r.client.Status(ctx) // nil when unknown, which says ""
 	return status.GetLeader()
 }

@@ -1,0 +1,46 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/troupe-raft/troupe/cluster/client"
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// A call whose context has no deadline ends all the same, and its late answer is no other call's.
+func TestTimeoutOfCallsWithoutDeadline(t *testing.T) {
+	answer := make(chan struct{})
+	server := listen(t, &fake{
+		put: func(_ context.Context, r *messages.PutRequest) (*messages.PutResponse, error) {
+			if r.Key == "slow" {
+				<-answer
+				return &messages.PutResponse{Version: 1}, nil
+			}
+			return &messages.PutResponse{Version: 2}, nil
+		},
+	})
+	c := client.New([]string{server.address}, client.Timeout(200*time.Millisecond))
+	t.Cleanup(c.Close)
+	begin := time.Now()
+	for range 50 {
+		if _, err := c.Put(context.Background(), "quick", nil); err != nil { // a session, and a stream, that are open
+			t.Fatal(err)
+		}
+	}
+	_, err := c.Put(context.Background(), "slow", nil)
+	if !errors.Is(err, client.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if d := time.Since(begin); d < 200*time.Millisecond || d > 5*time.Second {
+		t.Error("it ended after", d)
+	}
+	close(answer)
+	for range 50 {
+		if version, err := c.Put(context.Background(), "quick", nil); err != nil || version != 2 {
+			t.Fatal(version, err)
+		}
+	}
+}
