@@ -43,7 +43,7 @@ type fake struct {
 	credit uint32
 	leader string
 
-	mu     sync.Mutex
+	mu      sync.Mutex
 	puts    int
 	closed  int
 	streams int
