@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
 	"github.com/troupe-raft/troupe/cluster/client"
@@ -64,5 +66,45 @@ func TestGroupActorTakesMailOfClients(t *testing.T) {
 	close(release)
 	if r := ask(&client.Submit{Command: []byte("b")}); r.Err != nil || string(r.Value) != "b" {
 		t.Error(r)
+	}
+}
+
+// Mail beyond the group's bound is refused at once, and the actor goes on when there is room.
+func TestGroupActorRefusesMailBeyondItsBound(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	app := newApp(t)
+	release := make(chan struct{})
+	bounded := func(c *cluster.Config) { c.Limits.AdmittedCommands = 4 }
+	_, group := singleAs(t, t.TempDir(), echo{release}, bounded, cluster.WithActorSystem(app))
+	eventually(t, "the node leads", func() bool { return leads(group) })
+	if r := asked(t, app, group, &client.Submit{Command: []byte("a")}); r.Err != nil { // a session is open
+		t.Fatal(r.Err)
+	}
+	replies := make(chan *client.Reply, 100)
+	me := app.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
+		if r, ok := c.Message().(*client.Reply); ok {
+			replies <- r
+		}
+	}))
+	send := func(mail any) { app.Root.RequestWithCustomSender(group.PID(), mail, me) }
+	for range 10 {
+		send(&client.Submit{Command: []byte("slow")})
+	}
+	send(&client.Query{})
+	for range 7 {
+		if r := <-replies; !errors.Is(r.Err, client.ErrOverloaded) || !errors.Is(r.Err, actors.ErrOverloaded) {
+			t.Error(r)
+		}
+	}
+	close(release)
+	for range 4 {
+		if r := <-replies; r.Err != nil || r.Index == 0 {
+			t.Error(r)
+		}
+	}
+	if r := asked(t, app, group, &client.Submit{Command: []byte("b")}); r.Err != nil {
+		t.Error(r.Err)
 	}
 }

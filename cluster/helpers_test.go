@@ -36,18 +36,26 @@ func fastTiming() actors.Timing {
 // single starts a node that is its own cluster; ports that are snatched away are chosen again.
 func single(t testing.TB, dir string, machine actors.StateMachine, options ...cluster.Option) (*cluster.Node, *cluster.Group) {
 	t.Helper()
-	return singleWithin(t, dir, machine, cluster.ClientLimits{}, options...)
+	return singleAs(t, dir, machine, func(*cluster.Config) {}, options...)
 }
 
 func singleWithin(
 	t testing.TB, dir string, machine actors.StateMachine, limits cluster.ClientLimits, options ...cluster.Option,
 ) (*cluster.Node, *cluster.Group) {
 	t.Helper()
+	return singleAs(t, dir, machine, func(c *cluster.Config) { c.Clients = limits }, options...)
+}
+
+func singleAs(
+	t testing.TB, dir string, machine actors.StateMachine, change func(*cluster.Config), options ...cluster.Option,
+) (*cluster.Node, *cluster.Group) {
+	t.Helper()
 	for attempt := 0; ; attempt++ {
 		c := cluster.Config{
 			ID: "n1", DataDir: dir, PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0",
-			Timing: fastTiming(), Logger: testLogger(t), Clients: limits,
+			Timing: fastTiming(), Logger: testLogger(t),
 		}
+		change(&c)
 		node, err := cluster.Start(t.Context(), c, options...)
 		if errors.Is(err, syscall.EADDRINUSE) && attempt < 10 {
 			continue

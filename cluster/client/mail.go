@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -44,7 +45,7 @@ func Spawn(system *actor.ActorSystem, endpoints []string, opts ...Option) (*acto
 		c.Close()
 		return nil, err
 	}
-	d := &desk{root: system.Root, client: c, slots: make(chan struct{}, cap(c.flight.slots))}
+	d := &desk{root: system.Root, client: c, slots: make(chan struct{}, cap(c.flight.slots)), refusing: map[string]int{}}
 	return system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return d })), nil
 }
 
@@ -54,7 +55,13 @@ type desk struct {
 	client *Client
 	// slots has an element for each call under way.
 	slots chan struct{}
+
+	mu       sync.Mutex
+	refusing map[string]int // refusals under way, by sender
 }
+
+// mostRefusing is how many refusals may wait for a sender whose mailbox is full.
+const mostRefusing = 64
 
 func (d *desk) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
@@ -91,8 +98,27 @@ func (d *desk) serve(c actor.Context, timeout time.Duration, call func(context.C
 	}
 }
 
-// refuse does not wait for a sender whose mailbox is full.
-func (d *desk) refuse(sender *actor.PID, err error) { go d.reply(sender, Result{}, err) }
+// refuse does not wait for a sender whose mailbox is full. Who sends ever more, and takes no replies, gets no more of them.
+func (d *desk) refuse(sender *actor.PID, err error) {
+	if sender == nil {
+		return
+	}
+	key := sender.String()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.refusing[key] == mostRefusing {
+		return
+	}
+	d.refusing[key]++
+	go func() {
+		d.reply(sender, Result{}, err)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.refusing[key]--; d.refusing[key] == 0 {
+			delete(d.refusing, key)
+		}
+	}()
+}
 
 func (d *desk) reply(to *actor.PID, r Result, err error) {
 	if to != nil {

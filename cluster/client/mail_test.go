@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"testing"
 	"time"
 
@@ -118,8 +119,15 @@ func TestActorOfClientIsBounded(t *testing.T) {
 	}, actor.WithMailbox(actor.Bounded(4))))
 	app.Root.RequestWithCustomSender(pid, put, me)
 	app.Root.RequestWithCustomSender(pid, put, me)
-	for range 20 {
+	before := runtime.NumGoroutine()
+	for range 5000 {
 		app.Root.RequestWithCustomSender(pid, put, deaf)
+	}
+	if _, err := app.Root.RequestFuture(pid, "no mail of clients", 20*time.Second).Result(); err != nil { // that before it was taken
+		t.Fatal(err)
+	}
+	if n := runtime.NumGoroutine() - before; n > 500 {
+		t.Errorf("%d goroutines wait for a sender that is deaf", n)
 	}
 	app.Root.RequestWithCustomSender(pid, put, me)
 	if r := next(t, replies); !errors.Is(r.Err, client.ErrOverloaded) {
