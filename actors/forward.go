@@ -173,11 +173,12 @@ func (l *leader) forward(s *server, m *messages.Forward) {
 	}
 }
 
-// forward refuses: this server does not lead.
+// forward refuses: this server does not lead. It may have led when it took a copy of the message, before a restart: so it cannot say that
+// the proposals will not take effect.
 func (active) forward(s *server, m *messages.Forward) {
 	outcomes := make([]*messages.Outcome, len(m.Proposals))
 	for i := range outcomes {
-		outcomes[i] = outcomeOf(Answer{Err: s.role.notLeader(s)})
+		outcomes[i] = outcomeOf(Answer{Err: ErrOutcomeUnknown})
 	}
 	s.replyForward(m.Header.From, m.Number, outcomes)
 }

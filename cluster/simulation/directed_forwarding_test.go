@@ -71,3 +71,29 @@ func TestAMemberForwardsAfterARestart(t *testing.T) {
 		t.Errorf("k was %q", got)
 	}
 }
+
+// The network doubles what a member forwards, and the leader that took the first copy starts again: it refuses the second one, and what it
+// took is committed by the next leader. Nobody may say that the command was not done.
+func TestARefusalAfterARestartIsNoProof(t *testing.T) {
+	s := newCluster(t, 2)
+	a, b := s.nodes[0], s.nodes[1]
+	copies := s.copies(forward)
+	entries := s.copies(func(p packet) bool { return p.to == b && entriesOf(p) > 0 })
+	unanswered := s.drop(func(p packet) bool { return p.to == a && is[*messages.AppendEntriesReply](p) || forwardReply(p) })
+	write := s.propose(b, "put k 1")
+	copies.first("the forward")
+	copies.end()
+	entries.first("its entry")
+	s.until("b has the entry", func() bool { return s.status(b).LastIndex > s.status(a).CommitIndex })
+	s.crash(a, true)
+	s.restart(a)
+	unanswered.end()
+	copies.release()
+	if got := s.answer(write); !errors.Is(got.Err, actors.ErrOutcomeUnknown) {
+		t.Errorf("%q %v", got.Value, got.Err)
+	}
+	s.settled()
+	if got := s.done(s.query(a, "k")); got != "1" {
+		t.Errorf("k is %q: the test shows nothing", got)
+	}
+}
