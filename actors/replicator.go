@@ -318,6 +318,7 @@ func (r *replicator) reply(ctx actor.Context, m *messages.AppendEntriesReply) {
 	if !m.Intact() || !r.takes(ctx, m.Header) {
 		return
 	}
+	r.transfer.hear(m.Error != "", r.c.Clock.Now())
 	switch {
 	case m.Error != "":
 		if m.Error != r.refused {

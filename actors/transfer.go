@@ -21,6 +21,8 @@ type transfer struct {
 	// rests until, because the follower did not take what was sent; it refused so many times.
 	rests    time.Time
 	refusals int
+	// failed: the follower refused all else, too.
+	failed bool
 	// sent is where the file goes on here, acked what the follower has, heard what its last answer said.
 	sent, acked, heard uint64
 	underWay           []chunkSent
@@ -197,9 +199,10 @@ func (r *replicator) installReply(ctx actor.Context, m *messages.InstallSnapshot
 			r.c.Logger.Warn("a follower does not take a snapshot", "follower", r.to, "because", m.Error)
 			r.refused = m.Error
 		}
-		t.heard = 0
-		r.rest(ctx, min(firstRetry<<min(t.refusals, 10), lastRetry))
-		t.refusals++
+		if t.heard = 0; t.begun { // several chunks are refused at a time
+			r.rest(ctx, min(firstRetry<<min(t.refusals, 10), lastRetry))
+			t.refusals++
+		}
 	case !bytes.Equal(m.Digest, t.snapshot.Digest): // it told that it is there
 	case m.Done:
 		r.endTransfer(ctx)
@@ -257,6 +260,20 @@ func (r *replicator) pushTransfer(ctx actor.Context) {
 	case now.Sub(t.seenAt) >= r.c.Timing.Election:
 		r.rest(ctx, 0)
 	}
+}
+
+// hear takes what the follower says of its health. The transfer to one that is well again need not wait any longer.
+func (t *transfer) hear(failed bool, now time.Time) {
+	if t == nil {
+		return
+	}
+	if t.failed && !failed {
+		t.refusals = 0
+		if !t.rests.IsZero() {
+			t.rests = now
+		}
+	}
+	t.failed = failed
 }
 
 // rest gives the transfer's place to another, and asks for the next after a while.
