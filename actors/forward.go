@@ -2,6 +2,7 @@ package actors
 
 import (
 	"bytes"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -176,11 +177,8 @@ func (l *leader) forward(s *server, m *messages.Forward) {
 // forward refuses: this server does not lead. It may have led when it took a copy of the message, before a restart: so it cannot say that
 // the proposals will not take effect.
 func (active) forward(s *server, m *messages.Forward) {
-	outcomes := make([]*messages.Outcome, len(m.Proposals))
-	for i := range outcomes {
-		outcomes[i] = outcomeOf(Answer{Err: ErrOutcomeUnknown})
-	}
-	s.replyForward(m.Header.From, m.Number, outcomes)
+	unknown := []*messages.Outcome{outcomeOf(Answer{Err: ErrOutcomeUnknown})}
+	s.replyForward(m.Header.From, m.Number, slices.Repeat(unknown, len(m.Proposals)))
 }
 
 func (s *server) replyForward(member string, number uint64, outcomes []*messages.Outcome) {

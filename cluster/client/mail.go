@@ -15,7 +15,7 @@ type Submit struct {
 	// Group is empty for the first that the nodes started, or the one whose actor is asked.
 	Group   string
 	Command []byte
-	// Timeout is for the call; 0: 5 seconds.
+	// Timeout is for the call; 0: 5 seconds, or what [Timeout] says of the client.
 	Timeout time.Duration
 }
 
@@ -37,8 +37,8 @@ type Reply struct {
 }
 
 // Spawn starts an actor that has a client of its own, which ends with it. It takes *[Submit] and *[Query]. Many are under way at a time:
-// they take effect and are answered in any order. What is beyond [MostCalls] is refused with [ErrOverloaded]. Calls that are under way when
-// the actor is stopped are still answered.
+// they take effect and are answered in any order. What is beyond [MostCalls] is refused with [ErrOverloaded]; a sender that takes no
+// replies has 64 refusals waiting for it at most. Calls that are under way when the actor is stopped are still answered.
 func Spawn(system *actor.ActorSystem, endpoints []string, opts ...Option) (*actor.PID, error) {
 	c := New(endpoints, opts...)
 	if err := c.ready(); err != nil {

@@ -234,7 +234,7 @@ func (x *stream) deliver(m *messages.ExchangeResponse) {
 // expire tells the calls whose time is over. Those that were sent stay pending: the server counts them until it answers.
 func (x *stream) expire() {
 	now := time.Now()
-	late := func(c *call) bool { return !c.deadline.IsZero() && !now.Before(c.deadline) }
+	late := func(c *call) bool { return !now.Before(c.deadline) }
 	for _, c := range x.pending {
 		if late(c) {
 			c.tell(reply{err: context.DeadlineExceeded, sent: true})

@@ -72,11 +72,13 @@ func (e *exchanges) serve(ctx context.Context, conn connect.StreamingHandlerConn
 	if _, err := s.doors.find(nil); err != nil { // until a call names a group, the leader is that of the first
 		return err
 	}
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
 	v.answer.hasRoom = true
 	s.calls.init()
 	v.stream.require = func(size int64) error {
 		s.arriving = size
-		return s.require(ctx, size)
+		return s.require(reading, size)
 	}
 	e.add(s)
 	defer e.remove(s)
@@ -85,13 +87,14 @@ func (e *exchanges) serve(ctx context.Context, conn connect.StreamingHandlerConn
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := s.readAll(ctx)
+		err := s.readAll(reading)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.read, s.err = true, err
 		s.signal()
 	}()
 	err := s.writeAll(ctx)
+	stop() // it may wait for answers, which nobody sends any more
 	_ = http.NewResponseController(v.w).SetReadDeadline(time.Unix(1, 0))
 	<-done
 	s.drop()
