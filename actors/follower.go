@@ -152,7 +152,7 @@ func (f *follower) refuse(s *server, err error) { f.atLeader.refuse(s.door, err)
 func (f *follower) installed(index uint64) { f.ack.verified = max(f.ack.verified, index) }
 
 // synced claims what became durable.
-func (f *follower) synced(s *server) {
+func (f *follower) synced(s *server, _ *batch) {
 	a := &f.ack
 	match := min(a.verified, s.outbox.durable)
 	if match <= a.claimed {

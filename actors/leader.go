@@ -22,6 +22,7 @@ type leader struct {
 	reads       reads
 	lease       lease
 	pace        pace
+	cohort      cohort
 	logClock    logClock
 	taken       taken
 	active
@@ -32,6 +33,7 @@ func (l *leader) kind() Role { return Leader }
 func (l *leader) enter(s *server) {
 	l.sent = s.log.last
 	l.firstOfTerm = l.sent + 1
+	l.cohort.last = l.sent
 	s.c.Logger.Info("leads", "term", s.currentTerm, "from", l.firstOfTerm)
 	l.begin(s)
 	now := s.c.Clock.Now()
@@ -92,6 +94,7 @@ func (l *leader) leave(s *server) {
 func (l *leader) hearsLeader(*server) bool  { return true }
 func (l *leader) leaderID(s *server) string { return s.id }
 func (l *leader) members() progresses       { return l.all }
+func (l *leader) gathers(s *server) bool    { return l.cohort.gathers(s) }
 func (l *leader) refuse(s *server, e error) { l.reads.refuse(s.door, e) }
 
 func (l *leader) describe(s *server, status *Status) {
@@ -208,6 +211,8 @@ func (l *leader) mail(s *server, m any) {
 		l.moved(s, m)
 	case *messages.ReadIndex:
 		l.readIndex(s, m)
+	case gathered:
+		l.cohort.timed = false
 	case *connectionLost: // of a follower: its replicator finds out
 	case *connectionMade:
 		// A follower that was restarted knows no leader, and may lack entries.
@@ -258,7 +263,8 @@ func (l *leader) raiseLevel(s *server) {
 }
 
 // synced: the leader counts itself only with what is durable.
-func (l *leader) synced(s *server) {
+func (l *leader) synced(s *server, b *batch) {
+	l.cohort.synced(s, b)
 	l.all.of(s.id).match = s.outbox.durable
 	l.advance(s)
 }

@@ -26,7 +26,9 @@ type role interface {
 	// flushed: what was staged goes to the journal.
 	flushed(*server)
 	// synced: more of what this server staged is durable.
-	synced(*server)
+	synced(*server, *batch)
+	// gathers says whether what is staged waits for more.
+	gathers(*server) bool
 	// applied: the machine has applied more.
 	applied(*server)
 	// mail is what only the role's own children and neighbours send.
@@ -63,7 +65,8 @@ func (active) leave(*server)                                 {}
 func (active) hearsLeader(*server) bool                      { return false }
 func (active) voteReply(*server, *messages.RequestVoteReply) {} // of a candidacy that is over
 func (active) flushed(*server)                               {}
-func (active) synced(*server)                                {}
+func (active) synced(*server, *batch)                        {}
+func (active) gathers(*server) bool                          { return false }
 func (active) applied(*server)                               {}
 func (active) mail(*server, any)                             {} // of a leadership that is over
 func (active) leaderID(*server) string                       { return "" }

@@ -112,7 +112,7 @@ func (s *server) finish() {
 		s.publish()
 		return
 	}
-	if s.outbox.ready() && !s.flushing {
+	if s.outbox.ready() && !s.flushing && !s.role.gathers(s) {
 		s.flushing = true
 		s.ctx.Send(s.ctx.Self(), flush{})
 	}
@@ -279,7 +279,7 @@ func (s *server) flush() {
 
 func (s *server) synced(b *batch) {
 	s.outbox.synced(b)
-	s.role.synced(s)
+	s.role.synced(s, b)
 	s.log.forget(s.outbox.durable, s.c.Limits.TailBytes, s.c.Limits.TailEntries)
 }
 
