@@ -5,7 +5,7 @@ import "time"
 // cohort keeps a leader's callers together. When a batch is synced, some callers wait in the next one already, and most are about to be
 // answered and to call again. If the next batch left at once, those would have to wait for its sync, and from then on there would be two
 // cohorts that wait for each other's syncs. So the next batch leaves when the callers of the one before are answered and about as many
-// wait again. It waits no longer than a sync takes, since followers may need longer and callers may be gone; nor than a heartbeat.
+// wait again. It waits no longer than two syncs take, since followers may need long and callers may be gone; nor than a heartbeat.
 type cohort struct {
 	last, size uint64        // of the batch that was synced last: the index of its last entry, and its entries
 	until      time.Time     // when the next batch leaves in any case
@@ -16,8 +16,10 @@ type cohort struct {
 // gathered says that the open batch may have waited long enough.
 type gathered struct{}
 
-// meanOf is how many syncs the mean is of, about.
-const meanOf = 8
+const (
+	patience = 2 // in syncs
+	meanOf   = 8 // syncs, about
+)
 
 func (c *cohort) synced(s *server, b *batch) {
 	if b.claim <= c.last {
@@ -29,7 +31,7 @@ func (c *cohort) synced(s *server, b *batch) {
 		c.sync = took
 	}
 	c.sync += (took - c.sync) / meanOf
-	c.until = now.Add(min(c.sync, s.c.Timing.Heartbeat))
+	c.until = now.Add(min(patience*c.sync, s.c.Timing.Heartbeat))
 	c.last, c.size = b.claim, b.claim-c.last
 }
 
