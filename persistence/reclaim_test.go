@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -330,4 +331,26 @@ func sizeOf(t testing.TB, disk vfs.FS) (n int64) {
 		}
 	}
 	return n
+}
+
+// Most small cuts are gone with the memtable that they are written to: unless another size is asked for, 8 MiB are worth an excise.
+func TestEightMebibytesAreWorthAnExcise(t *testing.T) {
+	o := memOptions(vfs.NewMem())
+	o.MemTableSize = 16 << 20
+	s := mustOpenWith(t, o)
+	g := mustGroup(t, s, "g")
+	mebibyte := strings.Repeat("x", 1<<20)
+	for index := range uint64(17) {
+		mustWrite(t, s, &Batch{Group: g, HardState: HardState{Term: 1}, First: index + 1, Sync: true,
+			Entries: []messages.EncodedEntry{entry(1, mebibyte)}})
+	}
+	for _, cut := range []struct {
+		to    uint64
+		later bool
+	}{{7, false}, {16, true}} {
+		mustWrite(t, s, point(g, mustTake(t, s, g, cut.to, 1), HardState{Term: 1, Commit: cut.to}))
+		if s.Reclaimable() != cut.later {
+			t.Errorf("a cut to %d MiB waits for an excise: %v", cut.to, !cut.later)
+		}
+	}
 }

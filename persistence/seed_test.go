@@ -142,42 +142,59 @@ func TestAStoreThatIsOpenIsNotSeeded(t *testing.T) {
 	mustWrite(t, s, write(group, 1, 1, 3))
 }
 
-// A Seed that is killed, at whatever call, leaves a directory in which no node begins, and which the next Seed makes anew; or nothing; or,
-// at its end, all.
+// A Seed that is killed, or whose machine loses power, at whatever call, leaves a directory in which no node begins, and which the next Seed
+// makes anew; or nothing. When it has returned, all is there.
 func TestASeedThatWasKilledIsBegunAnew(t *testing.T) {
 	file := backup(t, vfs.NewMem())
 	for at, whole := int32(1), false; !whole; at++ {
-		copied := vfs.NewCrashableMem()
-		var calls atomic.Int32
-		killed, kill := context.WithCancel(t.Context())
-		disk := errorfs.Wrap(copied, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && calls.Add(1) >= at {
-				kill()
-				park()
-			}
-			return nil
-		}))
-		done := make(chan error, 1)
-		go func() { done <- Seed(t.Context(), dataDir, memOptions(disk), file, founders, nil) }()
-		select {
-		case err := <-done:
+		var disk *vfs.MemFS
+		disk, whole = killedSeed(t, file, at)
+		for _, unsynced := range []int{100, 50, 0} { // killed is 100
+			left := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: newRand(uint64(at))})
+			s, err := Open(seededDir, Options{FS: left, AnyNode: true})
 			if err != nil {
-				t.Fatal(err)
+				if whole {
+					t.Fatalf("not there, though it was done, with %d %% of what was not synced: %v", unsynced, err)
+				}
+				if err := Seed(t.Context(), seededDir, memOptions(left), file, founders, nil); err != nil {
+					t.Fatalf("killed at call %d, with %d %% of what was not synced: %v", at, unsynced, err)
+				}
+				if s, err = Open(seededDir, memOptions(left)); err != nil {
+					t.Fatal(err)
+				}
 			}
-			whole = true
-		case <-killed.Done():
+			if mustRecover(t, s, 1).Snapshot == nil {
+				t.Fatalf("killed at call %d, with %d %% of what was not synced: the directory is opened, and empty", at, unsynced)
+			}
+			mustClose(t, s)
 		}
-		left := copied.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: newRand(uint64(at))})
-		s, err := Open(dataDir, Options{FS: left, AnyNode: true})
+	}
+}
+
+const seededDir = "a/b/data"
+
+// killedSeed is the disk of a Seed that was killed at a call; whole says that it had ended before.
+func killedSeed(t *testing.T, file *SnapshotReader, at int32) (disk *vfs.MemFS, whole bool) {
+	disk = vfs.NewCrashableMem()
+	var calls atomic.Int32
+	killed, kill := context.WithCancel(t.Context())
+	defer kill()
+	parking := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && calls.Add(1) >= at {
+			kill()
+			park()
+		}
+		return nil
+	}))
+	done := make(chan error, 1)
+	go func() { done <- Seed(t.Context(), seededDir, memOptions(parking), file, founders, nil) }()
+	select {
+	case err := <-done:
 		if err != nil {
-			if err := Seed(t.Context(), dataDir, memOptions(left), file, founders, nil); err != nil {
-				t.Fatalf("killed at call %d: %v", at, err)
-			}
-			s = mustOpen(t, left)
+			t.Fatal(err)
 		}
-		if mustRecover(t, s, 1).Snapshot == nil {
-			t.Fatalf("killed at call %d: the directory is opened, and empty", at)
-		}
-		mustClose(t, s)
+		return disk, true
+	case <-killed.Done():
+		return disk, false
 	}
 }
