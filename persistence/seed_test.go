@@ -149,8 +149,8 @@ func TestASeedThatWasKilledIsBegunAnew(t *testing.T) {
 	for at, whole := int32(1), false; !whole; at++ {
 		var disk *vfs.MemFS
 		disk, whole = killedSeed(t, file, at)
-		for _, unsynced := range []int{100, 50, 0} { // killed is 100
-			left := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: newRand(uint64(at))})
+		for draw, unsynced := range []int{100, 75, 50, 0} { // killed is 100
+			left := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: newRand(uint64(draw))})
 			s, err := Open(seededDir, Options{FS: left, AnyNode: true})
 			if err != nil {
 				if whole {
