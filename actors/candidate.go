@@ -97,6 +97,11 @@ func (c *candidate) installSnapshot(s *server, m *messages.InstallSnapshot) {
 // timeout: if election timeout elapses, start new election (section 5.2), with a pre-vote first.
 func (c *candidate) timeout(s *server) {
 	s.tellNoLeader()
+	if !s.configuration().votes(s.id) {
+		s.become(&follower{})
+		s.resetElectionTimer()
+		return
+	}
 	s.become(&candidate{})
 }
 

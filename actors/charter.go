@@ -77,6 +77,15 @@ func (c charter) amended(index uint64, e messages.EntryView, known uint32) (char
 			return c, fmt.Errorf("the feature level in entry %d cannot be decoded: %w", index, err)
 		}
 		c.index, c.level = index, l.Level
+	case messages.Entry_KIND_CONFIGURATION:
+		var m messages.Configuration
+		if err := proto.Unmarshal(e.Data, &m); err != nil {
+			return c, fmt.Errorf("the configuration in entry %d cannot be decoded: %w", index, err)
+		}
+		c.index, c.configuration = index, decodeConfiguration(&m)
+		if err := c.configuration.check(index); err != nil {
+			return c, fmt.Errorf("the configuration in entry %d is none: %w", index, err)
+		}
 	default:
 		return c, TooOldError{fmt.Sprintf("entry %d is of the unknown kind %d", index, e.Kind), known}
 	}

@@ -2,6 +2,8 @@ package actors
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/troupe-raft/troupe/messages"
@@ -21,7 +23,7 @@ type Configuration struct {
 
 func newConfiguration(index uint64, voters, outgoing, learners []Member) *Configuration {
 	c := &Configuration{Index: index, Voters: byID(voters), Outgoing: byID(outgoing), Learners: byID(learners)}
-	c.members = slices.CompactFunc(byID(slices.Concat(c.Voters, c.Outgoing, c.Learners)), func(a, b Member) bool { return a.ID == b.ID })
+	c.members = slices.CompactFunc(byID(slices.Concat(c.Voters, c.Learners, c.Outgoing)), func(a, b Member) bool { return a.ID == b.ID })
 	for _, set := range [][]Member{c.Voters, c.Outgoing} {
 		if len(set) > 0 {
 			c.quorum = append(c.quorum, ids(set))
@@ -56,6 +58,50 @@ func (c *Configuration) Member(id string) (Member, bool) {
 		}
 	}
 	return Member{}, false
+}
+
+// mostMembers bounds a configuration.
+const mostMembers = 64
+
+// check says what is wrong with the configuration of an entry.
+func (c *Configuration) check(index uint64) error {
+	switch {
+	case c.Index != index:
+		return fmt.Errorf("it is said to be that of entry %d", c.Index)
+	case len(c.Voters) == 0:
+		return errors.New("it has no voters: name at least one")
+	case len(c.Voters)+len(c.Learners) > mostMembers || len(c.Outgoing) > mostMembers:
+		return fmt.Errorf("it has more than %d members", mostMembers)
+	}
+	if err := distinct(slices.Concat(c.Voters, c.Learners)); err != nil {
+		return err
+	}
+	return distinct(c.Outgoing)
+}
+
+// distinct demands an id, an address and a data directory of each member, and no two alike.
+func distinct(members []Member) error {
+	ids, addresses := map[string]bool{}, map[string]bool{}
+	for _, m := range members {
+		switch {
+		case m.ID == "" || m.Address == "" || m.StoreID == 0:
+			return fmt.Errorf("the member %q has no id, no address, or no data directory", m.ID)
+		case ids[m.ID]:
+			return fmt.Errorf("it has the member %s twice", m.ID)
+		case addresses[m.Address]:
+			return fmt.Errorf("it has the address %s twice", m.Address)
+		}
+		ids[m.ID], addresses[m.Address] = true, true
+	}
+	return nil
+}
+
+// joint says whether two sets of voters must agree.
+func (c *Configuration) joint() bool { return len(c.Outgoing) > 0 }
+
+// equals says whether another configuration has the same members, wherever it stands.
+func (c *Configuration) equals(other *Configuration) bool {
+	return slices.Equal(c.Voters, other.Voters) && slices.Equal(c.Learners, other.Learners) && slices.Equal(c.Outgoing, other.Outgoing)
 }
 
 // Quorum says who must agree. The caller must not change it.

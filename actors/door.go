@@ -131,7 +131,8 @@ func (d *Door) CloseSession(id messages.SessionID, caller Caller) {
 
 func (d *Door) propose(p proposal) {
 	switch p.kind {
-	case messages.Entry_KIND_COMMAND, messages.Entry_KIND_OPEN_SESSION, messages.Entry_KIND_CLOSE_SESSION:
+	case messages.Entry_KIND_COMMAND, messages.Entry_KIND_OPEN_SESSION, messages.Entry_KIND_CLOSE_SESSION,
+		messages.Entry_KIND_CONFIGURATION:
 	default:
 		p.caller.Answer(Answer{Err: fmt.Errorf("nobody may propose an entry of the kind %d", p.kind)})
 		return

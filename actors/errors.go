@@ -37,8 +37,10 @@ var (
 	ErrClosed = errors.New("the group is stopped on this node: ask another node")
 )
 
-// LevelError is a group that cannot have sessions yet: not all of its members know them. It is an [ErrNotReady].
+// LevelError is a group that cannot do something yet: not all of its members know it. It is an [ErrNotReady].
 type LevelError struct {
+	// What it is, as in "open sessions".
+	What string
 	// Members are the ids of those who do not, or were not heard of.
 	Members []string
 }
@@ -47,7 +49,7 @@ type LevelError struct {
 var ErrNotReady = errors.New("the group is not ready for that")
 
 func (e *LevelError) Error() string {
-	return fmt.Sprintf("the group cannot open sessions: %s must run a newer troupe first", enumerate(e.Members))
+	return fmt.Sprintf("the group cannot %s: %s must run a newer troupe first", e.What, enumerate(e.Members))
 }
 
 // Is makes errors.Is(err, ErrNotReady) hold.

@@ -199,6 +199,14 @@ func (f *follower) timeout(s *server) {
 		s.setAlarm(wait + time.Duration(s.rng.Int64N(int64(s.c.Timing.Heartbeat))))
 		return
 	}
+	if !s.configuration().votes(s.id) { // a learner, or no member any more
+		if f.leader == "" {
+			s.tellNoLeader()
+		}
+		s.become(&follower{})
+		s.resetElectionTimer()
+		return
+	}
 	s.become(&candidate{})
 }
 

@@ -64,6 +64,8 @@ func (i *interpreter) interpret(index uint64, encoded messages.EncodedEntry) {
 		i.steps = i.sessions.open(index, entry.Data, i.steps)
 	case messages.Entry_KIND_CLOSE_SESSION:
 		i.steps = i.sessions.close(index, entry.Session.Session, i.steps)
+	case messages.Entry_KIND_CONFIGURATION: // the server's, and somebody may wait for it
+		i.steps = append(i.steps, step{index: index, fate: told})
 	case messages.Entry_KIND_NOOP, messages.Entry_KIND_FOUNDING, messages.Entry_KIND_LEVEL: // the server's
 	default:
 		panic(fmt.Errorf("entry %d is of the unknown kind %d, and this troupe knows feature levels up to %d: start a newer troupe",

@@ -44,7 +44,7 @@ func TestWhatEntriesComeTo(t *testing.T) {
 		entry messages.EncodedEntry
 		says  string
 	}{
-		"an unknown kind": {7, entry(99), "entry 7 is of the unknown kind 99, and this troupe knows feature levels up to 3"},
+		"an unknown kind": {7, entry(99), "entry 7 is of the unknown kind 99, and this troupe knows feature levels up to 4"},
 		"a gap":           {8, entry(messages.Entry_KIND_COMMAND), "entry 8 follows 6"},
 		"no entry":        {7, []byte{0xff}, "entry 7: "},
 	} {

@@ -57,7 +57,7 @@ func (l *leader) check(s *server) {
 		s.must(p.match >= p.matched, "matchIndex never falls within a leadership")
 		p.matched = p.match
 	}
-	if s.commitIndex >= l.firstOfTerm {
+	if s.commitIndex > s.before.commit && s.before.role == s.role {
 		s.must(s.configuration().Quorum().Committed(l.all.match) >= s.commitIndex, "what a leader commits is durable on a majority")
 	}
 }

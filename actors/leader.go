@@ -23,6 +23,7 @@ type leader struct {
 	lease       lease
 	pace        pace
 	cohort      cohort
+	change      *proposal // a caller's, while a joint phase lasts
 	logClock    logClock
 	taken       taken
 	active
@@ -39,16 +40,8 @@ func (l *leader) enter(s *server) {
 	now := s.c.Clock.Now()
 	l.logClock = logClock{base: s.logTime, since: now, stamped: now}
 	l.taken = taken{}
-	for _, m := range s.configuration().members {
-		p := &progress{id: m.ID, heard: now}
-		if m.ID == s.id {
-			p.level = s.level
-		} else {
-			p.replicator = l.spawnReplicator(s, s.peers.of(m.ID))
-		}
-		l.all = append(l.all, p)
-	}
-	s.door.board.showReplication(l.replication())
+	l.all = progresses{{id: s.id, level: s.level, heard: now}}
+	l.reconcile(s)
 	l.raiseLevel(s) // a leader without followers hears nobody
 	s.setAlarm(s.c.Timing.Heartbeat)
 	l.beat(s, false)
@@ -87,6 +80,9 @@ func (l *leader) leave(s *server) {
 	}
 	s.door.board.showReplication(nil)
 	l.refuse(s, l.notLeader(s))
+	if l.change != nil {
+		s.door.refuse([]proposal{*l.change}, nil, ErrOutcomeUnknown)
+	}
 	s.dropWaiters(s.commitIndex, ErrOutcomeUnknown)
 	s.resetElectionTimer()
 }
@@ -132,7 +128,7 @@ func (l *leader) ignore(s *server, other string) {
 
 // callers: if command received from client, append entry to local log, respond after entry applied to state machine (section 5.3).
 func (l *leader) callers(s *server, proposals []proposal, queries []query) {
-	proposals = l.accepted(s, proposals)
+	proposals = l.accepted(s, l.changes(s, proposals))
 	if len(proposals) > 0 {
 		s.appendProposals(proposals, l.stamp(s))
 	}
@@ -170,6 +166,7 @@ func (l *leader) timeout(s *server) {
 		s.setAlarm(s.c.Timing.Heartbeat)
 		l.beat(s, false)
 		l.measure(s)
+		l.forget(s)
 	}
 }
 
@@ -238,6 +235,9 @@ func (l *leader) contact(s *server, m *contact) {
 		p.promised = m.promised
 		l.confirmLease(s)
 	}
+	if p.level = m.header.Level; p.level > s.charter().level {
+		l.raiseLevel(s)
+	}
 	if m.match > p.match && m.match <= s.log.last {
 		p.match = m.match
 		if p.catchesUp {
@@ -245,16 +245,17 @@ func (l *leader) contact(s *server, m *contact) {
 		}
 		l.advance(s)
 	}
-	if p.level = m.header.Level; p.level > s.charter().level {
-		l.raiseLevel(s)
-	}
+	p.learner.reaches(s, p.match)
+	l.release(s, p)
 }
 
 // raiseLevel appends the group's next feature level when every member, learners included, knows it.
 func (l *leader) raiseLevel(s *server) {
 	level := s.level
 	for _, p := range l.all {
-		level = min(level, p.level)
+		if p.left == 0 {
+			level = min(level, p.level)
+		}
 	}
 	if level > s.charter().level {
 		s.c.Logger.Info("the group's feature level rises", "from", s.charter().level, "to", level)
@@ -276,6 +277,7 @@ func (l *leader) advance(s *server) {
 			l.measure(s)
 		}
 		l.read(s)
+		l.settle(s)
 	}
 }
 
@@ -327,7 +329,7 @@ func (l *leader) needed(s *server) uint64 {
 func (l *leader) replication() []Replication {
 	var all []Replication
 	for _, p := range l.all {
-		if p.replicator != nil {
+		if p.replicator != nil && p.left == 0 {
 			all = append(all, Replication{p.id, p.does.mode.String(), p.does.progress})
 		}
 	}

@@ -41,7 +41,7 @@ func (l *leader) accepted(s *server, proposals []proposal) []proposal {
 	for _, p := range proposals {
 		switch {
 		case p.kind == messages.Entry_KIND_OPEN_SESSION:
-			s.door.refuse([]proposal{p}, nil, l.levelError(messages.LevelSessions))
+			s.door.refuse([]proposal{p}, nil, l.levelError(messages.LevelSessions, "open sessions"))
 		case p.session != (messages.SessionCommand{}):
 			s.door.refuse([]proposal{p}, nil, ErrSessionGone)
 		default:
@@ -51,9 +51,9 @@ func (l *leader) accepted(s *server, proposals []proposal) []proposal {
 	return kept
 }
 
-// levelError names those who do not know a feature level.
-func (l *leader) levelError(level uint32) error {
-	e := &LevelError{}
+// levelError names those who do not know a feature level, which is needed for something.
+func (l *leader) levelError(level uint32, what string) error {
+	e := &LevelError{What: what}
 	for _, p := range l.all {
 		if p.level < level {
 			e.Members = append(e.Members, p.id)

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -39,7 +40,12 @@ type peers struct {
 	group string
 	pins  map[string]uint64 // the durable ones, of former members too
 	all   []*peer
+	// former are those that left, the last ones: they may not know it.
+	former []*peer
 }
+
+// mostFormer bounds who is remembered.
+const mostFormer = 32
 
 func newPeers(group string, pins map[string]uint64) peers {
 	p := peers{group: group, pins: map[string]uint64{}}
@@ -61,15 +67,19 @@ func (p *peers) follow(c *Configuration, self string) {
 		known.Member, known.pid = m, actor.NewPID(m.Address, actorName(p.group))
 		all = append(all, known)
 	}
-	p.all = all
+	in := func(peer *peer) bool { return slices.Contains(all, peer) }
+	former := slices.DeleteFunc(slices.Concat(p.former, p.all), in)
+	p.all, p.former = all, former[max(0, len(former)-mostFormer):]
 }
 
-// of is nil when no peer has the id.
+// of finds a peer, or one that was; nil: neither.
 func (p *peers) of(id string) *peer {
-	for _, peer := range p.all {
-		if peer.ID == id {
-			return peer
-		}
+	is := func(peer *peer) bool { return peer.ID == id }
+	if i := slices.IndexFunc(p.all, is); i >= 0 {
+		return p.all[i]
+	}
+	if i := slices.IndexFunc(p.former, is); i >= 0 {
+		return p.former[i]
 	}
 	return nil
 }

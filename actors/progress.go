@@ -10,7 +10,7 @@ import (
 
 // progress is what a leader knows of one member, itself included (matchIndex[] of Figure 2). nextIndex is the replicator's.
 type progress struct {
-	id string
+	id, address string
 	// match is the highest index known to be replicated on the member, and durable there.
 	match uint64
 	// round is the last one that the member answered, heard is when.
@@ -26,6 +26,10 @@ type progress struct {
 	// catchesUp: after a snapshot the member gets the log behind it, which is not to be cut while match rises.
 	catchesUp bool
 	movedAt   time.Time
+	// left is the index of the configuration that the member is not in any more; 0: it is.
+	left    uint64
+	leftAt  time.Time
+	learner learner
 	// replicator is nil for the leader itself.
 	replicator *actor.PID
 

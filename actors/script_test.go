@@ -76,12 +76,48 @@ func (c script) entries(key string) (first uint64, entries []messages.EncodedEnt
 		switch what, n, _ := strings.Cut(special, "="); what {
 		case "level":
 			kind, data = messages.Entry_KIND_LEVEL, encode(&messages.FeatureLevel{Level: uint32(c.parse(n))})
+		case "members":
+			kind, data = messages.Entry_KIND_CONFIGURATION, encode(configurationOf(c.t, index, n).encoded())
 		case "kind":
 			kind = messages.Entry_Kind(c.parse(n))
 		}
 		entries = append(entries, messages.EncodeEntry(c.parse(after), kind, data))
 	}
 	return first, entries
+}
+
+// configurationOf reads voters, outgoing voters and learners, as in n1+n2-n1+n3/n4.
+func configurationOf(t *testing.T, index uint64, text string) *Configuration {
+	t.Helper()
+	text, learners, _ := strings.Cut(text, "/")
+	voters, outgoing, _ := strings.Cut(text, "-")
+	return newConfiguration(index, membersOf(t, voters), membersOf(t, outgoing), membersOf(t, learners))
+}
+
+// membersOf reads ids, as in n1+n2. The data directory of n2 is 12, and so on; n2' is at another address.
+func membersOf(t *testing.T, text string) (members []Member) {
+	t.Helper()
+	for _, id := range strings.FieldsFunc(text, func(r rune) bool { return r == '+' }) {
+		id, moved := strings.CutSuffix(id, "'")
+		n, err := strconv.ParseUint(strings.TrimPrefix(id, "n"), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members = append(members, Member{ID: id, Address: id + choose(moved, ":2", ":1"), StoreID: 10 + n})
+	}
+	return members
+}
+
+// membersIn is what membersOf reads.
+func membersIn(c *Configuration) string {
+	named := func(members []Member) string {
+		var names []string
+		for _, m := range members {
+			names = append(names, m.ID+choose(strings.HasSuffix(m.Address, ":2"), "'", ""))
+		}
+		return strings.Join(names, "+")
+	}
+	return named(c.Voters) + choose(c.joint(), "-"+named(c.Outgoing), "") + choose(len(c.Learners) > 0, "/"+named(c.Learners), "")
 }
 
 // foundingOf77 founds cluster 77, in which the data directory of n2 is 12, and so on.

@@ -37,6 +37,8 @@ const (
 	Entry_KIND_OPEN_SESSION Entry_Kind = 4
 	// A client closes the session that the entry names.
 	Entry_KIND_CLOSE_SESSION Entry_Kind = 5
+	// The group has other members from this entry on (paper, section 6); its data is a Configuration.
+	Entry_KIND_CONFIGURATION Entry_Kind = 6
 )
 
 // Enum value maps for Entry_Kind.
@@ -48,6 +50,7 @@ var (
 		3: "KIND_LEVEL",
 		4: "KIND_OPEN_SESSION",
 		5: "KIND_CLOSE_SESSION",
+		6: "KIND_CONFIGURATION",
 	}
 	Entry_Kind_value = map[string]int32{
 		"KIND_COMMAND":       0,
@@ -56,6 +59,7 @@ var (
 		"KIND_LEVEL":         3,
 		"KIND_OPEN_SESSION":  4,
 		"KIND_CLOSE_SESSION": 5,
+		"KIND_CONFIGURATION": 6,
 	}
 )
 
@@ -1336,7 +1340,7 @@ var File_disk_proto protoreflect.FileDescriptor
 const file_disk_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"disk.proto\x12\x0etroupe.disk.v1\"\xce\x02\n" +
+	"disk.proto\x12\x0etroupe.disk.v1\"\xe7\x02\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.troupe.disk.v1.Entry.KindR\x04kind\x12\x12\n" +
@@ -1345,7 +1349,7 @@ const file_disk_proto_rawDesc = "" +
 	"\asession\x18\x05 \x01(\x04R\asession\x12\x14\n" +
 	"\x05nonce\x18\x06 \x01(\x06R\x05nonce\x12\x16\n" +
 	"\x06serial\x18\a \x01(\x04R\x06serial\x12\x16\n" +
-	"\x06lowest\x18\b \x01(\x04R\x06lowest\"y\n" +
+	"\x06lowest\x18\b \x01(\x04R\x06lowest\"\x91\x01\n" +
 	"\x04Kind\x12\x10\n" +
 	"\fKIND_COMMAND\x10\x00\x12\r\n" +
 	"\tKIND_NOOP\x10\x01\x12\x11\n" +
@@ -1353,7 +1357,8 @@ const file_disk_proto_rawDesc = "" +
 	"\n" +
 	"KIND_LEVEL\x10\x03\x12\x15\n" +
 	"\x11KIND_OPEN_SESSION\x10\x04\x12\x16\n" +
-	"\x12KIND_CLOSE_SESSION\x10\x05\"Z\n" +
+	"\x12KIND_CLOSE_SESSION\x10\x05\x12\x16\n" +
+	"\x12KIND_CONFIGURATION\x10\x06\"Z\n" +
 	"\vOpenSession\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x06R\x05nonce\x125\n" +
 	"\x06limits\x18\x02 \x01(\v2\x1d.troupe.disk.v1.SessionLimitsR\x06limits\"\x96\x01\n" +

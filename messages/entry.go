@@ -12,7 +12,7 @@ type EncodedEntry = []byte
 
 var errBadEntry = errors.New("the bytes are not an encoded log entry")
 
-// Amends says whether entries of this kind change the group itself: its founding, its feature level. Kinds that this version does not
+// Amends says whether entries of this kind change the group itself: its founding, its feature level, its members. Kinds that this version does not
 // know may do so.
 func (k Entry_Kind) Amends() bool {
 	switch k {
