@@ -107,6 +107,28 @@ func (c *Configuration) equals(other *Configuration) bool {
 // Quorum says who must agree. The caller must not change it.
 func (c *Configuration) Quorum() Quorum { return c.quorum }
 
+// Part is what a member is in a configuration.
+type Part uint8
+
+const (
+	Absent Part = iota
+	Learner
+	// Voter is one of the new voters; who is only among the outgoing ones is absent.
+	Voter
+)
+
+// PartOf says what a member is, or is to be when a joint phase has ended.
+func (c *Configuration) PartOf(id string) Part {
+	is := func(m Member) bool { return m.ID == id }
+	switch {
+	case slices.ContainsFunc(c.Voters, is):
+		return Voter
+	case slices.ContainsFunc(c.Learners, is):
+		return Learner
+	}
+	return Absent
+}
+
 // votes says whether the member with the id does.
 func (c *Configuration) votes(id string) bool {
 	return slices.ContainsFunc(c.quorum, func(set []string) bool { return slices.Contains(set, id) })

@@ -66,5 +66,8 @@ func (h *history) forgotten() string {
 	if r := h.unansweredRequest(); r != nil {
 		return "a request for a snapshot of " + r.n.id
 	}
+	if c := h.unansweredChange(); c != nil {
+		return "a request for other members at " + c.n.id
+	}
 	return ""
 }

@@ -63,6 +63,8 @@ type seen struct {
 	// snapshot is the newest one.
 	snapshot *messages.Snapshot
 	level    uint32 // of the group
+	members  uint64 // the index of the configuration in force, and since when it is
+	since    time.Duration
 	peers    [mostNodes]peerSeen
 	// prevotes are the nodes that promised their vote, by round.
 	prevotes map[uint64]nodeSet
@@ -83,6 +85,9 @@ func (w *world) observe(n *node, g int, v actors.Observation) {
 	}
 	w.matchLogs(n, g, v)
 	w.checkLevel(n, g, v)
+	if c := v.Configuration(); c.Index != before.members {
+		before.members, before.since = c.Index, w.now
+	}
 	w.checkCounted(n, g, v)
 	if now.Role == actors.Leader {
 		w.checkLeader(n, g, v)
@@ -106,7 +111,7 @@ func (w *world) observe(n *node, g int, v actors.Observation) {
 func (w *world) checkStart(n *node, g int, v actors.Observation) {
 	now, disk := v.Status(), &n.disk.groups[g]
 	same := now.Term == disk.hard.Term && v.Vote() == disk.hard.Vote && now.LastIndex == disk.log.last()
-	for _, m := range w.members {
+	for _, m := range v.Configuration().Members() {
 		same = same && v.Counted(m.ID) == disk.pins[m.ID]
 	}
 	if !same {
@@ -160,7 +165,7 @@ func (w *world) matchCut(n *node, g int, v actors.Observation) {
 		mine.log.cut(cut, term)
 		w.cuts++
 	default:
-		mine.log = replaced(cut, term, t.levelAt(cut))
+		mine.log = replaced(cut, term, t.levelAt(cut), t.membersAt(cut))
 		w.installs++
 	}
 }
@@ -177,7 +182,7 @@ func (w *world) checkSnapshot(n *node, g int, s *messages.Snapshot) {
 		return
 	}
 	c := s.Charter
-	if c.GetLevel() != t.levelAt(index) || c.GetClusterId() == 0 || len(c.GetConfiguration().GetVoters()) != len(w.nodes) {
+	if c.GetLevel() != t.levelAt(index) || c.GetClusterId() == 0 || membersOf(s) != t.membersAt(index) {
 		w.fail("a snapshot has the charter of its index", "%s has %v at %d", n.id, s.Charter, index)
 	}
 }
@@ -188,6 +193,16 @@ func (t *truth) levelAt(index uint64) (level uint32) {
 		level = max(level, id.level)
 	}
 	return level
+}
+
+// membersAt is the configuration as of a committed entry; empty: the founding one.
+func (t *truth) membersAt(index uint64) (members string) {
+	for _, id := range t.committed[:index] {
+		if id.members != "" {
+			members = id.members
+		}
+	}
+	return members
 }
 
 // founded: from now on, one disk may be lost. That of a node that was not told yet is of most interest.

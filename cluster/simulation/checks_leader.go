@@ -99,7 +99,7 @@ func (w *world) checkFollower(n *node, g int, other *node, v actors.Observation)
 func (w *world) checkHeard(n *node, g int, v actors.Observation) {
 	timing := w.options.Timing
 	since := w.now - timing.Election*11/10 - 3*timing.Heartbeat
-	if max(n.resumed, n.servers[g].starvedTo) > w.now-4*timing.Heartbeat {
+	if max(n.resumed, n.servers[g].starvedTo, n.seen[g].since) > w.now-4*timing.Heartbeat {
 		return
 	}
 	heard := func(member string) bool {

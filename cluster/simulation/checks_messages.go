@@ -89,16 +89,13 @@ func (w *world) voted(n *node, h *messages.Header, candidate string) {
 // stands: a candidacy follows a round of pre-votes, which a majority granted; all did if the group is not founded. It counts by itself,
 // on purpose: the other checks ask the server's own configuration.
 func (w *world) stands(n *node, m *messages.RequestVote) {
-	needed := len(w.nodes)/2 + 1
-	if m.LastLogIndex == 0 {
-		needed = len(w.nodes)
-	}
-	if on := n.disk.groups[groupNumber(m.Header.Group)].log.last(); on < m.LastLogIndex {
+	g := groupNumber(m.Header.Group)
+	promised := n.seen[g].prevotes[m.Round-1] | 1<<n.place
+	if on := n.disk.groups[g].log.last(); on < m.LastLogIndex {
 		w.fail("a candidate's log is on its disk", "%s in term %d claims %d, its disk ends at %d", n.id, m.Header.Term, m.LastLogIndex, on)
 	}
-	if got := 1 + n.seen[groupNumber(m.Header.Group)].prevotes[m.Round-1].size(); got < needed {
-		w.fail("who asks for votes had a majority of pre-votes (thesis 9.6)",
-			"%s in term %d had %d of %d", n.id, m.Header.Term, got, needed)
+	if !agree(w.majorities(n.seen[g].log.members()), promised) || m.LastLogIndex == 0 && promised.size() < len(w.nodes) {
+		w.fail("who asks for votes had a majority of pre-votes (thesis 9.6)", "%s in term %d had %b", n.id, m.Header.Term, promised)
 	}
 }
 

@@ -37,7 +37,7 @@ func (n *node) failed() bool {
 	return false
 }
 
-// settle: a healed cluster makes progress within 20 election timeouts, and then all that is left agrees.
+// settle: a healed cluster makes progress within 20 election timeouts.
 func (w *world) settle() {
 	if w.failure != nil {
 		return
@@ -60,7 +60,18 @@ func (w *world) settle() {
 	if w.failure == nil && !progressed() {
 		w.fail("a healed cluster makes progress within 20 election timeouts", "nothing new after %v: %s", w.now-healed, w.describe())
 	}
-	limit = w.now + 20*w.options.Timing.Election
+}
+
+// catchUp: all that is left agrees.
+func (w *world) catchUp() {
+	if w.failure != nil {
+		return
+	}
+	committed := make([]int, w.options.Groups)
+	for g := range w.truth {
+		committed[g] = len(w.truth[g].committed)
+	}
+	limit := w.now + 20*w.options.Timing.Election
 	w.run(func() bool { return w.now > limit || w.lagging(committed) == "" })
 	if lag := w.lagging(committed); w.failure == nil && lag != "" {
 		w.fail("every intact server catches up within 20 election timeouts", "%s%s", lag, w.describe())

@@ -21,7 +21,9 @@ type history struct {
 	asked      int
 	// requests are those for snapshots that have no answer.
 	requests map[*request]bool
-	quiet    bool // clients begin nothing new
+	// changes are those of members that have no answer.
+	changes map[*reconfiguration]bool
+	quiet   bool // clients begin nothing new
 }
 
 // outcome is what a client learned.

@@ -7,21 +7,34 @@ type logged struct {
 	before uint64 // the index before the first, and its term
 	term   uint64
 	ids    []entryID
-	levels []leveled
+	amends []amended
 }
 
-// leveled is an entry that sets the group's feature level.
-type leveled struct {
-	index uint64
-	level uint32
+// amended is an entry that sets the group's feature level, or its members.
+type amended struct {
+	index   uint64
+	level   uint32
+	members string
 }
 
 // level is what the log says of the group's feature level.
 func (l *logged) level() uint32 {
-	if len(l.levels) == 0 {
-		return 0
+	for _, e := range slices.Backward(l.amends) {
+		if e.level > 0 {
+			return e.level
+		}
 	}
-	return l.levels[len(l.levels)-1].level
+	return 0
+}
+
+// members is the configuration in force; empty: the founding one.
+func (l *logged) members() string {
+	for _, e := range slices.Backward(l.amends) {
+		if e.members != "" {
+			return e.members
+		}
+	}
+	return ""
 }
 
 func (l *logged) last() uint64 { return l.before + uint64(len(l.ids)) }
@@ -47,15 +60,15 @@ func (l *logged) lastTerm() uint64 {
 
 func (l *logged) append(id entryID) {
 	l.ids = append(l.ids, id)
-	if id.level > 0 {
-		l.levels = append(l.levels, leveled{l.last(), id.level})
+	if id.level > 0 || id.members != "" {
+		l.amends = append(l.amends, amended{l.last(), id.level, id.members})
 	}
 }
 
 // truncate removes the entry at from and all that follow.
 func (l *logged) truncate(from uint64) {
 	l.ids = l.ids[:from-l.before-1]
-	l.levels = slices.DeleteFunc(l.levels, func(e leveled) bool { return e.index >= from })
+	l.amends = slices.DeleteFunc(l.amends, func(e amended) bool { return e.index >= from })
 }
 
 // cut removes the entries up to an index, which may be beyond the last.
@@ -68,10 +81,10 @@ func (l *logged) cut(to, term uint64) {
 }
 
 // replaced is the log behind a snapshot.
-func replaced(index, term uint64, level uint32) logged {
-	return logged{before: index, term: term, levels: []leveled{{index, level}}}
+func replaced(index, term uint64, level uint32, members string) logged {
+	return logged{before: index, term: term, amends: []amended{{index, level, members}}}
 }
 
 func (l *logged) clone() logged {
-	return logged{l.before, l.term, slices.Clone(l.ids), slices.Clone(l.levels)}
+	return logged{l.before, l.term, slices.Clone(l.ids), slices.Clone(l.amends)}
 }

@@ -127,7 +127,8 @@ var happenings = map[Fault]func(*world){
 		l := link{from.place, to.place}
 		w.arrives[l] = max(w.arrives[l], w.now+w.between(50*time.Millisecond, 3*time.Second))
 	},
-	Stop: func(w *world) { w.stop(w.someone()) },
+	Stop:  func(w *world) { w.stop(w.someone()) },
+	Churn: (*world).churn,
 	NoSnapshot: func(w *world) {
 		n := w.someone()
 		w.hit(NoSnapshot)
@@ -219,6 +220,9 @@ func (w *world) damage() *node {
 
 // expendable says whether a majority stays intact without the disk of n. A group that is not founded yet needs every disk.
 func (w *world) expendable(n *node) bool {
+	if w.options.churning() {
+		return false
+	}
 	for _, t := range w.truth {
 		if len(t.committed) == 0 {
 			return false

@@ -47,7 +47,7 @@ func (s *stored) take(b *persistence.Batch) {
 		s.snapshot = b.Snapshot
 	}
 	if b.Reset {
-		s.log = replaced(b.CutTo, b.CutTerm, b.Snapshot.GetCharter().GetLevel())
+		s.log = replaced(b.CutTo, b.CutTerm, b.Snapshot.GetCharter().GetLevel(), membersOf(b.Snapshot))
 	}
 	s.log.cut(b.CutTo, b.CutTerm)
 	if len(b.Entries) == 0 {
@@ -138,6 +138,7 @@ type entryID struct {
 	term, hash uint64
 	kind       messages.Entry_Kind
 	level      uint32 // that it sets; 0: none
+	members    string // a configuration's data
 	time       uint64 // log time, if it is stamped
 	session    messages.SessionCommand
 }
@@ -147,7 +148,11 @@ func identify(encoded messages.EncodedEntry) entryID {
 	if err != nil {
 		panic(err)
 	}
-	return entryID{e.Term, contents(e.Kind, e.Data), e.Kind, levelOf(e), e.Time, e.Session}
+	id := entryID{e.Term, contents(e.Kind, e.Data), e.Kind, levelOf(e), "", e.Time, e.Session}
+	if e.Kind == messages.Entry_KIND_CONFIGURATION {
+		id.members = string(e.Data)
+	}
+	return id
 }
 
 // levelOf is the feature level that an entry sets, or 0.
@@ -161,6 +166,19 @@ func levelOf(e messages.EntryView) uint32 {
 		return raised.Level
 	}
 	return 0
+}
+
+// membersOf is the configuration of a snapshot, if it is not the founding one.
+func membersOf(s *messages.Snapshot) string {
+	c := s.GetCharter().GetConfiguration()
+	if c.GetIndex() <= 1 {
+		return ""
+	}
+	encoded, err := deterministic.Marshal(c)
+	if err != nil {
+		panic(err)
+	}
+	return string(encoded)
 }
 
 func contents(kind messages.Entry_Kind, data []byte) uint64 {

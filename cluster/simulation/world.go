@@ -138,6 +138,7 @@ func newWorld(m Machine, o Options) *world {
 	w.options = o
 	w.truth = newTruth(o.Groups)
 	w.history.open, w.history.unanswered, w.history.requests = map[*operation]bool{}, map[*asked]bool{}, map[*request]bool{}
+	w.history.changes = map[*reconfiguration]bool{}
 	for i := range o.Nodes {
 		id := fmt.Sprintf("n%d", i+1)
 		w.members = append(w.members, actors.Member{ID: id, Address: id + ":1"})
@@ -164,6 +165,8 @@ func (w *world) play() {
 	w.run(func() bool { return w.steps >= w.options.Steps })
 	w.heal()
 	w.settle()
+	w.gather()
+	w.catchUp()
 	w.quieten()
 	for _, n := range w.nodes {
 		n.crash()

@@ -1,0 +1,189 @@
+package simulation
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// churning says whether operators change members. They do in a quarter of the seeds: those have neither mixed versions, since no member
+// may be too old, nor disks that are lost, since a small group could not stand it.
+func (o *Options) churning() bool { return o.Faults[Churn] > 0 && o.Seed/2%4 == 0 }
+
+// reconfiguration is an operator's, of a group's members.
+type reconfiguration struct {
+	n           *node
+	incarnation int
+}
+
+// churn asks some node for other members.
+func (w *world) churn() {
+	n, g := w.someone(), w.rng.IntN(w.options.Groups)
+	if w.options.churning() && n.up && len(w.truth[g].founders) > 0 && len(n.doors) == w.options.Groups {
+		w.hit(Churn)
+		w.reconfigure(n, g, w.drawnChange(g, n.doors[g].Status().Configuration))
+	}
+}
+
+func (w *world) reconfigure(n *node, g int, to actors.Change) {
+	w.note("%s is asked for the voters %v and learners %v, after %d", n.id, to.Voters, to.Learners, to.Base)
+	c := &reconfiguration{n, n.incarnation}
+	w.history.changes[c] = true
+	n.doors[g].Reconfigure(to, c)
+}
+
+// Answer is called by the actors.
+func (c *reconfiguration) Answer(a actors.Answer) {
+	w := c.n.w
+	if !w.history.changes[c] {
+		w.fail("who asks for other members is answered once", "%s, again, with %+v", c.n.id, a)
+	}
+	delete(w.history.changes, c)
+	if a.Err == nil {
+		w.note("%s has other members since %d", c.n.id, a.Index)
+	}
+}
+
+// unansweredChange is one that a running server owes an answer; nil: none.
+func (h *history) unansweredChange() *reconfiguration {
+	for c := range h.changes {
+		if c.n.up && c.n.incarnation == c.incarnation {
+			return c
+		}
+	}
+	return nil
+}
+
+// drawnChange lets most nodes be what they are. A new voter was a learner.
+func (w *world) drawnChange(g int, now *actors.Configuration) (to actors.Change) {
+	if w.chance(0.5) {
+		to.Base = now.Index
+	}
+	for i := range w.nodes {
+		m := w.member(g, i)
+		is := now.PartOf(m.ID)
+		part := is
+		if w.chance(0.3) {
+			part = actors.Part(w.rng.IntN(3))
+		}
+		switch {
+		case part == actors.Voter && (is != actors.Absent || w.chance(0.1)):
+			to.Voters = append(to.Voters, m)
+		case part != actors.Absent:
+			to.Learners = append(to.Learners, m)
+		}
+	}
+	return to
+}
+
+// member is a node as a configuration has it: with the data directory that the group was founded with.
+func (w *world) member(g, place int) actors.Member {
+	m := w.members[place]
+	m.StoreID = w.truth[g].founders[place]
+	return m
+}
+
+// gather makes all nodes voters again.
+func (w *world) gather() {
+	if w.failure != nil || !w.options.churning() {
+		return
+	}
+	limit := w.now + 60*w.options.Timing.Election
+	var ask func()
+	ask = func() {
+		for g := range w.truth {
+			if l := w.leaderOf(g); l != nil && !w.gathered(g) {
+				w.reconfigure(l, g, w.nextToAll(g, l.doors[g].Status().Configuration))
+			}
+		}
+		w.after(w.options.Timing.Election, ask)
+	}
+	ask()
+	all := func() bool {
+		for g := range w.truth {
+			if !w.gathered(g) {
+				return false
+			}
+		}
+		return true
+	}
+	w.run(func() bool { return w.now > limit || all() })
+	if w.failure == nil && !all() {
+		w.fail("a healed group takes all nodes in again within 60 election timeouts", "%s", w.describe())
+	}
+}
+
+// nextToAll makes learners of who is absent, and then voters of all.
+func (w *world) nextToAll(g int, now *actors.Configuration) (to actors.Change) {
+	var voters, others []actors.Member
+	absent := false
+	for i := range w.nodes {
+		m := w.member(g, i)
+		switch now.PartOf(m.ID) {
+		case actors.Voter:
+			voters = append(voters, m)
+		case actors.Absent:
+			absent = true
+			fallthrough
+		default:
+			others = append(others, m)
+		}
+	}
+	if absent {
+		return actors.Change{Voters: voters, Learners: others}
+	}
+	return actors.Change{Voters: append(voters, others...)}
+}
+
+// gathered says whether every running server knows a configuration in which all nodes vote.
+func (w *world) gathered(g int) bool {
+	for _, n := range w.nodes {
+		if !n.up {
+			continue
+		}
+		c := n.doors[g].Status().Configuration
+		if len(c.Voters) < len(w.nodes) || len(c.Outgoing) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) leaderOf(g int) *node {
+	for _, n := range w.nodes {
+		if n.up && len(n.doors) > g && n.doors[g].Status().Role == actors.Leader {
+			return n
+		}
+	}
+	return nil
+}
+
+// majorities are the sets of nodes that must agree, as a log or a snapshot says; of a group that was not changed, all nodes.
+func (w *world) majorities(configuration string) []nodeSet {
+	var c messages.Configuration
+	if configuration == "" || proto.Unmarshal([]byte(configuration), &c) != nil {
+		return []nodeSet{1<<len(w.nodes) - 1}
+	}
+	var sets []nodeSet
+	for _, members := range [][]*messages.Member{c.Voters, c.Outgoing} {
+		var set nodeSet
+		for _, m := range members {
+			set |= 1 << w.placeOf(m.Id)
+		}
+		if set != 0 {
+			sets = append(sets, set)
+		}
+	}
+	return sets
+}
+
+// agree says whether a majority of each set is among the nodes.
+func agree(sets []nodeSet, nodes nodeSet) bool {
+	for _, set := range sets {
+		if (set & nodes).size() <= set.size()/2 {
+			return false
+		}
+	}
+	return true
+}
