@@ -142,8 +142,8 @@ func TestAStoreThatIsOpenIsNotSeeded(t *testing.T) {
 	mustWrite(t, s, write(group, 1, 1, 3))
 }
 
-// A Seed that is killed, or whose machine loses power, at whatever call, leaves a directory in which no node begins, and which the next Seed
-// makes anew; or nothing. When it has returned, all is there.
+// A Seed that is killed, or whose machine loses power, at whatever call, leaves a directory in which no node begins, and which the next
+// Seed makes anew; or nothing. When it has returned, all is there.
 func TestASeedThatWasKilledIsBegunAnew(t *testing.T) {
 	file := backup(t, vfs.NewMem())
 	for at, whole := int32(1), false; !whole; at++ {
