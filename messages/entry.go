@@ -12,8 +12,8 @@ type EncodedEntry = []byte
 
 var errBadEntry = errors.New("the bytes are not an encoded log entry")
 
-// Amends says whether entries of this kind change the group itself: its founding, its feature level, its members. Kinds that this version does not
-// know may do so.
+// Amends says whether entries of this kind change the group itself: its founding, its feature level, its members. Kinds that this version
+// does not know may do so.
 func (k Entry_Kind) Amends() bool {
 	switch k {
 	case Entry_KIND_COMMAND, Entry_KIND_NOOP, Entry_KIND_OPEN_SESSION, Entry_KIND_CLOSE_SESSION:
