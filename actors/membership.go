@@ -118,7 +118,8 @@ func (c *Configuration) known(members []Member) []Member {
 
 // configure appends a configuration, which is in force from now on.
 func (l *leader) configure(s *server, c *Configuration) {
-	s.c.Logger.Info("the members change", "index", c.Index, "voters", ids(c.Voters), "outgoing", ids(c.Outgoing), "learners", ids(c.Learners))
+	s.c.Logger.Info("the members change",
+		"index", c.Index, "voters", ids(c.Voters), "outgoing", ids(c.Outgoing), "learners", ids(c.Learners))
 	s.append(s.currentTerm, messages.Entry_KIND_CONFIGURATION, encode(c.encoded()))
 	l.lease.asked, l.lease.until = 0, 0 // it was promised by others
 	l.reconcile(s)
@@ -128,8 +129,8 @@ func (l *leader) configure(s *server, c *Configuration) {
 	}
 }
 
-// settle goes on when the configuration in force is committed: a joint one gives way to the new one alone, and a leader that is no voter any
-// more stops leading (section 6).
+// settle goes on when the configuration in force is committed: a joint one gives way to the new one alone, and a leader that is no voter
+// any more stops leading (section 6).
 func (l *leader) settle(s *server) {
 	switch c := s.configuration(); {
 	case c.Index > s.commitIndex || s.commitIndex < l.firstOfTerm:
