@@ -147,11 +147,14 @@ func (l *leader) reconcile(s *server) {
 	c, now := s.configuration(), s.c.Clock.Now()
 	for _, m := range c.members {
 		p := l.all.of(m.ID)
+		if p != nil && p.left != 0 {
+			l.drop(s, p) // it may come back with another data directory
+			p = nil
+		}
 		if p == nil {
 			p = &progress{id: m.ID, heard: now}
 			l.all = append(l.all, p)
 		}
-		p.left = 0
 		switch {
 		case m.ID == s.id:
 		case p.replicator == nil:

@@ -94,16 +94,17 @@ func configurationOf(t *testing.T, index uint64, text string) *Configuration {
 	return newConfiguration(index, membersOf(t, voters), membersOf(t, outgoing), membersOf(t, learners))
 }
 
-// membersOf reads ids, as in n1+n2. The data directory of n2 is 12, and so on; n2' is at another address.
+// membersOf reads ids, as in n1+n2. The data directory of n2 is 12, and so on, that of n2* is 92; n2' is at another address.
 func membersOf(t *testing.T, text string) (members []Member) {
 	t.Helper()
 	for _, id := range strings.FieldsFunc(text, func(r rune) bool { return r == '+' }) {
 		id, moved := strings.CutSuffix(id, "'")
+		id, wiped := strings.CutSuffix(id, "*")
 		n, err := strconv.ParseUint(strings.TrimPrefix(id, "n"), 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		members = append(members, Member{ID: id, Address: id + choose(moved, ":2", ":1"), StoreID: 10 + n})
+		members = append(members, Member{ID: id, Address: id + choose(moved, ":2", ":1"), StoreID: 10 + n + map[bool]uint64{true: 80}[wiped]})
 	}
 	return members
 }
