@@ -21,26 +21,8 @@ import (
 func TestCallersAndMail(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	quiet := slog.New(slog.DiscardHandler)
-	app := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }))
-	defer app.Shutdown()
-	node, err := cluster.Start(ctx, cluster.Config{
-		ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0", Logger: quiet,
-		Timing: actors.Timing{Heartbeat: 30 * time.Millisecond, Election: 150 * time.Millisecond},
-	}, cluster.WithActorSystem(app))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = node.Shutdown(context.Background()) }()
-	members, err := cluster.ParseMembers("n1=" + node.PeerAddr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	group, err := node.StartGroup(ctx, "notes", members, notebook.StateMachine(newNotes()))
-	if err != nil {
-		t.Fatal(err)
-	}
-
+	app := application(t)
+	node, group := alone(t, app, newNotes(), actors.Limits{})
 	endpoints := []string{node.ClientAddr()}
 	c := client.New(endpoints)
 	defer c.Close()
@@ -59,6 +41,38 @@ func TestCallersAndMail(t *testing.T) {
 	if _, err := group.Propose(ctx, []byte{0xff}); !errors.As(err, &rejected) {
 		t.Error(err)
 	}
+}
+
+func application(t *testing.T) *actor.ActorSystem {
+	app := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
+	t.Cleanup(app.Shutdown)
+	return app
+}
+
+type machine = Machine[*structpb.Struct, *wrapperspb.UInt64Value, *wrapperspb.StringValue, *structpb.Struct]
+
+// alone is a node with the group "notes", which leads as soon as somebody asks it.
+func alone(t *testing.T, app *actor.ActorSystem, m machine, limits actors.Limits) (*cluster.Node, *cluster.Group) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	node, err := cluster.Start(ctx, cluster.Config{
+		ID: "n1", DataDir: t.TempDir(), PeerAddr: loopback.FreeAddress(t), ClientAddr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
+		Timing: actors.Timing{Heartbeat: 30 * time.Millisecond, Election: 150 * time.Millisecond}, Limits: limits,
+	}, cluster.WithActorSystem(app))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = node.Shutdown(context.Background()) })
+	members, err := cluster.ParseMembers("n1=" + node.PeerAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := node.StartGroup(ctx, "notes", members, notebook.StateMachine(m))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return node, group
 }
 
 // strange is a group with another state machine.

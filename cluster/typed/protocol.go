@@ -8,6 +8,11 @@
 //	group, err := node.StartGroup(ctx, "bank", members, bank.StateMachine(ledger))
 //	result, err := bank.At(group).Propose(ctx, &Command{...})
 //	answer, err := bank.Through(client, "bank").Read(ctx, &Query{...})
+//
+// Actors of the application send plain messages to an actor of [Protocol.Spawn], and get plain messages or an error back:
+//
+//	teller, err := bank.Spawn(system, group.PID(), typed.Mailing{})
+//	reply, err := system.Root.RequestFuture(teller, &Command{...}, 10*time.Second).Result() // a *Result or an error
 package typed
 
 import (
