@@ -104,7 +104,11 @@ func membersOf(t *testing.T, text string) (members []Member) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		members = append(members, Member{ID: id, Address: id + choose(moved, ":2", ":1"), StoreID: 10 + n + map[bool]uint64{true: 80}[wiped]})
+		m := Member{ID: id, Address: id + choose(moved, ":2", ":1"), StoreID: 10 + n}
+		if wiped {
+			m.StoreID += 80
+		}
+		members = append(members, m)
 	}
 	return members
 }
