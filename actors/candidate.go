@@ -47,7 +47,7 @@ func (c *candidate) ask(s *server) {
 	}
 	for _, p := range s.peers.all {
 		if s.configuration().votes(p.ID) {
-			s.send(p.pid, s.candidacy(p.ID, !c.campaign, c.round))
+			s.ask(p.pid, s.candidacy(p.ID, !c.campaign, c.round))
 		}
 	}
 }

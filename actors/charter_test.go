@@ -160,7 +160,7 @@ func TestPeersFollowTheConfiguration(t *testing.T) {
 		[]Member{{ID: "n4", Address: "n4:1"}, {ID: "n2", Address: "n2:1"}, moved},
 		[]Member{{ID: "n1", Address: "n1:1"}},
 		[]Member{{ID: "n5", Address: "n5:1", StoreID: 15}}))
-	if s.peers.of("n3") != s.peers.former[0] || s.peers.of("n2") != nil || len(s.peers.all) != 3 || len(s.peers.former) != 1 {
+	if s.peers.of("n3") != s.peers.others[0] || s.peers.of("n2") != nil || len(s.peers.all) != 3 || len(s.peers.others) != 1 {
 		t.Errorf("the peers are %+v", s.peers.all)
 	}
 	p := s.peers.of("n1")

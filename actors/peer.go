@@ -33,6 +33,8 @@ type peer struct {
 	disagrees bool
 	// heard is when the peer last was, while no leader is known.
 	heard time.Time
+	// came is when a message of somebody else last did.
+	came time.Time
 }
 
 // peers are all members but this server, in the order of ids.
@@ -40,12 +42,15 @@ type peers struct {
 	group string
 	pins  map[string]uint64 // the durable ones, of former members too
 	all   []*peer
-	// former are those that left, the last ones: they may not know it.
-	former []*peer
+	// others are in the cluster, as they say, and in no configuration that this server knows: they left, or came while it was away.
+	others []*peer
 }
 
-// mostFormer bounds who is remembered.
-const mostFormer = 32
+// Others are remembered for a while, and so many of them.
+const (
+	mostOthers = 32
+	otherFor   = time.Minute
+)
 
 func newPeers(group string, pins map[string]uint64) peers {
 	p := peers{group: group, pins: map[string]uint64{}}
@@ -67,19 +72,41 @@ func (p *peers) follow(c *Configuration, self string) {
 		known.Member, known.pid = m, actor.NewPID(m.Address, actorName(p.group))
 		all = append(all, known)
 	}
-	in := func(peer *peer) bool { return slices.Contains(all, peer) }
-	former := slices.DeleteFunc(slices.Concat(p.former, p.all), in)
-	p.all, p.former = all, former[max(0, len(former)-mostFormer):]
+	for _, peer := range p.all {
+		if !slices.Contains(all, peer) {
+			p.others = append(p.others, peer)
+		}
+	}
+	p.others = slices.DeleteFunc(p.others, func(peer *peer) bool { return slices.Contains(all, peer) })
+	p.others = p.others[max(0, len(p.others)-mostOthers):]
+	p.all = all
 }
 
-// of finds a peer, or one that was; nil: neither.
+// meet makes a peer of somebody else; nil: there is no room.
+func (p *peers) meet(m Member, now time.Time) *peer {
+	if len(p.others) >= mostOthers {
+		silent := slices.IndexFunc(p.others, func(other *peer) bool { return now.Sub(other.came) > otherFor })
+		if silent < 0 {
+			return nil
+		}
+		p.others = slices.Delete(p.others, silent, silent+1)
+	}
+	other := &peer{Member: m, pid: actor.NewPID(m.Address, actorName(p.group)), pinnedStore: p.pins[m.ID], warned: map[string]bool{}}
+	p.others = append(p.others, other)
+	return other
+}
+
+// isMember says whether the peer is in the configuration.
+func (p *peers) isMember(peer *peer) bool { return slices.Contains(p.all, peer) }
+
+// of finds a member, or somebody else; nil: nobody has the id.
 func (p *peers) of(id string) *peer {
 	is := func(peer *peer) bool { return peer.ID == id }
 	if i := slices.IndexFunc(p.all, is); i >= 0 {
 		return p.all[i]
 	}
-	if i := slices.IndexFunc(p.former, is); i >= 0 {
-		return p.former[i]
+	if i := slices.IndexFunc(p.others, is); i >= 0 {
+		return p.others[i]
 	}
 	return nil
 }
@@ -133,6 +160,9 @@ func (s *server) admits(h *messages.Header) bool {
 		return false
 	}
 	p := s.peers.of(h.From)
+	if p == nil || !s.peers.isMember(p) {
+		p = s.other(p, h)
+	}
 	if p == nil || h.StoreId == 0 {
 		return false
 	}
@@ -141,7 +171,9 @@ func (s *server) admits(h *messages.Header) bool {
 		s.warn(p, "a node of another cluster answers under a member's name: check its --initial-cluster and its data directory")
 		return false
 	case p.pinnedStore == 0:
-		s.pin(p, h.StoreId)
+		if s.peers.isMember(p) {
+			s.pin(p, h.StoreId)
+		}
 	case p.pinnedStore != h.StoreId:
 		p.foreign = h.StoreId
 		s.warn(p, "a member answers from another data directory than before, and is ignored: "+
@@ -150,6 +182,26 @@ func (s *server) admits(h *messages.Header) bool {
 	}
 	s.hear(p, h)
 	return true
+}
+
+// other finds, or meets, a sender that is in no configuration here: this server may lag, and not know the leader or candidate that it
+// needs. What such a sender asks is answered; what it replies is not counted. It must know the cluster id. It is where its mail comes from,
+// which the transport has checked.
+func (s *server) other(p *peer, h *messages.Header) *peer {
+	from, now := s.ctx.Sender(), s.c.Clock.Now()
+	if p == nil {
+		if from == nil || s.clusterID == 0 || h.ClusterId != s.clusterID || len(h.From) == 0 || len(h.From) > mostNames {
+			return nil
+		}
+		if p = s.peers.meet(Member{ID: h.From, Address: from.Address}, now); p == nil {
+			return nil
+		}
+		s.c.Logger.Info("a node that is not among the members, as far as this one knows", "id", h.From, "address", from.Address)
+	}
+	if p.came = now; from != nil && from.Address != p.Address {
+		p.Address, p.pid = from.Address, actor.NewPID(from.Address, actorName(s.group))
+	}
+	return p
 }
 
 // hear takes note of what a header says besides who sent it: whether the peer counts this server, and that the group is founded.

@@ -255,7 +255,13 @@ func (s *server) send(to *actor.PID, m rpc) {
 	}
 }
 
-// sendTo sends to a member; to a former one it does not.
+// ask is send to who may not know where this server is.
+func (s *server) ask(to *actor.PID, m rpc) {
+	m.Seal()
+	s.ctx.Request(to, m)
+}
+
+// sendTo sends to a member, or to somebody else who was heard.
 func (s *server) sendTo(id string, m rpc) {
 	if p := s.peers.of(id); p != nil {
 		s.send(p.pid, m)

@@ -302,7 +302,7 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 	case "append":
 		root.RequestWithCustomSender(server, sealed(c.appendEntries()), actor.NewPID(c.text("from", "")+":1", "raft/g/replicator"))
 	case "vote":
-		root.Send(server, sealed(c.requestVote()))
+		root.RequestWithCustomSender(server, sealed(c.requestVote()), actor.NewPID(c.text("from", "")+":1", "raft/g"))
 	case "voted":
 		root.Send(server, sealed(&messages.RequestVoteReply{
 			Header: c.header(s.server.currentTerm), PreVote: c.has("pre"), Granted: !c.has("refused"),
