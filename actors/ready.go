@@ -41,6 +41,9 @@ type NotCountedError struct {
 // ErrNothingCommitted is a leader that was elected, and has committed nothing in its term yet (section 8).
 var ErrNothingCommitted = errors.New("this node was elected and has committed nothing in its term yet")
 
+// ErrRemoved is a server that is not in its group any more.
+var ErrRemoved = errors.New("this node was removed from the group: stop it, or add it again")
+
 func (e NoLeaderError) Error() string {
 	parts := []string{fmt.Sprintf("no leader is known: an election needs %d of %d members", e.Needed, e.Members)}
 	if !e.Founded {

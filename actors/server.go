@@ -309,6 +309,9 @@ func (s *server) publish() {
 	if s.restoring != nil && now.Err == nil {
 		now.Unready = ErrRestoring
 	}
+	if s.removed() && now.Err == nil {
+		now.Unready = ErrRemoved
+	}
 	if by := s.peers.disowners(); by != "" && now.Err == nil {
 		now.Unready = NotCountedError{by}
 	}

@@ -59,7 +59,7 @@ type Status struct {
 	Configuration *Configuration
 	// Ready: this server leads, and has committed an entry of its term.
 	Ready bool
-	// Unready is why this server cannot serve now, nil when it can: a [NoLeaderError], a [BehindError], a [NotCountedError],
+	// Unready is why this server cannot serve now, nil when it can: a [NoLeaderError], a [BehindError], a [NotCountedError], [ErrRemoved],
 	// a [TooOldError], [ErrRestoring], [ErrNothingCommitted], or Err.
 	Unready error
 	// Err is why a Failed or Stopped server is so, otherwise nil.
