@@ -67,7 +67,7 @@ func (p *peers) follow(c *Configuration, self string) {
 		}
 		known := p.of(m.ID)
 		if known == nil {
-			known = &peer{pinnedStore: p.pins[m.ID], pinned: p.pins[m.ID] != 0, warned: map[string]bool{}}
+			known = p.introduce(m.ID)
 		}
 		known.Member, known.pid = m, actor.NewPID(m.Address, actorName(p.group))
 		all = append(all, known)
@@ -82,6 +82,11 @@ func (p *peers) follow(c *Configuration, self string) {
 	p.all = all
 }
 
+// introduce makes a peer, which may have been known on the disk.
+func (p *peers) introduce(id string) *peer {
+	return &peer{pinnedStore: p.pins[id], pinned: p.pins[id] != 0, warned: map[string]bool{}}
+}
+
 // meet makes a peer of somebody else; nil: there is no room.
 func (p *peers) meet(m Member, now time.Time) *peer {
 	if len(p.others) >= mostOthers {
@@ -91,7 +96,8 @@ func (p *peers) meet(m Member, now time.Time) *peer {
 		}
 		p.others = slices.Delete(p.others, silent, silent+1)
 	}
-	other := &peer{Member: m, pid: actor.NewPID(m.Address, actorName(p.group)), pinnedStore: p.pins[m.ID], warned: map[string]bool{}}
+	other := p.introduce(m.ID)
+	other.Member, other.pid = m, actor.NewPID(m.Address, actorName(p.group))
 	p.others = append(p.others, other)
 	return other
 }
@@ -139,7 +145,16 @@ func (s *server) intact(m rpc) bool {
 		s.hearOld(h)
 		return false
 	}
-	return m.Intact() && s.admits(h)
+	return m.Intact() && (!isReply(m) || s.peers.isMember(s.peers.of(h.GetFrom()))) && s.admits(h)
+}
+
+// isReply says whether only members say that.
+func isReply(m rpc) bool {
+	switch m.(type) {
+	case *messages.RequestVoteReply, *messages.ForwardReply, *messages.ReadIndexReply:
+		return true
+	}
+	return false
 }
 
 // hearOld takes note of a message from before feature levels; its checksum is another one, too. One or two may have been damaged.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/messages"
 )
@@ -314,7 +316,8 @@ func TestN04DamagedMessagesChangeNothing(t *testing.T) {
 	s.settled()
 }
 
-// N-05 Requests and replies of a node that is not a member, and answers that nobody asked for, change nothing.
+// N-05 Requests of a node that does not know the cluster, replies of one that is not a member, and answers that nobody asked for change
+// nothing.
 func TestN05UnknownSenders(t *testing.T) {
 	s := newCluster(t, 3)
 	a, b := s.nodes[0], s.nodes[1]
@@ -324,10 +327,14 @@ func TestN05UnknownSenders(t *testing.T) {
 		if h != nil && h.From != "" {
 			h.From = "n9"
 		}
-		s.forge(b, a, &messages.RequestVote{Header: h, LastLogIndex: 99, LastLogTerm: 9})
+		asks := proto.CloneOf(h)
+		if asks != nil {
+			asks.ClusterId = 0 // who knows it is heard
+		}
 		s.forge(b, a, &messages.RequestVoteReply{Header: h, Granted: true})
 		s.forge(b, a, &messages.RequestVoteReply{Header: h, Granted: true, PreVote: true})
-		s.forge(b, a, &messages.AppendEntries{Header: h})
+		s.forge(b, a, &messages.RequestVote{Header: asks, LastLogIndex: 99, LastLogTerm: 9})
+		s.forge(b, a, &messages.AppendEntries{Header: asks})
 		s.forge(b, a, &messages.AppendEntriesReply{Header: h})
 	}
 	s.forge(b, a, &messages.AppendEntriesReply{Header: s.header(b, a, 1), ConflictIndex: 99, ConflictTerm: 99, Round: 99})
