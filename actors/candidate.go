@@ -97,12 +97,17 @@ func (c *candidate) installSnapshot(s *server, m *messages.InstallSnapshot) {
 // timeout: if election timeout elapses, start new election (section 5.2), with a pre-vote first.
 func (c *candidate) timeout(s *server) {
 	s.tellNoLeader()
-	if !s.configuration().votes(s.id) {
-		s.become(&follower{})
-		s.resetElectionTimer()
+	s.campaign()
+}
+
+// campaign is a server's that has a vote: a learner, or who left, waits for a leader.
+func (s *server) campaign() {
+	if s.configuration().votes(s.id) {
+		s.become(&candidate{})
 		return
 	}
-	s.become(&candidate{})
+	s.become(&follower{})
+	s.resetElectionTimer()
 }
 
 // describe: no leader is known.

@@ -199,15 +199,10 @@ func (f *follower) timeout(s *server) {
 		s.setAlarm(wait + time.Duration(s.rng.Int64N(int64(s.c.Timing.Heartbeat))))
 		return
 	}
-	if !s.configuration().votes(s.id) { // a learner, or no member any more
-		if f.leader == "" {
-			s.tellNoLeader()
-		}
-		s.become(&follower{})
-		s.resetElectionTimer()
-		return
+	if f.leader == "" && !s.configuration().votes(s.id) {
+		s.tellNoLeader() // a candidate tells it later
 	}
-	s.become(&candidate{})
+	s.campaign()
 }
 
 func (f *follower) mail(s *server, m any) {

@@ -192,10 +192,9 @@ func (l *leader) release(s *server, p *progress) {
 // forget lets members go that left, and do not answer.
 func (l *leader) forget(s *server) {
 	since := s.c.Clock.Now().Add(-toldFor)
-	for _, p := range slices.Clone(l.all) {
-		if p.left != 0 && p.leftAt.Before(since) {
-			l.drop(s, p)
-		}
+	silent := func(p *progress) bool { return p.left != 0 && p.leftAt.Before(since) }
+	for i := slices.IndexFunc(l.all, silent); i >= 0; i = slices.IndexFunc(l.all, silent) {
+		l.drop(s, l.all[i])
 	}
 }
 

@@ -175,7 +175,7 @@ func (s *server) admits(h *messages.Header) bool {
 		return false
 	}
 	p := s.peers.of(h.From)
-	if p == nil || !s.peers.isMember(p) {
+	if !s.peers.isMember(p) {
 		p = s.other(p, h)
 	}
 	if p == nil || h.StoreId == 0 {
