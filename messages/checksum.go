@@ -92,7 +92,7 @@ func (m *RequestVote) Seal()        { m.Checksum = checksum(m) }
 func (m *RequestVote) Intact() bool { return m.Checksum == checksum(m) }
 func (m *RequestVote) covered(f fields) fields {
 	f = f.header(m.Header).flag(2, m.PreVote).number(3, m.LastLogIndex).number(4, m.LastLogTerm).number(5, m.Round)
-	f = f.bytes(16, m.Origin)
+	f = f.bytes(16, m.Origin).number(17, m.ConfigurationIndex).flag(18, m.Transfer)
 	return append(f, m.unknownFields...)
 }
 
@@ -101,7 +101,14 @@ func (m *RequestVoteReply) Seal()        { m.Checksum = checksum(m) }
 func (m *RequestVoteReply) Intact() bool { return m.Checksum == checksum(m) }
 func (m *RequestVoteReply) covered(f fields) fields {
 	f = f.header(m.Header).flag(2, m.PreVote).flag(3, m.Granted).number(4, m.Round)
-	return append(f, m.unknownFields...)
+	return append(f.flag(16, m.Removed), m.unknownFields...)
+}
+
+// Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
+func (m *TimeoutNow) Seal()        { m.Checksum = checksum(m) }
+func (m *TimeoutNow) Intact() bool { return m.Checksum == checksum(m) }
+func (m *TimeoutNow) covered(f fields) fields {
+	return append(f.header(m.Header).number(2, m.Round), m.unknownFields...)
 }
 
 // Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.

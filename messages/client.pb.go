@@ -81,6 +81,61 @@ func (Consistency) EnumDescriptor() ([]byte, []int) {
 	return file_client_proto_rawDescGZIP(), []int{0}
 }
 
+type ChangeMemberRequest_Change int32
+
+const (
+	ChangeMemberRequest_CHANGE_REMOVE ChangeMemberRequest_Change = 0
+	// A learner gets a vote.
+	ChangeMemberRequest_CHANGE_PROMOTE ChangeMemberRequest_Change = 1
+	// A voter becomes a learner.
+	ChangeMemberRequest_CHANGE_DEMOTE ChangeMemberRequest_Change = 2
+	// Its peers reach it at another address.
+	ChangeMemberRequest_CHANGE_UPDATE ChangeMemberRequest_Change = 3
+)
+
+// Enum value maps for ChangeMemberRequest_Change.
+var (
+	ChangeMemberRequest_Change_name = map[int32]string{
+		0: "CHANGE_REMOVE",
+		1: "CHANGE_PROMOTE",
+		2: "CHANGE_DEMOTE",
+		3: "CHANGE_UPDATE",
+	}
+	ChangeMemberRequest_Change_value = map[string]int32{
+		"CHANGE_REMOVE":  0,
+		"CHANGE_PROMOTE": 1,
+		"CHANGE_DEMOTE":  2,
+		"CHANGE_UPDATE":  3,
+	}
+)
+
+func (x ChangeMemberRequest_Change) Enum() *ChangeMemberRequest_Change {
+	p := new(ChangeMemberRequest_Change)
+	*p = x
+	return p
+}
+
+func (x ChangeMemberRequest_Change) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChangeMemberRequest_Change) Descriptor() protoreflect.EnumDescriptor {
+	return file_client_proto_enumTypes[1].Descriptor()
+}
+
+func (ChangeMemberRequest_Change) Type() protoreflect.EnumType {
+	return &file_client_proto_enumTypes[1]
+}
+
+func (x ChangeMemberRequest_Change) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChangeMemberRequest_Change.Descriptor instead.
+func (ChangeMemberRequest_Change) EnumDescriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{19, 0}
+}
+
 type OpenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: the first group that the node started.
@@ -1057,6 +1112,596 @@ func (x *CallError) GetRetryAfter() *RetryAfter {
 	return nil
 }
 
+type MembersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the first group that the node started.
+	Group         string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembersRequest) Reset() {
+	*x = MembersRequest{}
+	mi := &file_client_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembersRequest) ProtoMessage() {}
+
+func (x *MembersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
+func (*MembersRequest) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *MembersRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+type MembersResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Group     string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	ClusterId uint64                 `protobuf:"fixed64,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// Of the configuration in force.
+	Index uint64 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	// Two sets of voters must agree, for a moment.
+	Joint         bool           `protobuf:"varint,4,opt,name=joint,proto3" json:"joint,omitempty"`
+	Members       []*GroupMember `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembersResponse) Reset() {
+	*x = MembersResponse{}
+	mi := &file_client_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembersResponse) ProtoMessage() {}
+
+func (x *MembersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
+func (*MembersResponse) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *MembersResponse) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *MembersResponse) GetClusterId() uint64 {
+	if x != nil {
+		return x.ClusterId
+	}
+	return 0
+}
+
+func (x *MembersResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *MembersResponse) GetJoint() bool {
+	if x != nil {
+		return x.Joint
+	}
+	return false
+}
+
+func (x *MembersResponse) GetMembers() []*GroupMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+type GroupMember struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where its peers reach it.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// Where clients reach it; empty when it did not answer.
+	ClientAddress string `protobuf:"bytes,3,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
+	Voter         bool   `protobuf:"varint,4,opt,name=voter,proto3" json:"voter,omitempty"`
+	// The random id of its data directory.
+	StoreId   uint64 `protobuf:"fixed64,5,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
+	Reachable bool   `protobuf:"varint,6,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	// Why it cannot serve; empty when it can.
+	Error         string `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupMember) Reset() {
+	*x = GroupMember{}
+	mi := &file_client_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupMember) ProtoMessage() {}
+
+func (x *GroupMember) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupMember.ProtoReflect.Descriptor instead.
+func (*GroupMember) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GroupMember) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *GroupMember) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *GroupMember) GetClientAddress() string {
+	if x != nil {
+		return x.ClientAddress
+	}
+	return ""
+}
+
+func (x *GroupMember) GetVoter() bool {
+	if x != nil {
+		return x.Voter
+	}
+	return false
+}
+
+func (x *GroupMember) GetStoreId() uint64 {
+	if x != nil {
+		return x.StoreId
+	}
+	return 0
+}
+
+func (x *GroupMember) GetReachable() bool {
+	if x != nil {
+		return x.Reachable
+	}
+	return false
+}
+
+func (x *GroupMember) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type JoinRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the first group that the node started.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// The operator's name for the cluster.
+	Cluster string `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Id      string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// Where its peers reach it.
+	Address string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	// The random id of its data directory.
+	StoreId uint64 `protobuf:"fixed64,5,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
+	// It is to have the log and no vote.
+	Learner       bool `protobuf:"varint,6,opt,name=learner,proto3" json:"learner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinRequest) Reset() {
+	*x = JoinRequest{}
+	mi := &file_client_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinRequest) ProtoMessage() {}
+
+func (x *JoinRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
+func (*JoinRequest) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *JoinRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetStoreId() uint64 {
+	if x != nil {
+		return x.StoreId
+	}
+	return 0
+}
+
+func (x *JoinRequest) GetLearner() bool {
+	if x != nil {
+		return x.Learner
+	}
+	return false
+}
+
+type JoinResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Group     string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	ClusterId uint64                 `protobuf:"fixed64,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// The node is what it asked to be. Otherwise it is a learner, and is to ask again.
+	Done          bool `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinResponse) Reset() {
+	*x = JoinResponse{}
+	mi := &file_client_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinResponse) ProtoMessage() {}
+
+func (x *JoinResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
+func (*JoinResponse) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *JoinResponse) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *JoinResponse) GetClusterId() uint64 {
+	if x != nil {
+		return x.ClusterId
+	}
+	return 0
+}
+
+func (x *JoinResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+type ChangeMemberRequest struct {
+	state  protoimpl.MessageState     `protogen:"open.v1"`
+	Group  string                     `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Id     string                     `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Change ChangeMemberRequest_Change `protobuf:"varint,3,opt,name=change,proto3,enum=troupe.client.v1.ChangeMemberRequest_Change" json:"change,omitempty"`
+	// Of an update.
+	Address string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	// Also if the members that are left and reachable are no majority.
+	Anyway        bool `protobuf:"varint,5,opt,name=anyway,proto3" json:"anyway,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeMemberRequest) Reset() {
+	*x = ChangeMemberRequest{}
+	mi := &file_client_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeMemberRequest) ProtoMessage() {}
+
+func (x *ChangeMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeMemberRequest.ProtoReflect.Descriptor instead.
+func (*ChangeMemberRequest) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ChangeMemberRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ChangeMemberRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ChangeMemberRequest) GetChange() ChangeMemberRequest_Change {
+	if x != nil {
+		return x.Change
+	}
+	return ChangeMemberRequest_CHANGE_REMOVE
+}
+
+func (x *ChangeMemberRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ChangeMemberRequest) GetAnyway() bool {
+	if x != nil {
+		return x.Anyway
+	}
+	return false
+}
+
+type ChangeMemberResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the configuration that the group then has.
+	Index         uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeMemberResponse) Reset() {
+	*x = ChangeMemberResponse{}
+	mi := &file_client_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeMemberResponse) ProtoMessage() {}
+
+func (x *ChangeMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeMemberResponse.ProtoReflect.Descriptor instead.
+func (*ChangeMemberResponse) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ChangeMemberResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type TransferLeaderRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// Empty: the voter that lacks the least.
+	To            string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeaderRequest) Reset() {
+	*x = TransferLeaderRequest{}
+	mi := &file_client_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeaderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeaderRequest) ProtoMessage() {}
+
+func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
+func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *TransferLeaderRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *TransferLeaderRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type TransferLeaderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who leads now.
+	Leader        string `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeaderResponse) Reset() {
+	*x = TransferLeaderResponse{}
+	mi := &file_client_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeaderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeaderResponse) ProtoMessage() {}
+
+func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_client_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
+func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
+	return file_client_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *TransferLeaderResponse) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
 type PutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -1069,7 +1714,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_client_proto_msgTypes[14]
+	mi := &file_client_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1726,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[14]
+	mi := &file_client_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1739,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{14}
+	return file_client_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PutRequest) GetKey() string {
@@ -1131,7 +1776,7 @@ type PutResponse struct {
 
 func (x *PutResponse) Reset() {
 	*x = PutResponse{}
-	mi := &file_client_proto_msgTypes[15]
+	mi := &file_client_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1788,7 @@ func (x *PutResponse) String() string {
 func (*PutResponse) ProtoMessage() {}
 
 func (x *PutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[15]
+	mi := &file_client_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1801,7 @@ func (x *PutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResponse.ProtoReflect.Descriptor instead.
 func (*PutResponse) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{15}
+	return file_client_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PutResponse) GetVersion() uint64 {
@@ -1186,7 +1831,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_client_proto_msgTypes[16]
+	mi := &file_client_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1843,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[16]
+	mi := &file_client_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1856,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{16}
+	return file_client_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetRequest) GetKey() string {
@@ -1255,7 +1900,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_client_proto_msgTypes[17]
+	mi := &file_client_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1912,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[17]
+	mi := &file_client_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1925,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{17}
+	return file_client_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetResponse) GetFound() bool {
@@ -1321,7 +1966,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_client_proto_msgTypes[18]
+	mi := &file_client_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1978,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[18]
+	mi := &file_client_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1991,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{18}
+	return file_client_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteRequest) GetKey() string {
@@ -1374,7 +2019,7 @@ type DeleteResponse struct {
 
 func (x *DeleteResponse) Reset() {
 	*x = DeleteResponse{}
-	mi := &file_client_proto_msgTypes[19]
+	mi := &file_client_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +2031,7 @@ func (x *DeleteResponse) String() string {
 func (*DeleteResponse) ProtoMessage() {}
 
 func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[19]
+	mi := &file_client_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +2044,7 @@ func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResponse) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{19}
+	return file_client_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeleteResponse) GetDeleted() bool {
@@ -1429,7 +2074,7 @@ type CompareAndSwapRequest struct {
 
 func (x *CompareAndSwapRequest) Reset() {
 	*x = CompareAndSwapRequest{}
-	mi := &file_client_proto_msgTypes[20]
+	mi := &file_client_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +2086,7 @@ func (x *CompareAndSwapRequest) String() string {
 func (*CompareAndSwapRequest) ProtoMessage() {}
 
 func (x *CompareAndSwapRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[20]
+	mi := &file_client_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +2099,7 @@ func (x *CompareAndSwapRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareAndSwapRequest.ProtoReflect.Descriptor instead.
 func (*CompareAndSwapRequest) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{20}
+	return file_client_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CompareAndSwapRequest) GetKey() string {
@@ -1497,7 +2142,7 @@ type CompareAndSwapResponse struct {
 
 func (x *CompareAndSwapResponse) Reset() {
 	*x = CompareAndSwapResponse{}
-	mi := &file_client_proto_msgTypes[21]
+	mi := &file_client_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +2154,7 @@ func (x *CompareAndSwapResponse) String() string {
 func (*CompareAndSwapResponse) ProtoMessage() {}
 
 func (x *CompareAndSwapResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[21]
+	mi := &file_client_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +2167,7 @@ func (x *CompareAndSwapResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareAndSwapResponse.ProtoReflect.Descriptor instead.
 func (*CompareAndSwapResponse) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{21}
+	return file_client_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CompareAndSwapResponse) GetSwapped() bool {
@@ -1558,7 +2203,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_client_proto_msgTypes[22]
+	mi := &file_client_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +2215,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[22]
+	mi := &file_client_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +2228,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{22}
+	return file_client_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StatusRequest) GetLocal() bool {
@@ -1612,7 +2257,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_client_proto_msgTypes[23]
+	mi := &file_client_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +2269,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[23]
+	mi := &file_client_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +2282,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{23}
+	return file_client_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StatusResponse) GetLeader() string {
@@ -1696,7 +2341,7 @@ type MemberStatus struct {
 
 func (x *MemberStatus) Reset() {
 	*x = MemberStatus{}
-	mi := &file_client_proto_msgTypes[24]
+	mi := &file_client_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +2353,7 @@ func (x *MemberStatus) String() string {
 func (*MemberStatus) ProtoMessage() {}
 
 func (x *MemberStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[24]
+	mi := &file_client_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +2366,7 @@ func (x *MemberStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberStatus.ProtoReflect.Descriptor instead.
 func (*MemberStatus) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{24}
+	return file_client_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *MemberStatus) GetId() string {
@@ -1862,7 +2507,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_client_proto_msgTypes[25]
+	mi := &file_client_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2519,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[25]
+	mi := &file_client_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2532,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{25}
+	return file_client_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SnapshotRequest) GetGroup() string {
@@ -1916,7 +2561,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_client_proto_msgTypes[26]
+	mi := &file_client_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2573,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[26]
+	mi := &file_client_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2586,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{26}
+	return file_client_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SnapshotResponse) GetBytes() uint64 {
@@ -1970,7 +2615,7 @@ type NotLeader struct {
 
 func (x *NotLeader) Reset() {
 	*x = NotLeader{}
-	mi := &file_client_proto_msgTypes[27]
+	mi := &file_client_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1982,7 +2627,7 @@ func (x *NotLeader) String() string {
 func (*NotLeader) ProtoMessage() {}
 
 func (x *NotLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[27]
+	mi := &file_client_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1995,7 +2640,7 @@ func (x *NotLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotLeader.ProtoReflect.Descriptor instead.
 func (*NotLeader) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{27}
+	return file_client_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *NotLeader) GetLeaderId() string {
@@ -2021,7 +2666,7 @@ type OutcomeUnknown struct {
 
 func (x *OutcomeUnknown) Reset() {
 	*x = OutcomeUnknown{}
-	mi := &file_client_proto_msgTypes[28]
+	mi := &file_client_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2678,7 @@ func (x *OutcomeUnknown) String() string {
 func (*OutcomeUnknown) ProtoMessage() {}
 
 func (x *OutcomeUnknown) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[28]
+	mi := &file_client_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2691,7 @@ func (x *OutcomeUnknown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutcomeUnknown.ProtoReflect.Descriptor instead.
 func (*OutcomeUnknown) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{28}
+	return file_client_proto_rawDescGZIP(), []int{37}
 }
 
 // RetryAfter is an error detail of overload: try again after so many milliseconds.
@@ -2059,7 +2704,7 @@ type RetryAfter struct {
 
 func (x *RetryAfter) Reset() {
 	*x = RetryAfter{}
-	mi := &file_client_proto_msgTypes[29]
+	mi := &file_client_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2716,7 @@ func (x *RetryAfter) String() string {
 func (*RetryAfter) ProtoMessage() {}
 
 func (x *RetryAfter) ProtoReflect() protoreflect.Message {
-	mi := &file_client_proto_msgTypes[29]
+	mi := &file_client_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2729,7 @@ func (x *RetryAfter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryAfter.ProtoReflect.Descriptor instead.
 func (*RetryAfter) Descriptor() ([]byte, []int) {
-	return file_client_proto_rawDescGZIP(), []int{29}
+	return file_client_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RetryAfter) GetMilliseconds() uint32 {
@@ -2163,7 +2808,54 @@ const file_client_proto_rawDesc = "" +
 	"not_leader\x18\x03 \x01(\v2\x1b.troupe.client.v1.NotLeaderR\tnotLeader\x12I\n" +
 	"\x0foutcome_unknown\x18\x04 \x01(\v2 .troupe.client.v1.OutcomeUnknownR\x0eoutcomeUnknown\x12=\n" +
 	"\vretry_after\x18\x05 \x01(\v2\x1c.troupe.client.v1.RetryAfterR\n" +
-	"retryAfter\"o\n" +
+	"retryAfter\"&\n" +
+	"\x0eMembersRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\"\xab\x01\n" +
+	"\x0fMembersResponse\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x02 \x01(\x06R\tclusterId\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05joint\x18\x04 \x01(\bR\x05joint\x127\n" +
+	"\amembers\x18\x05 \x03(\v2\x1d.troupe.client.v1.GroupMemberR\amembers\"\xc3\x01\n" +
+	"\vGroupMember\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12%\n" +
+	"\x0eclient_address\x18\x03 \x01(\tR\rclientAddress\x12\x14\n" +
+	"\x05voter\x18\x04 \x01(\bR\x05voter\x12\x19\n" +
+	"\bstore_id\x18\x05 \x01(\x06R\astoreId\x12\x1c\n" +
+	"\treachable\x18\x06 \x01(\bR\treachable\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"\x9c\x01\n" +
+	"\vJoinRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x19\n" +
+	"\bstore_id\x18\x05 \x01(\x06R\astoreId\x12\x18\n" +
+	"\alearner\x18\x06 \x01(\bR\alearner\"W\n" +
+	"\fJoinResponse\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x02 \x01(\x06R\tclusterId\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\"\x8a\x02\n" +
+	"\x13ChangeMemberRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12D\n" +
+	"\x06change\x18\x03 \x01(\x0e2,.troupe.client.v1.ChangeMemberRequest.ChangeR\x06change\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06anyway\x18\x05 \x01(\bR\x06anyway\"U\n" +
+	"\x06Change\x12\x11\n" +
+	"\rCHANGE_REMOVE\x10\x00\x12\x12\n" +
+	"\x0eCHANGE_PROMOTE\x10\x01\x12\x11\n" +
+	"\rCHANGE_DEMOTE\x10\x02\x12\x11\n" +
+	"\rCHANGE_UPDATE\x10\x03\",\n" +
+	"\x14ChangeMemberResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"=\n" +
+	"\x15TransferLeaderRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"0\n" +
+	"\x16TransferLeaderResponse\x12\x16\n" +
+	"\x06leader\x18\x01 \x01(\tR\x06leader\"o\n" +
 	"\n" +
 	"PutRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -2258,10 +2950,14 @@ const file_client_proto_rawDesc = "" +
 	"\x03Put\x12\x1c.troupe.client.v1.PutRequest\x1a\x1d.troupe.client.v1.PutResponse\x12G\n" +
 	"\x03Get\x12\x1c.troupe.client.v1.GetRequest\x1a\x1d.troupe.client.v1.GetResponse\"\x03\x90\x02\x01\x12K\n" +
 	"\x06Delete\x12\x1f.troupe.client.v1.DeleteRequest\x1a .troupe.client.v1.DeleteResponse\x12c\n" +
-	"\x0eCompareAndSwap\x12'.troupe.client.v1.CompareAndSwapRequest\x1a(.troupe.client.v1.CompareAndSwapResponse2\xb0\x01\n" +
+	"\x0eCompareAndSwap\x12'.troupe.client.v1.CompareAndSwapRequest\x1a(.troupe.client.v1.CompareAndSwapResponse2\x90\x04\n" +
 	"\aCluster\x12P\n" +
 	"\x06Status\x12\x1f.troupe.client.v1.StatusRequest\x1a .troupe.client.v1.StatusResponse\"\x03\x90\x02\x01\x12S\n" +
-	"\bSnapshot\x12!.troupe.client.v1.SnapshotRequest\x1a\".troupe.client.v1.SnapshotResponse0\x01B(Z&github.com/troupe-raft/troupe/messagesb\x06proto3"
+	"\bSnapshot\x12!.troupe.client.v1.SnapshotRequest\x1a\".troupe.client.v1.SnapshotResponse0\x01\x12S\n" +
+	"\aMembers\x12 .troupe.client.v1.MembersRequest\x1a!.troupe.client.v1.MembersResponse\"\x03\x90\x02\x01\x12E\n" +
+	"\x04Join\x12\x1d.troupe.client.v1.JoinRequest\x1a\x1e.troupe.client.v1.JoinResponse\x12]\n" +
+	"\fChangeMember\x12%.troupe.client.v1.ChangeMemberRequest\x1a&.troupe.client.v1.ChangeMemberResponse\x12c\n" +
+	"\x0eTransferLeader\x12'.troupe.client.v1.TransferLeaderRequest\x1a(.troupe.client.v1.TransferLeaderResponseB(Z&github.com/troupe-raft/troupe/messagesb\x06proto3"
 
 var (
 	file_client_proto_rawDescOnce sync.Once
@@ -2275,90 +2971,110 @@ func file_client_proto_rawDescGZIP() []byte {
 	return file_client_proto_rawDescData
 }
 
-var file_client_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_client_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_client_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_client_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_client_proto_goTypes = []any{
-	(Consistency)(0),               // 0: troupe.client.v1.Consistency
-	(*OpenRequest)(nil),            // 1: troupe.client.v1.OpenRequest
-	(*OpenResponse)(nil),           // 2: troupe.client.v1.OpenResponse
-	(*CloseRequest)(nil),           // 3: troupe.client.v1.CloseRequest
-	(*CloseResponse)(nil),          // 4: troupe.client.v1.CloseResponse
-	(*SessionSerial)(nil),          // 5: troupe.client.v1.SessionSerial
-	(*SubmitRequest)(nil),          // 6: troupe.client.v1.SubmitRequest
-	(*SubmitResponse)(nil),         // 7: troupe.client.v1.SubmitResponse
-	(*QueryRequest)(nil),           // 8: troupe.client.v1.QueryRequest
-	(*QueryResponse)(nil),          // 9: troupe.client.v1.QueryResponse
-	(*ExchangeRequest)(nil),        // 10: troupe.client.v1.ExchangeRequest
-	(*Call)(nil),                   // 11: troupe.client.v1.Call
-	(*ExchangeResponse)(nil),       // 12: troupe.client.v1.ExchangeResponse
-	(*CallAnswer)(nil),             // 13: troupe.client.v1.CallAnswer
-	(*CallError)(nil),              // 14: troupe.client.v1.CallError
-	(*PutRequest)(nil),             // 15: troupe.client.v1.PutRequest
-	(*PutResponse)(nil),            // 16: troupe.client.v1.PutResponse
-	(*GetRequest)(nil),             // 17: troupe.client.v1.GetRequest
-	(*GetResponse)(nil),            // 18: troupe.client.v1.GetResponse
-	(*DeleteRequest)(nil),          // 19: troupe.client.v1.DeleteRequest
-	(*DeleteResponse)(nil),         // 20: troupe.client.v1.DeleteResponse
-	(*CompareAndSwapRequest)(nil),  // 21: troupe.client.v1.CompareAndSwapRequest
-	(*CompareAndSwapResponse)(nil), // 22: troupe.client.v1.CompareAndSwapResponse
-	(*StatusRequest)(nil),          // 23: troupe.client.v1.StatusRequest
-	(*StatusResponse)(nil),         // 24: troupe.client.v1.StatusResponse
-	(*MemberStatus)(nil),           // 25: troupe.client.v1.MemberStatus
-	(*SnapshotRequest)(nil),        // 26: troupe.client.v1.SnapshotRequest
-	(*SnapshotResponse)(nil),       // 27: troupe.client.v1.SnapshotResponse
-	(*NotLeader)(nil),              // 28: troupe.client.v1.NotLeader
-	(*OutcomeUnknown)(nil),         // 29: troupe.client.v1.OutcomeUnknown
-	(*RetryAfter)(nil),             // 30: troupe.client.v1.RetryAfter
+	(Consistency)(0),                // 0: troupe.client.v1.Consistency
+	(ChangeMemberRequest_Change)(0), // 1: troupe.client.v1.ChangeMemberRequest.Change
+	(*OpenRequest)(nil),             // 2: troupe.client.v1.OpenRequest
+	(*OpenResponse)(nil),            // 3: troupe.client.v1.OpenResponse
+	(*CloseRequest)(nil),            // 4: troupe.client.v1.CloseRequest
+	(*CloseResponse)(nil),           // 5: troupe.client.v1.CloseResponse
+	(*SessionSerial)(nil),           // 6: troupe.client.v1.SessionSerial
+	(*SubmitRequest)(nil),           // 7: troupe.client.v1.SubmitRequest
+	(*SubmitResponse)(nil),          // 8: troupe.client.v1.SubmitResponse
+	(*QueryRequest)(nil),            // 9: troupe.client.v1.QueryRequest
+	(*QueryResponse)(nil),           // 10: troupe.client.v1.QueryResponse
+	(*ExchangeRequest)(nil),         // 11: troupe.client.v1.ExchangeRequest
+	(*Call)(nil),                    // 12: troupe.client.v1.Call
+	(*ExchangeResponse)(nil),        // 13: troupe.client.v1.ExchangeResponse
+	(*CallAnswer)(nil),              // 14: troupe.client.v1.CallAnswer
+	(*CallError)(nil),               // 15: troupe.client.v1.CallError
+	(*MembersRequest)(nil),          // 16: troupe.client.v1.MembersRequest
+	(*MembersResponse)(nil),         // 17: troupe.client.v1.MembersResponse
+	(*GroupMember)(nil),             // 18: troupe.client.v1.GroupMember
+	(*JoinRequest)(nil),             // 19: troupe.client.v1.JoinRequest
+	(*JoinResponse)(nil),            // 20: troupe.client.v1.JoinResponse
+	(*ChangeMemberRequest)(nil),     // 21: troupe.client.v1.ChangeMemberRequest
+	(*ChangeMemberResponse)(nil),    // 22: troupe.client.v1.ChangeMemberResponse
+	(*TransferLeaderRequest)(nil),   // 23: troupe.client.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil),  // 24: troupe.client.v1.TransferLeaderResponse
+	(*PutRequest)(nil),              // 25: troupe.client.v1.PutRequest
+	(*PutResponse)(nil),             // 26: troupe.client.v1.PutResponse
+	(*GetRequest)(nil),              // 27: troupe.client.v1.GetRequest
+	(*GetResponse)(nil),             // 28: troupe.client.v1.GetResponse
+	(*DeleteRequest)(nil),           // 29: troupe.client.v1.DeleteRequest
+	(*DeleteResponse)(nil),          // 30: troupe.client.v1.DeleteResponse
+	(*CompareAndSwapRequest)(nil),   // 31: troupe.client.v1.CompareAndSwapRequest
+	(*CompareAndSwapResponse)(nil),  // 32: troupe.client.v1.CompareAndSwapResponse
+	(*StatusRequest)(nil),           // 33: troupe.client.v1.StatusRequest
+	(*StatusResponse)(nil),          // 34: troupe.client.v1.StatusResponse
+	(*MemberStatus)(nil),            // 35: troupe.client.v1.MemberStatus
+	(*SnapshotRequest)(nil),         // 36: troupe.client.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),        // 37: troupe.client.v1.SnapshotResponse
+	(*NotLeader)(nil),               // 38: troupe.client.v1.NotLeader
+	(*OutcomeUnknown)(nil),          // 39: troupe.client.v1.OutcomeUnknown
+	(*RetryAfter)(nil),              // 40: troupe.client.v1.RetryAfter
 }
 var file_client_proto_depIdxs = []int32{
-	5,  // 0: troupe.client.v1.SubmitRequest.session:type_name -> troupe.client.v1.SessionSerial
+	6,  // 0: troupe.client.v1.SubmitRequest.session:type_name -> troupe.client.v1.SessionSerial
 	0,  // 1: troupe.client.v1.QueryRequest.consistency:type_name -> troupe.client.v1.Consistency
-	11, // 2: troupe.client.v1.ExchangeRequest.calls:type_name -> troupe.client.v1.Call
-	1,  // 3: troupe.client.v1.Call.open:type_name -> troupe.client.v1.OpenRequest
-	3,  // 4: troupe.client.v1.Call.close:type_name -> troupe.client.v1.CloseRequest
-	6,  // 5: troupe.client.v1.Call.submit:type_name -> troupe.client.v1.SubmitRequest
-	8,  // 6: troupe.client.v1.Call.query:type_name -> troupe.client.v1.QueryRequest
-	13, // 7: troupe.client.v1.ExchangeResponse.answers:type_name -> troupe.client.v1.CallAnswer
-	2,  // 8: troupe.client.v1.CallAnswer.opened:type_name -> troupe.client.v1.OpenResponse
-	4,  // 9: troupe.client.v1.CallAnswer.closed:type_name -> troupe.client.v1.CloseResponse
-	7,  // 10: troupe.client.v1.CallAnswer.submitted:type_name -> troupe.client.v1.SubmitResponse
-	9,  // 11: troupe.client.v1.CallAnswer.queried:type_name -> troupe.client.v1.QueryResponse
-	14, // 12: troupe.client.v1.CallAnswer.error:type_name -> troupe.client.v1.CallError
-	28, // 13: troupe.client.v1.CallError.not_leader:type_name -> troupe.client.v1.NotLeader
-	29, // 14: troupe.client.v1.CallError.outcome_unknown:type_name -> troupe.client.v1.OutcomeUnknown
-	30, // 15: troupe.client.v1.CallError.retry_after:type_name -> troupe.client.v1.RetryAfter
-	5,  // 16: troupe.client.v1.PutRequest.session:type_name -> troupe.client.v1.SessionSerial
-	0,  // 17: troupe.client.v1.GetRequest.consistency:type_name -> troupe.client.v1.Consistency
-	5,  // 18: troupe.client.v1.DeleteRequest.session:type_name -> troupe.client.v1.SessionSerial
-	5,  // 19: troupe.client.v1.CompareAndSwapRequest.session:type_name -> troupe.client.v1.SessionSerial
-	25, // 20: troupe.client.v1.StatusResponse.members:type_name -> troupe.client.v1.MemberStatus
-	1,  // 21: troupe.client.v1.Session.Open:input_type -> troupe.client.v1.OpenRequest
-	3,  // 22: troupe.client.v1.Session.Close:input_type -> troupe.client.v1.CloseRequest
-	6,  // 23: troupe.client.v1.Group.Submit:input_type -> troupe.client.v1.SubmitRequest
-	8,  // 24: troupe.client.v1.Group.Query:input_type -> troupe.client.v1.QueryRequest
-	10, // 25: troupe.client.v1.Group.Exchange:input_type -> troupe.client.v1.ExchangeRequest
-	15, // 26: troupe.client.v1.KeyValue.Put:input_type -> troupe.client.v1.PutRequest
-	17, // 27: troupe.client.v1.KeyValue.Get:input_type -> troupe.client.v1.GetRequest
-	19, // 28: troupe.client.v1.KeyValue.Delete:input_type -> troupe.client.v1.DeleteRequest
-	21, // 29: troupe.client.v1.KeyValue.CompareAndSwap:input_type -> troupe.client.v1.CompareAndSwapRequest
-	23, // 30: troupe.client.v1.Cluster.Status:input_type -> troupe.client.v1.StatusRequest
-	26, // 31: troupe.client.v1.Cluster.Snapshot:input_type -> troupe.client.v1.SnapshotRequest
-	2,  // 32: troupe.client.v1.Session.Open:output_type -> troupe.client.v1.OpenResponse
-	4,  // 33: troupe.client.v1.Session.Close:output_type -> troupe.client.v1.CloseResponse
-	7,  // 34: troupe.client.v1.Group.Submit:output_type -> troupe.client.v1.SubmitResponse
-	9,  // 35: troupe.client.v1.Group.Query:output_type -> troupe.client.v1.QueryResponse
-	12, // 36: troupe.client.v1.Group.Exchange:output_type -> troupe.client.v1.ExchangeResponse
-	16, // 37: troupe.client.v1.KeyValue.Put:output_type -> troupe.client.v1.PutResponse
-	18, // 38: troupe.client.v1.KeyValue.Get:output_type -> troupe.client.v1.GetResponse
-	20, // 39: troupe.client.v1.KeyValue.Delete:output_type -> troupe.client.v1.DeleteResponse
-	22, // 40: troupe.client.v1.KeyValue.CompareAndSwap:output_type -> troupe.client.v1.CompareAndSwapResponse
-	24, // 41: troupe.client.v1.Cluster.Status:output_type -> troupe.client.v1.StatusResponse
-	27, // 42: troupe.client.v1.Cluster.Snapshot:output_type -> troupe.client.v1.SnapshotResponse
-	32, // [32:43] is the sub-list for method output_type
-	21, // [21:32] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	12, // 2: troupe.client.v1.ExchangeRequest.calls:type_name -> troupe.client.v1.Call
+	2,  // 3: troupe.client.v1.Call.open:type_name -> troupe.client.v1.OpenRequest
+	4,  // 4: troupe.client.v1.Call.close:type_name -> troupe.client.v1.CloseRequest
+	7,  // 5: troupe.client.v1.Call.submit:type_name -> troupe.client.v1.SubmitRequest
+	9,  // 6: troupe.client.v1.Call.query:type_name -> troupe.client.v1.QueryRequest
+	14, // 7: troupe.client.v1.ExchangeResponse.answers:type_name -> troupe.client.v1.CallAnswer
+	3,  // 8: troupe.client.v1.CallAnswer.opened:type_name -> troupe.client.v1.OpenResponse
+	5,  // 9: troupe.client.v1.CallAnswer.closed:type_name -> troupe.client.v1.CloseResponse
+	8,  // 10: troupe.client.v1.CallAnswer.submitted:type_name -> troupe.client.v1.SubmitResponse
+	10, // 11: troupe.client.v1.CallAnswer.queried:type_name -> troupe.client.v1.QueryResponse
+	15, // 12: troupe.client.v1.CallAnswer.error:type_name -> troupe.client.v1.CallError
+	38, // 13: troupe.client.v1.CallError.not_leader:type_name -> troupe.client.v1.NotLeader
+	39, // 14: troupe.client.v1.CallError.outcome_unknown:type_name -> troupe.client.v1.OutcomeUnknown
+	40, // 15: troupe.client.v1.CallError.retry_after:type_name -> troupe.client.v1.RetryAfter
+	18, // 16: troupe.client.v1.MembersResponse.members:type_name -> troupe.client.v1.GroupMember
+	1,  // 17: troupe.client.v1.ChangeMemberRequest.change:type_name -> troupe.client.v1.ChangeMemberRequest.Change
+	6,  // 18: troupe.client.v1.PutRequest.session:type_name -> troupe.client.v1.SessionSerial
+	0,  // 19: troupe.client.v1.GetRequest.consistency:type_name -> troupe.client.v1.Consistency
+	6,  // 20: troupe.client.v1.DeleteRequest.session:type_name -> troupe.client.v1.SessionSerial
+	6,  // 21: troupe.client.v1.CompareAndSwapRequest.session:type_name -> troupe.client.v1.SessionSerial
+	35, // 22: troupe.client.v1.StatusResponse.members:type_name -> troupe.client.v1.MemberStatus
+	2,  // 23: troupe.client.v1.Session.Open:input_type -> troupe.client.v1.OpenRequest
+	4,  // 24: troupe.client.v1.Session.Close:input_type -> troupe.client.v1.CloseRequest
+	7,  // 25: troupe.client.v1.Group.Submit:input_type -> troupe.client.v1.SubmitRequest
+	9,  // 26: troupe.client.v1.Group.Query:input_type -> troupe.client.v1.QueryRequest
+	11, // 27: troupe.client.v1.Group.Exchange:input_type -> troupe.client.v1.ExchangeRequest
+	25, // 28: troupe.client.v1.KeyValue.Put:input_type -> troupe.client.v1.PutRequest
+	27, // 29: troupe.client.v1.KeyValue.Get:input_type -> troupe.client.v1.GetRequest
+	29, // 30: troupe.client.v1.KeyValue.Delete:input_type -> troupe.client.v1.DeleteRequest
+	31, // 31: troupe.client.v1.KeyValue.CompareAndSwap:input_type -> troupe.client.v1.CompareAndSwapRequest
+	33, // 32: troupe.client.v1.Cluster.Status:input_type -> troupe.client.v1.StatusRequest
+	36, // 33: troupe.client.v1.Cluster.Snapshot:input_type -> troupe.client.v1.SnapshotRequest
+	16, // 34: troupe.client.v1.Cluster.Members:input_type -> troupe.client.v1.MembersRequest
+	19, // 35: troupe.client.v1.Cluster.Join:input_type -> troupe.client.v1.JoinRequest
+	21, // 36: troupe.client.v1.Cluster.ChangeMember:input_type -> troupe.client.v1.ChangeMemberRequest
+	23, // 37: troupe.client.v1.Cluster.TransferLeader:input_type -> troupe.client.v1.TransferLeaderRequest
+	3,  // 38: troupe.client.v1.Session.Open:output_type -> troupe.client.v1.OpenResponse
+	5,  // 39: troupe.client.v1.Session.Close:output_type -> troupe.client.v1.CloseResponse
+	8,  // 40: troupe.client.v1.Group.Submit:output_type -> troupe.client.v1.SubmitResponse
+	10, // 41: troupe.client.v1.Group.Query:output_type -> troupe.client.v1.QueryResponse
+	13, // 42: troupe.client.v1.Group.Exchange:output_type -> troupe.client.v1.ExchangeResponse
+	26, // 43: troupe.client.v1.KeyValue.Put:output_type -> troupe.client.v1.PutResponse
+	28, // 44: troupe.client.v1.KeyValue.Get:output_type -> troupe.client.v1.GetResponse
+	30, // 45: troupe.client.v1.KeyValue.Delete:output_type -> troupe.client.v1.DeleteResponse
+	32, // 46: troupe.client.v1.KeyValue.CompareAndSwap:output_type -> troupe.client.v1.CompareAndSwapResponse
+	34, // 47: troupe.client.v1.Cluster.Status:output_type -> troupe.client.v1.StatusResponse
+	37, // 48: troupe.client.v1.Cluster.Snapshot:output_type -> troupe.client.v1.SnapshotResponse
+	17, // 49: troupe.client.v1.Cluster.Members:output_type -> troupe.client.v1.MembersResponse
+	20, // 50: troupe.client.v1.Cluster.Join:output_type -> troupe.client.v1.JoinResponse
+	22, // 51: troupe.client.v1.Cluster.ChangeMember:output_type -> troupe.client.v1.ChangeMemberResponse
+	24, // 52: troupe.client.v1.Cluster.TransferLeader:output_type -> troupe.client.v1.TransferLeaderResponse
+	38, // [38:53] is the sub-list for method output_type
+	23, // [23:38] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_client_proto_init() }
@@ -2380,14 +3096,14 @@ func file_client_proto_init() {
 		(*CallAnswer_Queried)(nil),
 		(*CallAnswer_Error)(nil),
 	}
-	file_client_proto_msgTypes[20].OneofWrappers = []any{}
+	file_client_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_client_proto_rawDesc), len(file_client_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   30,
+			NumEnums:      2,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

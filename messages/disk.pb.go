@@ -695,7 +695,9 @@ type Configuration struct {
 	// The voters of the configuration before, while both must agree (paper, section 6).
 	Outgoing []*Member `protobuf:"bytes,3,rep,name=outgoing,proto3" json:"outgoing,omitempty"`
 	// Learners have the log and no vote.
-	Learners      []*Member `protobuf:"bytes,4,rep,name=learners,proto3" json:"learners,omitempty"`
+	Learners []*Member `protobuf:"bytes,4,rep,name=learners,proto3" json:"learners,omitempty"`
+	// Not 0: most voters were lost, and the operator made a new cluster of a survivor.
+	ClusterId     uint64 `protobuf:"fixed64,5,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -756,6 +758,13 @@ func (x *Configuration) GetLearners() []*Member {
 		return x.Learners
 	}
 	return nil
+}
+
+func (x *Configuration) GetClusterId() uint64 {
+	if x != nil {
+		return x.ClusterId
+	}
+	return 0
 }
 
 // Charter is what a log, up to some index, says of its own group.
@@ -1152,10 +1161,12 @@ func (x *Member) GetStoreId() uint64 {
 
 // GroupRecord is written once, when a group is founded on a node.
 type GroupRecord struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
-	Members       []*Member              `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Number  uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Members []*Member              `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
+	// Not 0: the node joined a group that was there, and founds none. members is empty.
+	ClusterId     uint64 `protobuf:"fixed64,4,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1209,6 +1220,13 @@ func (x *GroupRecord) GetMembers() []*Member {
 		return x.Members
 	}
 	return nil
+}
+
+func (x *GroupRecord) GetClusterId() uint64 {
+	if x != nil {
+		return x.ClusterId
+	}
+	return 0
 }
 
 // Identity says whose directory this is.
@@ -1394,12 +1412,14 @@ const file_disk_proto_rawDesc = "" +
 	"\x05level\x18\x04 \x01(\rR\x05level\x12\x16\n" +
 	"\x06origin\x18\x05 \x01(\fR\x06originJ\x04\b\x02\x10\x03\"$\n" +
 	"\fFeatureLevel\x12\x14\n" +
-	"\x05level\x18\x01 \x01(\rR\x05level\"\xbd\x01\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\"\xdc\x01\n" +
 	"\rConfiguration\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12.\n" +
 	"\x06voters\x18\x02 \x03(\v2\x16.troupe.disk.v1.MemberR\x06voters\x122\n" +
 	"\boutgoing\x18\x03 \x03(\v2\x16.troupe.disk.v1.MemberR\boutgoing\x122\n" +
-	"\blearners\x18\x04 \x03(\v2\x16.troupe.disk.v1.MemberR\blearners\"\x99\x01\n" +
+	"\blearners\x18\x04 \x03(\v2\x16.troupe.disk.v1.MemberR\blearners\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x05 \x01(\x06R\tclusterId\"\x99\x01\n" +
 	"\aCharter\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1d\n" +
 	"\n" +
@@ -1431,11 +1451,13 @@ const file_disk_proto_rawDesc = "" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x19\n" +
-	"\bstore_id\x18\x03 \x01(\x06R\astoreId\"k\n" +
+	"\bstore_id\x18\x03 \x01(\x06R\astoreId\"\x8a\x01\n" +
 	"\vGroupRecord\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x120\n" +
-	"\amembers\x18\x03 \x03(\v2\x16.troupe.disk.v1.MemberR\amembers\"v\n" +
+	"\amembers\x18\x03 \x03(\v2\x16.troupe.disk.v1.MemberR\amembers\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x04 \x01(\x06R\tclusterId\"v\n" +
 	"\bIdentity\x12\x16\n" +
 	"\x06format\x18\x05 \x01(\rR\x06format\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x19\n" +

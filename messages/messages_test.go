@@ -75,7 +75,8 @@ type sealed interface {
 
 func allRPCs() []sealed {
 	return []sealed{
-		&RequestVote{}, &RequestVoteReply{}, &AppendEntries{}, &AppendEntriesReply{}, &InstallSnapshot{}, &InstallSnapshotReply{},
+		&RequestVote{}, &RequestVoteReply{}, &TimeoutNow{}, &AppendEntries{}, &AppendEntriesReply{},
+		&InstallSnapshot{}, &InstallSnapshotReply{},
 		&Forward{}, &ForwardReply{}, &ReadIndex{}, &ReadIndexReply{},
 	}
 }

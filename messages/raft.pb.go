@@ -43,6 +43,12 @@ const (
 	Outcome_KIND_NOT_READY           Outcome_Kind = 11
 	// Anything else that means that the proposal did not and will not take effect.
 	Outcome_KIND_REFUSED Outcome_Kind = 12
+	// Of a change of members: another one is under way, there was one meanwhile, or a new voter lacks too much of the log.
+	Outcome_KIND_CHANGE_UNDER_WAY  Outcome_Kind = 13
+	Outcome_KIND_CHANGED_MEANWHILE Outcome_Kind = 14
+	Outcome_KIND_NOT_CAUGHT_UP     Outcome_Kind = 15
+	// The group cannot have these members.
+	Outcome_KIND_BAD_MEMBERS Outcome_Kind = 16
 )
 
 // Enum value maps for Outcome_Kind.
@@ -61,6 +67,10 @@ var (
 		10: "KIND_ANSWER_NOT_KEPT",
 		11: "KIND_NOT_READY",
 		12: "KIND_REFUSED",
+		13: "KIND_CHANGE_UNDER_WAY",
+		14: "KIND_CHANGED_MEANWHILE",
+		15: "KIND_NOT_CAUGHT_UP",
+		16: "KIND_BAD_MEMBERS",
 	}
 	Outcome_Kind_value = map[string]int32{
 		"KIND_RESULT":              0,
@@ -76,6 +86,10 @@ var (
 		"KIND_ANSWER_NOT_KEPT":     10,
 		"KIND_NOT_READY":           11,
 		"KIND_REFUSED":             12,
+		"KIND_CHANGE_UNDER_WAY":    13,
+		"KIND_CHANGED_MEANWHILE":   14,
+		"KIND_NOT_CAUGHT_UP":       15,
+		"KIND_BAD_MEMBERS":         16,
 	}
 )
 
@@ -103,7 +117,7 @@ func (x Outcome_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome_Kind.Descriptor instead.
 func (Outcome_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{8, 0}
+	return file_raft_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // Header names both ends of an RPC. A server drops what does not match it.
@@ -225,7 +239,11 @@ type RequestVote struct {
 	Round    uint64 `protobuf:"varint,5,opt,name=round,proto3" json:"round,omitempty"`
 	Checksum uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	// The SHA-256 of the snapshot that the group is to begin with, while the log is empty.
-	Origin        []byte `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin []byte `protobuf:"bytes,16,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The index of the candidate's configuration: whoever knows a later one without the candidate tells it so.
+	ConfigurationIndex uint64 `protobuf:"varint,17,opt,name=configuration_index,json=configurationIndex,proto3" json:"configuration_index,omitempty"`
+	// The leader of the term before asked the candidate to stand, so that voters need not keep to that leader (thesis 3.10).
+	Transfer      bool `protobuf:"varint,18,opt,name=transfer,proto3" json:"transfer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -309,13 +327,29 @@ func (x *RequestVote) GetOrigin() []byte {
 	return nil
 }
 
+func (x *RequestVote) GetConfigurationIndex() uint64 {
+	if x != nil {
+		return x.ConfigurationIndex
+	}
+	return 0
+}
+
+func (x *RequestVote) GetTransfer() bool {
+	if x != nil {
+		return x.Transfer
+	}
+	return false
+}
+
 type RequestVoteReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Header        *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
-	PreVote       bool                   `protobuf:"varint,2,opt,name=pre_vote,json=preVote,proto3" json:"pre_vote,omitempty"`
-	Granted       bool                   `protobuf:"varint,3,opt,name=granted,proto3" json:"granted,omitempty"`
-	Round         uint64                 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
-	Checksum      uint32                 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Header   *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	PreVote  bool                   `protobuf:"varint,2,opt,name=pre_vote,json=preVote,proto3" json:"pre_vote,omitempty"`
+	Granted  bool                   `protobuf:"varint,3,opt,name=granted,proto3" json:"granted,omitempty"`
+	Round    uint64                 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
+	Checksum uint32                 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	// The candidate is not in the group: it is committed that it left.
+	Removed       bool `protobuf:"varint,16,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -385,6 +419,75 @@ func (x *RequestVoteReply) GetChecksum() uint32 {
 	return 0
 }
 
+func (x *RequestVoteReply) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
+}
+
+// TimeoutNow asks a voter to stand at once: the leader hands over to it (thesis 3.10).
+type TimeoutNow struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Header *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// As in AppendEntries. One that is older than what the receiver heard since is void.
+	Round         uint64 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	Checksum      uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimeoutNow) Reset() {
+	*x = TimeoutNow{}
+	mi := &file_raft_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimeoutNow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimeoutNow) ProtoMessage() {}
+
+func (x *TimeoutNow) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimeoutNow.ProtoReflect.Descriptor instead.
+func (*TimeoutNow) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *TimeoutNow) GetHeader() *Header {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *TimeoutNow) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *TimeoutNow) GetChecksum() uint32 {
+	if x != nil {
+		return x.Checksum
+	}
+	return 0
+}
+
 type AppendEntries struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Header       *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
@@ -406,7 +509,7 @@ type AppendEntries struct {
 
 func (x *AppendEntries) Reset() {
 	*x = AppendEntries{}
-	mi := &file_raft_proto_msgTypes[3]
+	mi := &file_raft_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -418,7 +521,7 @@ func (x *AppendEntries) String() string {
 func (*AppendEntries) ProtoMessage() {}
 
 func (x *AppendEntries) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[3]
+	mi := &file_raft_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,7 +534,7 @@ func (x *AppendEntries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendEntries.ProtoReflect.Descriptor instead.
 func (*AppendEntries) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{3}
+	return file_raft_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AppendEntries) GetHeader() *Header {
@@ -520,7 +623,7 @@ type AppendEntriesReply struct {
 
 func (x *AppendEntriesReply) Reset() {
 	*x = AppendEntriesReply{}
-	mi := &file_raft_proto_msgTypes[4]
+	mi := &file_raft_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +635,7 @@ func (x *AppendEntriesReply) String() string {
 func (*AppendEntriesReply) ProtoMessage() {}
 
 func (x *AppendEntriesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[4]
+	mi := &file_raft_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +648,7 @@ func (x *AppendEntriesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendEntriesReply.ProtoReflect.Descriptor instead.
 func (*AppendEntriesReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{4}
+	return file_raft_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AppendEntriesReply) GetHeader() *Header {
@@ -632,7 +735,7 @@ type Forward struct {
 
 func (x *Forward) Reset() {
 	*x = Forward{}
-	mi := &file_raft_proto_msgTypes[5]
+	mi := &file_raft_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +747,7 @@ func (x *Forward) String() string {
 func (*Forward) ProtoMessage() {}
 
 func (x *Forward) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[5]
+	mi := &file_raft_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +760,7 @@ func (x *Forward) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forward.ProtoReflect.Descriptor instead.
 func (*Forward) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{5}
+	return file_raft_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Forward) GetHeader() *Header {
@@ -705,7 +808,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_raft_proto_msgTypes[6]
+	mi := &file_raft_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +820,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[6]
+	mi := &file_raft_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +833,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{6}
+	return file_raft_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Proposal) GetKind() uint32 {
@@ -788,7 +891,7 @@ type ForwardReply struct {
 
 func (x *ForwardReply) Reset() {
 	*x = ForwardReply{}
-	mi := &file_raft_proto_msgTypes[7]
+	mi := &file_raft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +903,7 @@ func (x *ForwardReply) String() string {
 func (*ForwardReply) ProtoMessage() {}
 
 func (x *ForwardReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[7]
+	mi := &file_raft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +916,7 @@ func (x *ForwardReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
 func (*ForwardReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{7}
+	return file_raft_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ForwardReply) GetHeader() *Header {
@@ -856,7 +959,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_raft_proto_msgTypes[8]
+	mi := &file_raft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +971,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[8]
+	mi := &file_raft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +984,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{8}
+	return file_raft_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Outcome) GetKind() Outcome_Kind {
@@ -927,7 +1030,7 @@ type ReadIndex struct {
 
 func (x *ReadIndex) Reset() {
 	*x = ReadIndex{}
-	mi := &file_raft_proto_msgTypes[9]
+	mi := &file_raft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1042,7 @@ func (x *ReadIndex) String() string {
 func (*ReadIndex) ProtoMessage() {}
 
 func (x *ReadIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[9]
+	mi := &file_raft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1055,7 @@ func (x *ReadIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndex.ProtoReflect.Descriptor instead.
 func (*ReadIndex) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{9}
+	return file_raft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadIndex) GetHeader() *Header {
@@ -995,7 +1098,7 @@ type ReadIndexReply struct {
 
 func (x *ReadIndexReply) Reset() {
 	*x = ReadIndexReply{}
-	mi := &file_raft_proto_msgTypes[10]
+	mi := &file_raft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1110,7 @@ func (x *ReadIndexReply) String() string {
 func (*ReadIndexReply) ProtoMessage() {}
 
 func (x *ReadIndexReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[10]
+	mi := &file_raft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1123,7 @@ func (x *ReadIndexReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexReply.ProtoReflect.Descriptor instead.
 func (*ReadIndexReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{10}
+	return file_raft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReadIndexReply) GetHeader() *Header {
@@ -1073,7 +1176,7 @@ type InstallSnapshot struct {
 
 func (x *InstallSnapshot) Reset() {
 	*x = InstallSnapshot{}
-	mi := &file_raft_proto_msgTypes[11]
+	mi := &file_raft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1188,7 @@ func (x *InstallSnapshot) String() string {
 func (*InstallSnapshot) ProtoMessage() {}
 
 func (x *InstallSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[11]
+	mi := &file_raft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +1201,7 @@ func (x *InstallSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallSnapshot.ProtoReflect.Descriptor instead.
 func (*InstallSnapshot) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{11}
+	return file_raft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InstallSnapshot) GetHeader() *Header {
@@ -1185,7 +1288,7 @@ type InstallSnapshotReply struct {
 
 func (x *InstallSnapshotReply) Reset() {
 	*x = InstallSnapshotReply{}
-	mi := &file_raft_proto_msgTypes[12]
+	mi := &file_raft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1300,7 @@ func (x *InstallSnapshotReply) String() string {
 func (*InstallSnapshotReply) ProtoMessage() {}
 
 func (x *InstallSnapshotReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[12]
+	mi := &file_raft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1313,7 @@ func (x *InstallSnapshotReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallSnapshotReply.ProtoReflect.Descriptor instead.
 func (*InstallSnapshotReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{12}
+	return file_raft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InstallSnapshotReply) GetHeader() *Header {
@@ -1284,7 +1387,7 @@ const file_raft_proto_rawDesc = "" +
 	"\bstore_id\x18\x05 \x01(\x06R\astoreId\x12\x12\n" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1e\n" +
 	"\vto_store_id\x18\a \x01(\x06R\ttoStoreId\x12\x14\n" +
-	"\x05level\x18\b \x01(\rR\x05level\"\xec\x01\n" +
+	"\x05level\x18\b \x01(\rR\x05level\"\xb9\x02\n" +
 	"\vRequestVote\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x19\n" +
 	"\bpre_vote\x18\x02 \x01(\bR\apreVote\x12$\n" +
@@ -1292,12 +1395,20 @@ const file_raft_proto_rawDesc = "" +
 	"\rlast_log_term\x18\x04 \x01(\x04R\vlastLogTerm\x12\x14\n" +
 	"\x05round\x18\x05 \x01(\x04R\x05round\x12\x1a\n" +
 	"\bchecksum\x18\x0f \x01(\aR\bchecksum\x12\x16\n" +
-	"\x06origin\x18\x10 \x01(\fR\x06origin\"\xa9\x01\n" +
+	"\x06origin\x18\x10 \x01(\fR\x06origin\x12/\n" +
+	"\x13configuration_index\x18\x11 \x01(\x04R\x12configurationIndex\x12\x1a\n" +
+	"\btransfer\x18\x12 \x01(\bR\btransfer\"\xc3\x01\n" +
 	"\x10RequestVoteReply\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x19\n" +
 	"\bpre_vote\x18\x02 \x01(\bR\apreVote\x12\x18\n" +
 	"\agranted\x18\x03 \x01(\bR\agranted\x12\x14\n" +
 	"\x05round\x18\x04 \x01(\x04R\x05round\x12\x1a\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\x12\x18\n" +
+	"\aremoved\x18\x10 \x01(\bR\aremoved\"n\n" +
+	"\n" +
+	"TimeoutNow\x12.\n" +
+	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x1a\n" +
 	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xbc\x02\n" +
 	"\rAppendEntries\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12$\n" +
@@ -1337,12 +1448,12 @@ const file_raft_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x123\n" +
 	"\boutcomes\x18\x03 \x03(\v2\x17.troupe.raft.v1.OutcomeR\boutcomes\x12\x1a\n" +
-	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xa3\x03\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\x88\x04\n" +
 	"\aOutcome\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.troupe.raft.v1.Outcome.KindR\x04kind\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\fR\x05error\"\xa3\x02\n" +
+	"\x05error\x18\x04 \x01(\fR\x05error\"\x88\x03\n" +
 	"\x04Kind\x12\x0f\n" +
 	"\vKIND_RESULT\x10\x00\x12\x11\n" +
 	"\rKIND_REJECTED\x10\x01\x12\x10\n" +
@@ -1357,7 +1468,11 @@ const file_raft_proto_rawDesc = "" +
 	"\x14KIND_ANSWER_NOT_KEPT\x10\n" +
 	"\x12\x12\n" +
 	"\x0eKIND_NOT_READY\x10\v\x12\x10\n" +
-	"\fKIND_REFUSED\x10\f\"\x85\x01\n" +
+	"\fKIND_REFUSED\x10\f\x12\x19\n" +
+	"\x15KIND_CHANGE_UNDER_WAY\x10\r\x12\x1a\n" +
+	"\x16KIND_CHANGED_MEANWHILE\x10\x0e\x12\x16\n" +
+	"\x12KIND_NOT_CAUGHT_UP\x10\x0f\x12\x14\n" +
+	"\x10KIND_BAD_MEMBERS\x10\x10\"\x85\x01\n" +
 	"\tReadIndex\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
@@ -1401,42 +1516,44 @@ func file_raft_proto_rawDescGZIP() []byte {
 }
 
 var file_raft_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_raft_proto_goTypes = []any{
 	(Outcome_Kind)(0),            // 0: troupe.raft.v1.Outcome.Kind
 	(*Header)(nil),               // 1: troupe.raft.v1.Header
 	(*RequestVote)(nil),          // 2: troupe.raft.v1.RequestVote
 	(*RequestVoteReply)(nil),     // 3: troupe.raft.v1.RequestVoteReply
-	(*AppendEntries)(nil),        // 4: troupe.raft.v1.AppendEntries
-	(*AppendEntriesReply)(nil),   // 5: troupe.raft.v1.AppendEntriesReply
-	(*Forward)(nil),              // 6: troupe.raft.v1.Forward
-	(*Proposal)(nil),             // 7: troupe.raft.v1.Proposal
-	(*ForwardReply)(nil),         // 8: troupe.raft.v1.ForwardReply
-	(*Outcome)(nil),              // 9: troupe.raft.v1.Outcome
-	(*ReadIndex)(nil),            // 10: troupe.raft.v1.ReadIndex
-	(*ReadIndexReply)(nil),       // 11: troupe.raft.v1.ReadIndexReply
-	(*InstallSnapshot)(nil),      // 12: troupe.raft.v1.InstallSnapshot
-	(*InstallSnapshotReply)(nil), // 13: troupe.raft.v1.InstallSnapshotReply
+	(*TimeoutNow)(nil),           // 4: troupe.raft.v1.TimeoutNow
+	(*AppendEntries)(nil),        // 5: troupe.raft.v1.AppendEntries
+	(*AppendEntriesReply)(nil),   // 6: troupe.raft.v1.AppendEntriesReply
+	(*Forward)(nil),              // 7: troupe.raft.v1.Forward
+	(*Proposal)(nil),             // 8: troupe.raft.v1.Proposal
+	(*ForwardReply)(nil),         // 9: troupe.raft.v1.ForwardReply
+	(*Outcome)(nil),              // 10: troupe.raft.v1.Outcome
+	(*ReadIndex)(nil),            // 11: troupe.raft.v1.ReadIndex
+	(*ReadIndexReply)(nil),       // 12: troupe.raft.v1.ReadIndexReply
+	(*InstallSnapshot)(nil),      // 13: troupe.raft.v1.InstallSnapshot
+	(*InstallSnapshotReply)(nil), // 14: troupe.raft.v1.InstallSnapshotReply
 }
 var file_raft_proto_depIdxs = []int32{
 	1,  // 0: troupe.raft.v1.RequestVote.header:type_name -> troupe.raft.v1.Header
 	1,  // 1: troupe.raft.v1.RequestVoteReply.header:type_name -> troupe.raft.v1.Header
-	1,  // 2: troupe.raft.v1.AppendEntries.header:type_name -> troupe.raft.v1.Header
-	1,  // 3: troupe.raft.v1.AppendEntriesReply.header:type_name -> troupe.raft.v1.Header
-	1,  // 4: troupe.raft.v1.Forward.header:type_name -> troupe.raft.v1.Header
-	7,  // 5: troupe.raft.v1.Forward.proposals:type_name -> troupe.raft.v1.Proposal
-	1,  // 6: troupe.raft.v1.ForwardReply.header:type_name -> troupe.raft.v1.Header
-	9,  // 7: troupe.raft.v1.ForwardReply.outcomes:type_name -> troupe.raft.v1.Outcome
-	0,  // 8: troupe.raft.v1.Outcome.kind:type_name -> troupe.raft.v1.Outcome.Kind
-	1,  // 9: troupe.raft.v1.ReadIndex.header:type_name -> troupe.raft.v1.Header
-	1,  // 10: troupe.raft.v1.ReadIndexReply.header:type_name -> troupe.raft.v1.Header
-	1,  // 11: troupe.raft.v1.InstallSnapshot.header:type_name -> troupe.raft.v1.Header
-	1,  // 12: troupe.raft.v1.InstallSnapshotReply.header:type_name -> troupe.raft.v1.Header
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	1,  // 2: troupe.raft.v1.TimeoutNow.header:type_name -> troupe.raft.v1.Header
+	1,  // 3: troupe.raft.v1.AppendEntries.header:type_name -> troupe.raft.v1.Header
+	1,  // 4: troupe.raft.v1.AppendEntriesReply.header:type_name -> troupe.raft.v1.Header
+	1,  // 5: troupe.raft.v1.Forward.header:type_name -> troupe.raft.v1.Header
+	8,  // 6: troupe.raft.v1.Forward.proposals:type_name -> troupe.raft.v1.Proposal
+	1,  // 7: troupe.raft.v1.ForwardReply.header:type_name -> troupe.raft.v1.Header
+	10, // 8: troupe.raft.v1.ForwardReply.outcomes:type_name -> troupe.raft.v1.Outcome
+	0,  // 9: troupe.raft.v1.Outcome.kind:type_name -> troupe.raft.v1.Outcome.Kind
+	1,  // 10: troupe.raft.v1.ReadIndex.header:type_name -> troupe.raft.v1.Header
+	1,  // 11: troupe.raft.v1.ReadIndexReply.header:type_name -> troupe.raft.v1.Header
+	1,  // 12: troupe.raft.v1.InstallSnapshot.header:type_name -> troupe.raft.v1.Header
+	1,  // 13: troupe.raft.v1.InstallSnapshotReply.header:type_name -> troupe.raft.v1.Header
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_raft_proto_init() }
@@ -1450,7 +1567,7 @@ func file_raft_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raft_proto_rawDesc), len(file_raft_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -64,6 +64,14 @@ const (
 	ClusterStatusProcedure = "/troupe.client.v1.Cluster/Status"
 	// ClusterSnapshotProcedure is the fully-qualified name of the Cluster's Snapshot RPC.
 	ClusterSnapshotProcedure = "/troupe.client.v1.Cluster/Snapshot"
+	// ClusterMembersProcedure is the fully-qualified name of the Cluster's Members RPC.
+	ClusterMembersProcedure = "/troupe.client.v1.Cluster/Members"
+	// ClusterJoinProcedure is the fully-qualified name of the Cluster's Join RPC.
+	ClusterJoinProcedure = "/troupe.client.v1.Cluster/Join"
+	// ClusterChangeMemberProcedure is the fully-qualified name of the Cluster's ChangeMember RPC.
+	ClusterChangeMemberProcedure = "/troupe.client.v1.Cluster/ChangeMember"
+	// ClusterTransferLeaderProcedure is the fully-qualified name of the Cluster's TransferLeader RPC.
+	ClusterTransferLeaderProcedure = "/troupe.client.v1.Cluster/TransferLeader"
 )
 
 // SessionClient is a client for the troupe.client.v1.Session service.
@@ -478,6 +486,14 @@ type ClusterClient interface {
 	// Snapshot streams a snapshot file of the group, as a backup. It has all that was acknowledged before the call. The first message comes
 	// as soon as the node knows that it can do that, and has nothing: the file may have to be written first.
 	Snapshot(context.Context, *messages.SnapshotRequest) (*connect.ServerStreamForClient[messages.SnapshotResponse], error)
+	// Members says who is in a group.
+	Members(context.Context, *messages.MembersRequest) (*messages.MembersResponse, error)
+	// Join is what a node asks that wants to be in a group, again and again until it is: it may be asked of any member.
+	Join(context.Context, *messages.JoinRequest) (*messages.JoinResponse, error)
+	// ChangeMember changes what one member is. Who asks for what is so already succeeds.
+	ChangeMember(context.Context, *messages.ChangeMemberRequest) (*messages.ChangeMemberResponse, error)
+	// TransferLeader makes another voter the leader. Only the leader can.
+	TransferLeader(context.Context, *messages.TransferLeaderRequest) (*messages.TransferLeaderResponse, error)
 }
 
 // NewClusterClient constructs a client for the troupe.client.v1.Cluster service. By default, it
@@ -504,13 +520,42 @@ func NewClusterClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithSchema(clusterMethods.ByName("Snapshot")),
 			connect.WithClientOptions(opts...),
 		),
+		members: connect.NewClient[messages.MembersRequest, messages.MembersResponse](
+			httpClient,
+			baseURL+ClusterMembersProcedure,
+			connect.WithSchema(clusterMethods.ByName("Members")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		join: connect.NewClient[messages.JoinRequest, messages.JoinResponse](
+			httpClient,
+			baseURL+ClusterJoinProcedure,
+			connect.WithSchema(clusterMethods.ByName("Join")),
+			connect.WithClientOptions(opts...),
+		),
+		changeMember: connect.NewClient[messages.ChangeMemberRequest, messages.ChangeMemberResponse](
+			httpClient,
+			baseURL+ClusterChangeMemberProcedure,
+			connect.WithSchema(clusterMethods.ByName("ChangeMember")),
+			connect.WithClientOptions(opts...),
+		),
+		transferLeader: connect.NewClient[messages.TransferLeaderRequest, messages.TransferLeaderResponse](
+			httpClient,
+			baseURL+ClusterTransferLeaderProcedure,
+			connect.WithSchema(clusterMethods.ByName("TransferLeader")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // clusterClient implements ClusterClient.
 type clusterClient struct {
-	status   *connect.Client[messages.StatusRequest, messages.StatusResponse]
-	snapshot *connect.Client[messages.SnapshotRequest, messages.SnapshotResponse]
+	status         *connect.Client[messages.StatusRequest, messages.StatusResponse]
+	snapshot       *connect.Client[messages.SnapshotRequest, messages.SnapshotResponse]
+	members        *connect.Client[messages.MembersRequest, messages.MembersResponse]
+	join           *connect.Client[messages.JoinRequest, messages.JoinResponse]
+	changeMember   *connect.Client[messages.ChangeMemberRequest, messages.ChangeMemberResponse]
+	transferLeader *connect.Client[messages.TransferLeaderRequest, messages.TransferLeaderResponse]
 }
 
 // Status calls troupe.client.v1.Cluster.Status.
@@ -527,12 +572,56 @@ func (c *clusterClient) Snapshot(ctx context.Context, req *messages.SnapshotRequ
 	return c.snapshot.CallServerStream(ctx, connect.NewRequest(req))
 }
 
+// Members calls troupe.client.v1.Cluster.Members.
+func (c *clusterClient) Members(ctx context.Context, req *messages.MembersRequest) (*messages.MembersResponse, error) {
+	response, err := c.members.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Join calls troupe.client.v1.Cluster.Join.
+func (c *clusterClient) Join(ctx context.Context, req *messages.JoinRequest) (*messages.JoinResponse, error) {
+	response, err := c.join.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ChangeMember calls troupe.client.v1.Cluster.ChangeMember.
+func (c *clusterClient) ChangeMember(ctx context.Context, req *messages.ChangeMemberRequest) (*messages.ChangeMemberResponse, error) {
+	response, err := c.changeMember.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// TransferLeader calls troupe.client.v1.Cluster.TransferLeader.
+func (c *clusterClient) TransferLeader(ctx context.Context, req *messages.TransferLeaderRequest) (*messages.TransferLeaderResponse, error) {
+	response, err := c.transferLeader.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ClusterHandler is an implementation of the troupe.client.v1.Cluster service.
 type ClusterHandler interface {
 	Status(context.Context, *messages.StatusRequest) (*messages.StatusResponse, error)
 	// Snapshot streams a snapshot file of the group, as a backup. It has all that was acknowledged before the call. The first message comes
 	// as soon as the node knows that it can do that, and has nothing: the file may have to be written first.
 	Snapshot(context.Context, *messages.SnapshotRequest, *connect.ServerStream[messages.SnapshotResponse]) error
+	// Members says who is in a group.
+	Members(context.Context, *messages.MembersRequest) (*messages.MembersResponse, error)
+	// Join is what a node asks that wants to be in a group, again and again until it is: it may be asked of any member.
+	Join(context.Context, *messages.JoinRequest) (*messages.JoinResponse, error)
+	// ChangeMember changes what one member is. Who asks for what is so already succeeds.
+	ChangeMember(context.Context, *messages.ChangeMemberRequest) (*messages.ChangeMemberResponse, error)
+	// TransferLeader makes another voter the leader. Only the leader can.
+	TransferLeader(context.Context, *messages.TransferLeaderRequest) (*messages.TransferLeaderResponse, error)
 }
 
 // NewClusterHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -555,12 +644,45 @@ func NewClusterHandler(svc ClusterHandler, opts ...connect.HandlerOption) (strin
 		connect.WithSchema(clusterMethods.ByName("Snapshot")),
 		connect.WithHandlerOptions(opts...),
 	)
+	clusterMembersHandler := connect.NewUnaryHandlerSimple(
+		ClusterMembersProcedure,
+		svc.Members,
+		connect.WithSchema(clusterMethods.ByName("Members")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterJoinHandler := connect.NewUnaryHandlerSimple(
+		ClusterJoinProcedure,
+		svc.Join,
+		connect.WithSchema(clusterMethods.ByName("Join")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterChangeMemberHandler := connect.NewUnaryHandlerSimple(
+		ClusterChangeMemberProcedure,
+		svc.ChangeMember,
+		connect.WithSchema(clusterMethods.ByName("ChangeMember")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterTransferLeaderHandler := connect.NewUnaryHandlerSimple(
+		ClusterTransferLeaderProcedure,
+		svc.TransferLeader,
+		connect.WithSchema(clusterMethods.ByName("TransferLeader")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/troupe.client.v1.Cluster/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ClusterStatusProcedure:
 			clusterStatusHandler.ServeHTTP(w, r)
 		case ClusterSnapshotProcedure:
 			clusterSnapshotHandler.ServeHTTP(w, r)
+		case ClusterMembersProcedure:
+			clusterMembersHandler.ServeHTTP(w, r)
+		case ClusterJoinProcedure:
+			clusterJoinHandler.ServeHTTP(w, r)
+		case ClusterChangeMemberProcedure:
+			clusterChangeMemberHandler.ServeHTTP(w, r)
+		case ClusterTransferLeaderProcedure:
+			clusterTransferLeaderHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -576,4 +698,20 @@ func (UnimplementedClusterHandler) Status(context.Context, *messages.StatusReque
 
 func (UnimplementedClusterHandler) Snapshot(context.Context, *messages.SnapshotRequest, *connect.ServerStream[messages.SnapshotResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("troupe.client.v1.Cluster.Snapshot is not implemented"))
+}
+
+func (UnimplementedClusterHandler) Members(context.Context, *messages.MembersRequest) (*messages.MembersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("troupe.client.v1.Cluster.Members is not implemented"))
+}
+
+func (UnimplementedClusterHandler) Join(context.Context, *messages.JoinRequest) (*messages.JoinResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("troupe.client.v1.Cluster.Join is not implemented"))
+}
+
+func (UnimplementedClusterHandler) ChangeMember(context.Context, *messages.ChangeMemberRequest) (*messages.ChangeMemberResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("troupe.client.v1.Cluster.ChangeMember is not implemented"))
+}
+
+func (UnimplementedClusterHandler) TransferLeader(context.Context, *messages.TransferLeaderRequest) (*messages.TransferLeaderResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("troupe.client.v1.Cluster.TransferLeader is not implemented"))
 }

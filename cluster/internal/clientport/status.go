@@ -8,7 +8,10 @@ import (
 )
 
 // clusterService answers for the node itself, whatever its groups are for.
-type clusterService struct{ node Node }
+type clusterService struct {
+	messagesconnect.UnimplementedClusterHandler
+	node Node
+}
 
 var _ messagesconnect.ClusterHandler = clusterService{}
 
