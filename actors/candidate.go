@@ -6,6 +6,8 @@ import "github.com/troupe-raft/troupe/messages"
 type candidate struct {
 	// campaign: currentTerm was raised, and votes are asked for. Otherwise it asks for pre-votes.
 	campaign bool
+	// transfer: the leader of the term before asked for it.
+	transfer bool
 	round    uint64
 	votes    map[string]bool // false: denied
 	active
@@ -47,7 +49,9 @@ func (c *candidate) ask(s *server) {
 	}
 	for _, p := range s.peers.all {
 		if s.configuration().votes(p.ID) {
-			s.ask(p.pid, s.candidacy(p.ID, !c.campaign, c.round))
+			m := s.candidacy(p.ID, !c.campaign, c.round)
+			m.Transfer = c.transfer
+			s.ask(p.pid, m)
 		}
 	}
 }
@@ -100,14 +104,15 @@ func (c *candidate) timeout(s *server) {
 	s.campaign()
 }
 
-// campaign is a server's that has a vote: a learner, or who left, waits for a leader.
+// campaign is a server's that may lead: a learner, or who left, waits for a leader.
 func (s *server) campaign() {
-	if s.configuration().votes(s.id) {
+	if s.mayLead() {
 		s.become(&candidate{})
 		return
 	}
 	s.become(&follower{})
 	s.resetElectionTimer()
+	s.inquire()
 }
 
 // describe: no leader is known.

@@ -134,13 +134,6 @@ func (c *Configuration) votes(id string) bool {
 	return slices.ContainsFunc(c.quorum, func(set []string) bool { return slices.Contains(set, id) })
 }
 
-// removed says whether it is committed that this server is not in the group.
-func (s *state) removed() bool {
-	c := s.configuration()
-	_, in := c.Member(s.id)
-	return !in && c.Index > 0 && c.Index <= s.commitIndex
-}
-
 func (c *Configuration) encoded() *messages.Configuration {
 	return &messages.Configuration{
 		Index: c.Index, Voters: encodeMembers(c.Voters), Outgoing: encodeMembers(c.Outgoing), Learners: encodeMembers(c.Learners),

@@ -41,6 +41,7 @@ type Door struct {
 	proposals []proposal
 	queries   []query
 	snapshots []SnapshotCaller
+	handovers []handoverCall
 	rung      bool
 	closed    error
 	// lookups are with the machine, which may die before it comes to them: a mailbox that ends drops what is in it.

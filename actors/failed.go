@@ -23,6 +23,9 @@ func (f *failed) enter(s *server) {
 	s.ctx.Send(s.machine, &refuseReads{f.err})
 	proposals, queries := s.door.take(nil, nil)
 	f.callers(s, proposals, queries)
+	for _, call := range s.door.takeHandovers() {
+		f.handOver(s, call)
+	}
 }
 
 // receive stands for all of the server's handling: no rule of the paper applies any more.
@@ -63,6 +66,7 @@ func (f *failed) callers(s *server, proposals []proposal, queries []query) {
 	s.door.refuse(proposals, queries, f.err)
 }
 
+func (f *failed) handOver(s *server, call handoverCall)              { s.door.answerHandover(call, f.err) }
 func (f *failed) describe(_ *server, status *Status)                 { status.Err, status.Unready = f.err, f.err }
 func (f *failed) appendEntries(*server, *messages.AppendEntries)     {}
 func (f *failed) installSnapshot(*server, *messages.InstallSnapshot) {}

@@ -92,7 +92,7 @@ func (f *follower) follows(s *server, from string) bool {
 
 // hear takes note that the leader is alive.
 func (f *follower) hear(s *server, from string) {
-	f.leader, f.heard = from, s.c.Clock.Now()
+	f.leader, f.heard, s.leftSaysMember = from, s.c.Clock.Now(), false
 	s.resetElectionTimer()
 	if f.heard.Sub(f.repeated) >= s.c.Timing.Heartbeat {
 		f.repeated = f.heard
@@ -199,7 +199,7 @@ func (f *follower) timeout(s *server) {
 		s.setAlarm(wait + time.Duration(s.rng.Int64N(int64(s.c.Timing.Heartbeat))))
 		return
 	}
-	if f.leader == "" && !s.configuration().votes(s.id) {
+	if f.leader == "" && !s.mayLead() {
 		s.tellNoLeader() // a candidate tells it later
 	}
 	s.campaign()
@@ -211,6 +211,8 @@ func (f *follower) mail(s *server, m any) {
 		f.forwardReply(s, m)
 	case *messages.ReadIndexReply:
 		f.readIndexReply(s, m)
+	case *messages.TimeoutNow:
+		f.timeoutNow(s, m)
 	case *connectionLost:
 		f.connectionLost(s, m)
 	}

@@ -24,6 +24,7 @@ type leader struct {
 	pace        pace
 	cohort      cohort
 	change      *proposal // a caller's, while a joint phase lasts
+	handover    handover
 	logClock    logClock
 	taken       taken
 	active
@@ -84,6 +85,7 @@ func (l *leader) leave(s *server) {
 		s.door.refuse([]proposal{*l.change}, nil, ErrOutcomeUnknown)
 	}
 	s.dropWaiters(s.commitIndex, ErrOutcomeUnknown)
+	l.handoverOver(s, nil)
 	s.resetElectionTimer()
 }
 
@@ -98,6 +100,9 @@ func (l *leader) describe(s *server, status *Status) {
 	status.Ready = s.commitIndex >= l.firstOfTerm
 	if status.Unready = l.pace.unready(); !status.Ready {
 		status.Unready = ErrNothingCommitted
+	}
+	if l.handover.to != "" {
+		status.Ready, status.Unready = false, ErrHandingOver
 	}
 }
 
@@ -128,6 +133,10 @@ func (l *leader) ignore(s *server, other string) {
 
 // callers: if command received from client, append entry to local log, respond after entry applied to state machine (section 5.3).
 func (l *leader) callers(s *server, proposals []proposal, queries []query) {
+	if l.handover.to != "" {
+		s.door.refuse(proposals, nil, &NotLeaderError{Reason: ErrHandingOver})
+		proposals = nil
+	}
 	proposals = l.accepted(s, l.changes(s, proposals))
 	if len(proposals) > 0 {
 		s.appendProposals(proposals, l.stamp(s))
@@ -155,16 +164,24 @@ func (l *leader) flushed(s *server) {
 // timeout is the leader's heartbeat.
 func (l *leader) timeout(s *server) {
 	now := s.c.Clock.Now()
+	if l.handover.to != "" && !now.Before(l.handover.until) {
+		l.handoverOver(s, ErrNotTakenOver)
+		if l.retires(s) {
+			s.become(&follower{})
+			return
+		}
+	}
 	switch {
 	case !l.hearsMajority(s, now.Add(-s.c.Timing.Election)):
 		s.c.Logger.Warn("steps down: no majority was heard for an election timeout", "term", s.currentTerm)
 		s.become(&follower{})
-	case s.stalled():
+	case s.stalled() && l.handover.to == "" && l.handsOver(s, "") != nil:
 		s.c.Logger.Warn("steps down: the disk stands still", "term", s.currentTerm)
 		s.become(&follower{})
 	default:
 		s.setAlarm(s.c.Timing.Heartbeat)
 		l.beat(s, false)
+		l.askToStand(s)
 		l.measure(s)
 		l.forget(s)
 	}
@@ -239,7 +256,7 @@ func (l *leader) contact(s *server, m *contact) {
 		l.raiseLevel(s)
 	}
 	if m.match > p.match && m.match <= s.log.last {
-		p.match = m.match
+		p.match, p.rose = m.match, s.c.Clock.Now()
 		if p.catchesUp {
 			l.follows(s, p)
 		}
@@ -247,6 +264,9 @@ func (l *leader) contact(s *server, m *contact) {
 	}
 	p.learner.reaches(s, p.match)
 	l.release(s, p)
+	if !l.handover.asked {
+		l.askToStand(s)
+	}
 }
 
 // raiseLevel appends the group's next feature level when every member, learners included, knows it.

@@ -22,7 +22,12 @@ type lease struct {
 	asked uint64
 	begun time.Duration
 	until time.Duration
+	// forgone: there is none in this leadership any more.
+	forgone bool
 }
+
+// forgo ends the lease for as long as this leadership lasts.
+func (l *lease) forgo() { l.asked, l.until, l.forgone = 0, 0, true }
 
 // leaseLength is how long a promise lasts: messages carry whole milliseconds.
 func (s *server) leaseLength() time.Duration { return s.c.Timing.Election.Truncate(time.Millisecond) }
@@ -31,7 +36,7 @@ func (s *server) leaseLength() time.Duration { return s.c.Timing.Election.Trunca
 func (l *leader) askPromises(s *server) time.Duration {
 	length := s.leaseLength()
 	unwanted := l.lease.wanted.IsZero() || s.c.Clock.Now().Sub(l.lease.wanted) > leaseTime
-	if unwanted || s.charter().level < messages.LevelSessions {
+	if unwanted || l.lease.forgone || s.charter().level < messages.LevelSessions {
 		l.lease.asked = 0
 		return 0
 	}

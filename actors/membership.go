@@ -130,15 +130,17 @@ func (l *leader) configure(s *server, c *Configuration) {
 }
 
 // settle goes on when the configuration in force is committed: a joint one gives way to the new one alone, and a leader that is no voter
-// any more stops leading (section 6).
+// any more hands over (section 6).
 func (l *leader) settle(s *server) {
 	switch c := s.configuration(); {
 	case c.Index > s.commitIndex || s.commitIndex < l.firstOfTerm:
 	case c.joint():
 		l.configure(s, newConfiguration(s.log.last+1, c.Voters, nil, c.Learners))
-	case !c.votes(s.id):
-		s.c.Logger.Info("stops leading: it is no voter any more", "term", s.currentTerm)
-		s.become(&follower{})
+	case !c.votes(s.id) && l.handover.to == "":
+		s.c.Logger.Info("is to stop leading: it is no voter any more", "term", s.currentTerm)
+		if l.handsOver(s, "") != nil {
+			s.become(&follower{})
+		}
 	}
 }
 

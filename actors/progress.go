@@ -13,6 +13,7 @@ type progress struct {
 	id, address string
 	// match is the highest index known to be replicated on the member, and durable there.
 	match uint64
+	rose  time.Time // when it last did
 	// round is the last one that the member answered, heard is when.
 	round uint64
 	heard time.Time

@@ -8,7 +8,7 @@ import (
 
 // requestVote is the RequestVote RPC's receiver (Figure 2). The caller has adopted a higher term already.
 func (s *state) requestVote(m *messages.RequestVote) *messages.RequestVoteReply {
-	reply := &messages.RequestVoteReply{Header: s.header(m.Header.From), Round: m.Round}
+	reply := &messages.RequestVoteReply{Header: s.header(m.Header.From), Round: m.Round, Removed: s.left(m)}
 	// 1. Reply false if term < currentTerm (section 5.1).
 	if m.Header.Term < s.currentTerm {
 		return reply
@@ -26,7 +26,7 @@ func (s *state) requestVote(m *messages.RequestVote) *messages.RequestVoteReply 
 
 // preVote says whether this server would grant its vote in the sender's next term (thesis 9.6). It changes nothing.
 func (s *state) preVote(m *messages.RequestVote) *messages.RequestVoteReply {
-	reply := &messages.RequestVoteReply{Header: s.header(m.Header.From), PreVote: true, Round: m.Round}
+	reply := &messages.RequestVoteReply{Header: s.header(m.Header.From), PreVote: true, Round: m.Round, Removed: s.left(m)}
 	reply.Granted = m.Header.Term+1 > s.currentTerm && s.upToDate(m)
 	return reply
 }
@@ -42,10 +42,17 @@ func (s *state) upToDate(m *messages.RequestVote) bool {
 	return m.LastLogIndex >= s.log.last
 }
 
+// mayLead says whether this server stands. It does without a vote, and does not count itself, while it is not committed that it lost its
+// vote: others may need what only its log has (thesis 4.2.2).
+func (s *state) mayLead() bool {
+	c := s.configuration()
+	return c.votes(s.id) || c.Index > s.commitIndex && s.charters.at(c.Index-1).configuration.votes(s.id)
+}
+
 // candidacy is the request for votes in currentTerm, or, as a pre-vote, in the next.
 func (s *state) candidacy(to string, preVote bool, round uint64) *messages.RequestVote {
 	return &messages.RequestVote{
 		Header: s.header(to), PreVote: preVote, Round: round, LastLogIndex: s.log.last, LastLogTerm: s.log.lastTerm(),
-		Origin: s.origin(),
+		Origin: s.origin(), ConfigurationIndex: s.configuration().Index,
 	}
 }

@@ -19,6 +19,8 @@ type role interface {
 	installed(uint64)
 	// callers takes what waits at the door.
 	callers(*server, []proposal, []query)
+	// handOver takes a caller's wish that another member leads.
+	handOver(*server, handoverCall)
 	// forward takes what callers of another member want of this one.
 	forward(*server, *messages.Forward)
 	// timeout is the role's deadline passing.

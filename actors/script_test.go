@@ -170,5 +170,6 @@ func (c script) appendEntries() *messages.AppendEntries {
 func (c script) requestVote() *messages.RequestVote {
 	m := &messages.RequestVote{Header: c.header(0), PreVote: c.has("pre"), Round: c.number("round", 0)}
 	m.LastLogIndex, m.LastLogTerm = c.entry("last")
+	m.Transfer, m.ConfigurationIndex = c.has("transfer"), c.number("configuration", 1)
 	return m
 }

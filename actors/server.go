@@ -38,6 +38,8 @@ type server struct {
 	taking    taking
 
 	leaderless leaderless
+	// leftSaysMember: a member said that this server is not in the group any more.
+	leftSaysMember bool
 	// foundedElsewhere: a peer knows the group's cluster id.
 	foundedElsewhere bool
 
@@ -80,7 +82,7 @@ func (s *server) handle(m any) {
 		if s.intact(m) {
 			s.role.forward(s, m)
 		}
-	case *messages.ForwardReply, *messages.ReadIndex, *messages.ReadIndexReply:
+	case *messages.ForwardReply, *messages.ReadIndex, *messages.ReadIndexReply, *messages.TimeoutNow:
 		if s.intact(m.(rpc)) {
 			s.role.mail(s, m)
 		}
@@ -153,6 +155,9 @@ func (s *server) stop() {
 	}
 	proposals, queries := s.door.take(nil, nil)
 	s.door.refuse(proposals, queries, err)
+	for _, call := range s.door.takeHandovers() {
+		s.door.answerHandover(call, err)
+	}
 	status := s.door.Status()
 	if status.Role != Failed {
 		status.Role, status.Err, status.Unready = Stopped, err, err
@@ -189,8 +194,9 @@ func (s *server) receiveRequestVote(m *messages.RequestVote) {
 	// A server that hears a leader refuses candidates and does not adopt their term: they may have been cut off, or removed
 	// (thesis 4.2.3). So does one that promised it to a leader (thesis 6.4.1).
 	hears := s.role.hearsLeader(s) && m.Header.From != s.role.leaderID(s)
-	if hears || s.promise.left(m.Header.From, s.c.Clock.Now()) > 0 {
-		s.send(from, &messages.RequestVoteReply{Header: s.header(m.Header.From), PreVote: m.PreVote, Round: m.Round})
+	if hears = hears || s.promise.left(m.Header.From, s.c.Clock.Now()) > 0; hears && !s.handedTo(m) {
+		reply := &messages.RequestVoteReply{Header: s.header(m.Header.From), PreVote: m.PreVote, Round: m.Round, Removed: s.left(m)}
+		s.send(from, reply)
 		return
 	}
 	if m.PreVote {
@@ -218,6 +224,7 @@ func (s *server) stalled() bool { return s.outbox.stalled(s.c.Clock.Now().Add(-s
 
 func (s *server) receiveVoteReply(m *messages.RequestVoteReply) {
 	if s.intact(m) {
+		s.leftSaysMember = s.leftSaysMember || m.Removed
 		s.sees(m.Header.Term)
 		s.role.voteReply(s, m)
 	}
@@ -271,6 +278,9 @@ func (s *server) sendTo(id string, m rpc) {
 func (s *server) answerDoor() {
 	s.proposals, s.queries = s.door.take(s.proposals, s.queries)
 	s.role.callers(s, s.proposals, s.readBounded(s.queries))
+	for _, call := range s.door.takeHandovers() {
+		s.role.handOver(s, call)
+	}
 }
 
 // flush hands what was staged to the journal.

@@ -33,6 +33,9 @@ type state struct {
 	promise promise
 	peers   peers
 
+	// belonged: this server was in the group.
+	belonged bool
+
 	changedFrom uint64 // see Observation
 }
 
@@ -47,7 +50,8 @@ func newState(c *Config, identity *messages.Identity, r persistence.Recovered) (
 		charters: charters{{configuration: founders}}, founders: founders,
 		commitIndex: max(r.HardState.Commit, r.Compacted, r.Snapshot.GetLastIncludedIndex()),
 		outbox:      outbox{group: c.Number, durable: r.Last}, peers: newPeers(c.Group, r.PeerStores),
-		promise: promise{longest: r.HardState.Promise, durable: r.HardState.Promise},
+		promise:  promise{longest: r.HardState.Promise, durable: r.HardState.Promise},
+		belonged: r.PeerStores[c.ID] == identity.StoreId,
 	}
 	if in := r.Snapshot.GetCharter(); in != nil {
 		if err := s.adopt(in); err != nil {
@@ -171,6 +175,9 @@ func (s *state) commit(index uint64) {
 	s.commitIndex = max(s.commitIndex, index)
 	if s.clusterID == 0 && s.commitIndex > 0 {
 		s.clusterID = s.charter().clusterID
+	}
+	if !s.belonged && s.charter().level >= messages.LevelMembership {
+		s.belongs()
 	}
 }
 

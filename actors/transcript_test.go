@@ -27,8 +27,10 @@ import (
 //	    3@2:kind=9 is of an unknown kind
 //	append from=n2 term=2 prev=1@1 [entries=2@2] [commit=1] [round=1] [store=..] [cluster=..] [to=..] [group=..]
 //	    store: the data directory that it comes from; known: the one that its sender knows n1 by
-//	vote from=n2 term=2 last=2@2 [pre] [round=7]        a RequestVote
-//	voted from=n2 [term=2] [refused] [pre] [round=..]   its reply; the round of the last request, unless given
+//	vote from=n2 term=2 last=2@2 [pre] [transfer] [round=7] [configuration=1]    a RequestVote
+//	voted from=n2 [term=2] [refused] [pre] [removed] [round=..]   its reply; the round of the last request, unless given
+//	timeoutnow from=n2 term=2 [round=..]                the leader hands over to n1
+//	handover [to=n2]                                    n1 is to hand over
 //	ack from=n2 match=3 [round=..] [term=..]            an AppendEntriesReply to the replicator of n2
 //	refuse from=n2 conflict=3@1 [term=..]
 //	contact from=n2 match=3 [round=..] [term=..]        what the replicator of n2 mails to its server, however late
@@ -186,9 +188,13 @@ func (l listener) SendUserMessage(pid *actor.PID, message any) {
 	switch m := m.(type) {
 	case *messages.RequestVote:
 		l.s.voteRound = m.Round
-		l.s.say("%s <- %s term=%d last=%d@%d", to, preVote("RequestVote", m.PreVote), m.Header.Term, m.LastLogIndex, m.LastLogTerm)
+		l.s.say("%s <- %s term=%d last=%d@%d%s", to, preVote("RequestVote", m.PreVote), m.Header.Term, m.LastLogIndex, m.LastLogTerm,
+			choose(m.Transfer, " transfer", ""))
 	case *messages.RequestVoteReply:
-		l.s.say("%s <- %s term=%d %s", to, preVote("RequestVoteReply", m.PreVote), m.Header.Term, choose(m.Granted, "granted", "refused"))
+		l.s.say("%s <- %s term=%d %s%s", to, preVote("RequestVoteReply", m.PreVote), m.Header.Term,
+			choose(m.Granted, "granted", "refused"), choose(m.Removed, " removed", ""))
+	case *messages.TimeoutNow:
+		l.s.say("%s <- TimeoutNow term=%d", to, m.Header.Term)
 	case *messages.AppendEntries:
 		l.s.appendRound = m.Round
 		l.s.replicators[to] = sender
@@ -306,8 +312,12 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 	case "voted":
 		root.Send(server, sealed(&messages.RequestVoteReply{
 			Header: c.header(s.server.currentTerm), PreVote: c.has("pre"), Granted: !c.has("refused"),
-			Round: c.number("round", s.voteRound),
+			Round: c.number("round", s.voteRound), Removed: c.has("removed"),
 		}))
+	case "timeoutnow":
+		root.Send(server, sealed(&messages.TimeoutNow{Header: c.header(0), Round: c.number("round", 0)}))
+	case "handover":
+		s.door.HandOver(c.text("to", ""), witness{s, d.Cmd})
 	case "ack", "refuse":
 		index, term := c.entry("conflict")
 		root.Send(s.replicators[c.text("from", "")], sealed(&messages.AppendEntriesReply{
@@ -331,11 +341,7 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 		}
 		s.door.Read(how, nil, witness{s, "query"})
 	case "sync":
-		for len(s.work) > 0 {
-			work := s.work[0]
-			s.work = s.work[1:]
-			work()
-		}
+		s.sync()
 	case "wait", "pause":
 		duration, err := time.ParseDuration(d.CmdArgs[0].Key)
 		if err != nil {
@@ -360,6 +366,15 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 		s.door.StorageFailed(fmt.Errorf("input/output error"))
 	default:
 		d.Fatalf(t, "unknown command %s", d.Cmd)
+	}
+}
+
+// sync does all work of the disk.
+func (s *stage) sync() {
+	for len(s.work) > 0 {
+		work := s.work[0]
+		s.work = s.work[1:]
+		work()
 	}
 }
 

@@ -68,6 +68,8 @@ type seen struct {
 	peers    [mostNodes]peerSeen
 	// prevotes are the nodes that promised their vote, by round.
 	prevotes map[uint64]nodeSet
+	// asked are the terms whose leaders asked the server to stand.
+	asked []uint64
 }
 
 // observe checks the five properties of the paper's figure 3 after every message.
@@ -112,7 +114,7 @@ func (w *world) checkStart(n *node, g int, v actors.Observation) {
 	now, disk := v.Status(), &n.disk.groups[g]
 	same := now.Term == disk.hard.Term && v.Vote() == disk.hard.Vote && now.LastIndex == disk.log.last()
 	for _, m := range v.Configuration().Members() {
-		same = same && v.Counted(m.ID) == disk.pins[m.ID]
+		same = same && (m.ID == n.id || v.Counted(m.ID) == disk.pins[m.ID])
 	}
 	if !same {
 		w.fail("a server starts with what it promised",

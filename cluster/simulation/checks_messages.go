@@ -42,6 +42,8 @@ func (w *world) promised(n *node, m proto.Message) {
 			w.voted(n, m.Header, m.Header.From)
 			w.stands(n, m)
 		}
+	case *messages.TimeoutNow:
+		w.asksToStand(n, m)
 	case *messages.AppendEntries:
 		w.sends(n, m)
 	}
@@ -94,6 +96,10 @@ func (w *world) stands(n *node, m *messages.RequestVote) {
 	if on := n.disk.groups[g].log.last(); on < m.LastLogIndex {
 		w.fail("a candidate's log is on its disk", "%s in term %d claims %d, its disk ends at %d", n.id, m.Header.Term, m.LastLogIndex, on)
 	}
+	if m.Transfer {
+		w.mayStand(n, g, m)
+		return
+	}
 	if !agree(w.majorities(n.seen[g].log.members()), promised) || m.LastLogIndex == 0 && promised.size() < len(w.nodes) {
 		w.fail("who asks for votes had a majority of pre-votes (thesis 9.6)", "%s in term %d had %b", n.id, m.Header.Term, promised)
 	}
@@ -119,6 +125,8 @@ func (w *world) heard(n *node, message proto.Message) {
 		default:
 			w.vote(n, g, from, h)
 		}
+	case *messages.TimeoutNow:
+		w.askedToStand(n, g, h)
 	case *messages.AppendEntriesReply:
 		w.answered(g, answers{from, n.place, h.Term}, m.Round)
 	case *messages.InstallSnapshotReply:

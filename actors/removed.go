@@ -1,0 +1,41 @@
+package actors
+
+import "github.com/troupe-raft/troupe/messages"
+
+// A server that left its group may not have the entry that says so, and nobody sends it any more. It goes on asking, without a vote, too,
+// and is told by whomever it asks. Only who belonged to the group can have left: a new node gets a log that begins before it came.
+
+// has says whether the configuration has a member with that data directory.
+func (c *Configuration) has(id string, storeID uint64) bool {
+	m, in := c.Member(id)
+	return in && (m.StoreID == storeID || m.StoreID == 0)
+}
+
+// belongs notes for good, as a pin of its own, that this server was in the group: that is committed.
+func (s *state) belongs() {
+	c := s.charters.at(s.commitIndex).configuration
+	if c.Index > 0 && c.has(s.id, s.storeID) {
+		s.belonged = true
+		s.outbox.pin(s.id, s.storeID)
+	}
+}
+
+// removed says whether this server left the group: that is committed, or another member said so.
+func (s *server) removed() bool {
+	c := s.configuration()
+	left := s.leftSaysMember || c.Index <= s.commitIndex && !c.has(s.id, s.storeID)
+	return left && s.belonged
+}
+
+// left says whether it is committed that a candidate is not in the group, and later than all that the candidate knows of that.
+func (s *state) left(m *messages.RequestVote) bool {
+	c := s.configuration()
+	return c.Index > 0 && c.Index <= s.commitIndex && m.ConfigurationIndex <= c.Index && !c.has(m.Header.From, m.Header.StoreId)
+}
+
+// inquire is what a server without a vote does that hears no leader: it asks what a candidate asks, to be told if it left.
+func (s *server) inquire() {
+	for _, p := range s.peers.all {
+		s.ask(p.pid, s.candidacy(p.ID, true, 0))
+	}
+}
