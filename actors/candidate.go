@@ -51,7 +51,7 @@ func (c *candidate) ask(s *server) {
 		if s.configuration().votes(p.ID) {
 			m := s.candidacy(p.ID, !c.campaign, c.round)
 			m.Transfer = c.transfer
-			s.ask(p.pid, m)
+			s.inquireOf(p, m)
 		}
 	}
 }

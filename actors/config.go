@@ -31,6 +31,10 @@ type Config struct {
 	ID string
 	// Members are those that the group is founded by. Later its log says who is in it.
 	Members []Member
+	// ClusterID is not 0 for a node that joins a group that was founded without it: there are no Members then.
+	ClusterID uint64
+	// Hints are where members may be, besides their addresses in the configuration.
+	Hints []Member
 	// Reconfigured, if set, is told the configuration in force: by Start, and from the server's mailbox when it changes. It must not
 	// block.
 	Reconfigured func(*Configuration)
@@ -187,6 +191,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("group %s needs a state machine", c.Group)
 	case c.Store == nil || c.Journal == nil || c.Clock == nil:
 		return fmt.Errorf("group %s needs what StartShared gives, and a clock", c.Group)
+	}
+	if c.ClusterID != 0 && len(c.Members) == 0 {
+		return nil
 	}
 	return validateMembers(c.ID, c.Members)
 }

@@ -75,7 +75,7 @@ func (s *state) foundedByOthers(c *Configuration) error {
 	switch {
 	case c.Index != 1 || len(c.Outgoing)+len(c.Learners) > 0:
 		return errors.New("the founding of the group is none: it has more than voters, or another index than 1")
-	case !slices.Equal(founders, configured):
+	case len(configured) > 0 && !slices.Equal(founders, configured): // who joined was told by no operator who they are
 		names := strings.Join(founders, ", ")
 		return fmt.Errorf("the group was founded by %s, not by %s: start the node with the members that it was founded with",
 			names[:min(len(names), mostNames)], strings.Join(configured, ", "))

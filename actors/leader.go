@@ -182,6 +182,7 @@ func (l *leader) timeout(s *server) {
 		s.setAlarm(s.c.Timing.Heartbeat)
 		l.beat(s, false)
 		l.askToStand(s)
+		l.follow(s)
 		l.measure(s)
 		l.forget(s)
 	}

@@ -26,9 +26,18 @@ var (
 	ErrChangeUnderWay = errors.New("the group's members are being changed: wait until that is done")
 	// ErrChangedMeanwhile: a change is based on a configuration that is not in force any more.
 	ErrChangedMeanwhile = errors.New("the group's members have changed meanwhile: look at them again")
+	// ErrBadMembers: no group can have these members.
+	ErrBadMembers = errors.New("the group cannot have these members")
+	// ErrTooFewLeft: of the voters that a removal leaves too few answer.
+	ErrTooFewLeft = errors.New("too few voters would be left")
 	// ErrNotCaughtUp: a voter that lacks much of the log would hold up the group.
 	ErrNotCaughtUp = errors.New("the member has not caught up: add it as a learner, and wait until it has")
 )
+
+// NotMemberError is a change of who is not in the group.
+type NotMemberError struct{ ID string }
+
+func (e *NotMemberError) Error() string { return fmt.Sprintf("%.64q is not in the group", e.ID) }
 
 // Reconfigure asks for other members. The answer's index is that of the configuration that then is in force, alone. If the group has these
 // members, nothing changes.
@@ -91,11 +100,11 @@ func (l *leader) permits(s *server, base uint64, next *Configuration) error {
 		return l.levelError(messages.LevelMembership, "change its members")
 	}
 	if err := next.check(next.Index); err != nil {
-		return fmt.Errorf("the group cannot have these members: %w", err)
+		return fmt.Errorf("%w: %w", ErrBadMembers, err)
 	}
 	for _, m := range next.members {
 		if had, in := now.Member(m.ID); in && had.StoreID != m.StoreID {
-			return fmt.Errorf("%s is in the group with another data directory: remove it first", m.ID)
+			return fmt.Errorf("%w: %s is in the group with another data directory; remove it first", ErrBadMembers, m.ID)
 		}
 	}
 	for _, m := range next.Voters {
@@ -157,15 +166,9 @@ func (l *leader) reconcile(s *server) {
 			p = &progress{id: m.ID, heard: now}
 			l.all = append(l.all, p)
 		}
-		switch {
-		case m.ID == s.id:
-		case p.replicator == nil:
-			p.replicator = l.spawnReplicator(s, s.peers.of(m.ID))
-		case p.address != m.Address:
-			s.ctx.Stop(p.replicator)
-			p.replicator = l.spawnReplicator(s, s.peers.of(m.ID))
+		if m.ID != s.id && p.replicator == nil {
+			l.replicate(s, p)
 		}
-		p.address = m.Address
 		if c.votes(m.ID) {
 			p.learner = learner{}
 		} else if p.learner.since.IsZero() {
@@ -177,8 +180,24 @@ func (l *leader) reconcile(s *server) {
 			p.left, p.leftAt, p.learner = c.Index, now, learner{}
 		}
 	}
+	l.follow(s)
 	slices.SortFunc(l.all, func(a, b *progress) int { return cmp.Compare(a.id, b.id) })
 	s.door.board.showReplication(l.replication())
+}
+
+// follow moves replicators to where members are heard from now.
+func (l *leader) follow(s *server) {
+	for _, p := range l.all {
+		if to := s.peers.of(p.id); p.replicator != nil && to != nil && p.address != to.pid.Address {
+			s.ctx.Stop(p.replicator)
+			l.replicate(s, p)
+		}
+	}
+}
+
+func (l *leader) replicate(s *server, p *progress) {
+	to := s.peers.of(p.id)
+	p.replicator, p.address = l.spawnReplicator(s, to), to.pid.Address
 }
 
 // toldFor is how long a member that left is told so, if it does not answer.

@@ -21,6 +21,10 @@ var outcomeKinds = []struct {
 	{messages.Outcome_KIND_TOO_MANY_SESSIONS, ErrTooManySessions},
 	{messages.Outcome_KIND_ANSWER_NOT_KEPT, ErrAnswerNotKept},
 	{messages.Outcome_KIND_NOT_READY, ErrNotReady},
+	{messages.Outcome_KIND_CHANGE_UNDER_WAY, ErrChangeUnderWay},
+	{messages.Outcome_KIND_CHANGED_MEANWHILE, ErrChangedMeanwhile},
+	{messages.Outcome_KIND_NOT_CAUGHT_UP, ErrNotCaughtUp},
+	{messages.Outcome_KIND_BAD_MEMBERS, ErrBadMembers},
 }
 
 // outcomeOf is an answer as another member is told it.

@@ -13,7 +13,8 @@ import (
 // peer is another member, as this server knows it.
 type peer struct {
 	Member
-	pid *actor.PID
+	// pid is where the peer was heard last, or where the configuration says that it is; hint is where else it may be, nil: nowhere.
+	pid, hint *actor.PID
 	// pinnedStore is the id of the peer's data directory, pinned when it was first heard; 0: never heard. What a node says from
 	// another directory does not count: a wiped disk forgot what its node promised.
 	pinnedStore uint64
@@ -40,6 +41,7 @@ type peer struct {
 // peers are all members but this server, in the order of ids.
 type peers struct {
 	group string
+	hints []Member
 	pins  map[string]uint64 // the durable ones, of former members too
 	all   []*peer
 	// others are in the cluster, as they say, and in no configuration that this server knows: they left, or came while it was away.
@@ -52,8 +54,8 @@ const (
 	otherFor   = time.Minute
 )
 
-func newPeers(group string, pins map[string]uint64) peers {
-	p := peers{group: group, pins: map[string]uint64{}}
+func newPeers(c *Config, pins map[string]uint64) peers {
+	p := peers{group: c.Group, hints: c.Hints, pins: map[string]uint64{}}
 	maps.Copy(p.pins, pins)
 	return p
 }
@@ -69,7 +71,7 @@ func (p *peers) follow(c *Configuration, self string) {
 		if known == nil {
 			known = p.introduce(m.ID)
 		}
-		known.Member, known.pid = m, actor.NewPID(m.Address, actorName(p.group))
+		p.place(known, m)
 		all = append(all, known)
 	}
 	for _, peer := range p.all {
@@ -80,6 +82,19 @@ func (p *peers) follow(c *Configuration, self string) {
 	p.others = slices.DeleteFunc(p.others, func(peer *peer) bool { return slices.Contains(all, peer) })
 	p.others = p.others[max(0, len(p.others)-mostOthers):]
 	p.all = all
+}
+
+// place takes up what a configuration says of a peer. As long as that names the same address, the peer is where it was heard.
+func (p *peers) place(known *peer, m Member) {
+	if known.pid == nil || known.Address != m.Address {
+		known.pid = actor.NewPID(m.Address, actorName(p.group))
+	}
+	known.Member, known.hint = m, nil
+	for _, hint := range p.hints {
+		if hint.ID == m.ID && hint.Address != m.Address {
+			known.hint = actor.NewPID(hint.Address, actorName(p.group))
+		}
+	}
 }
 
 // introduce makes a peer, which may have been known on the disk.
@@ -120,7 +135,7 @@ func (p *peers) of(id string) *peer {
 // at is nil when no peer has the address.
 func (p *peers) at(address string) *peer {
 	for _, peer := range p.all {
-		if peer.Address == address {
+		if peer.pid.Address == address {
 			return peer
 		}
 	}
@@ -195,6 +210,7 @@ func (s *server) admits(h *messages.Header) bool {
 			"it was wiped or copied, and needs its own directory back")
 		return false
 	}
+	s.find(p)
 	s.hear(p, h)
 	return true
 }
@@ -213,10 +229,24 @@ func (s *server) other(p *peer, h *messages.Header) *peer {
 		}
 		s.c.Logger.Info("a node that is not among the members, as far as this one knows", "id", h.From, "address", from.Address)
 	}
-	if p.came = now; from != nil && from.Address != p.Address {
-		p.Address, p.pid = from.Address, actor.NewPID(from.Address, actorName(s.group))
-	}
+	p.came = now
 	return p
+}
+
+// find notes that a peer is where its mail comes from, which the transport has checked: it may have another address than it had.
+func (s *server) find(p *peer) {
+	if from := s.ctx.Sender(); from != nil && from.Address != p.pid.Address {
+		s.c.Logger.Info("a node is heard from another address", "id", p.ID, "before", p.pid.Address, "now", from.Address)
+		p.pid = actor.NewPID(from.Address, actorName(s.group))
+	}
+}
+
+// inquireOf asks a peer for its vote, wherever it may be.
+func (s *server) inquireOf(p *peer, m *messages.RequestVote) {
+	s.ask(p.pid, m)
+	if p.hint != nil && p.hint.Address != p.pid.Address {
+		s.ask(p.hint, m)
+	}
 }
 
 // hear takes note of what a header says besides who sent it: whether the peer counts this server, and that the group is founded.

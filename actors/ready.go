@@ -42,12 +42,15 @@ type NotCountedError struct {
 var ErrNothingCommitted = errors.New("this node was elected and has committed nothing in its term yet")
 
 // ErrRemoved is a server that is not in its group any more.
-var ErrRemoved = errors.New("this node was removed from the group: stop it, or add it again")
+var ErrRemoved = errors.New("this node was removed from the group: stop it; to add it again, start it with an empty directory")
 
 func (e NoLeaderError) Error() string {
 	parts := []string{fmt.Sprintf("no leader is known: an election needs %d of %d members", e.Needed, e.Members)}
 	if !e.Founded {
 		parts[0] = fmt.Sprintf("the group is not founded yet: its first election needs all %d members", e.Members)
+	}
+	if e.Members == 0 {
+		parts[0] = "this node joins the group, and the group's leader has not sent it the log yet"
 	}
 	if e.Unheard != "" {
 		parts = append(parts, e.Unheard+" "+isOrAre(e.Unheard)+" not heard: start what does not run, and check the network")

@@ -36,6 +36,6 @@ func (s *state) left(m *messages.RequestVote) bool {
 // inquire is what a server without a vote does that hears no leader: it asks what a candidate asks, to be told if it left.
 func (s *server) inquire() {
 	for _, p := range s.peers.all {
-		s.ask(p.pid, s.candidacy(p.ID, true, 0))
+		s.inquireOf(p, s.candidacy(p.ID, true, 0))
 	}
 }

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"cmp"
+
 	"github.com/troupe-raft/troupe/messages"
 	"github.com/troupe-raft/troupe/persistence"
 )
@@ -45,11 +47,12 @@ type state struct {
 func newState(c *Config, identity *messages.Identity, r persistence.Recovered) (state, error) {
 	founders := newConfiguration(0, c.Members, nil, nil)
 	s := state{
-		id: c.ID, group: c.Group, storeID: identity.StoreId, level: c.Level, clusterID: r.HardState.ClusterID,
+		id: c.ID, group: c.Group, storeID: identity.StoreId, level: c.Level,
+		clusterID:   cmp.Or(r.HardState.ClusterID, c.ClusterID),
 		currentTerm: r.HardState.Term, votedFor: r.HardState.Vote, log: newLog(r, min(c.Limits.granule(), c.granule)), snapshot: r.Snapshot,
 		charters: charters{{configuration: founders}}, founders: founders,
 		commitIndex: max(r.HardState.Commit, r.Compacted, r.Snapshot.GetLastIncludedIndex()),
-		outbox:      outbox{group: c.Number, durable: r.Last}, peers: newPeers(c.Group, r.PeerStores),
+		outbox:      outbox{group: c.Number, durable: r.Last}, peers: newPeers(c, r.PeerStores),
 		promise:  promise{longest: r.HardState.Promise, durable: r.HardState.Promise},
 		belonged: r.PeerStores[c.ID] == identity.StoreId,
 	}

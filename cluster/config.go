@@ -88,11 +88,14 @@ func (c *Config) setDefaults() {
 }
 
 // Validate says what is wrong with the configuration or the members of a node. [Start] and [Node.StartGroup] check the same, but
-// they check the members after the data directory was founded. Validate opens nothing.
+// they check the members after the data directory was founded. A node that joins has none. Validate opens nothing.
 func (c Config) Validate(members []actors.Member) error {
 	c.setDefaults()
 	if err := c.validate(); err != nil {
 		return err
+	}
+	if members == nil {
+		return nil
 	}
 	if err := checkMembers(members); err != nil {
 		return err

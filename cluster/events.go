@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/troupe-raft/troupe/actors"
@@ -60,6 +61,29 @@ func (g *Group) watch(ctx context.Context, tell func(Event)) {
 			return
 		}
 	}
+}
+
+// Removed is closed when this node has left the group, as far as it knows: it is of no more use there. It stays open when ctx is done
+// before.
+func (g *Group) Removed(ctx context.Context) <-chan struct{} {
+	removed := make(chan struct{})
+	go func() {
+		for {
+			changed := g.door.Changed()
+			if errors.Is(g.Status().Unready, actors.ErrRemoved) {
+				close(removed)
+				return
+			}
+			select {
+			case <-changed:
+			case <-g.stopped:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return removed
 }
 
 func (g *Group) event() Event {

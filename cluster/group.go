@@ -22,6 +22,12 @@ type Group struct {
 	courier *courier
 	// configuration is the one in force, as the server said last; nil before it runs.
 	configuration atomic.Pointer[actors.Configuration]
+	// hints are where members may be, besides what the configuration says.
+	hints []actors.Member
+	// launched is closed when the server runs.
+	launched chan struct{}
+	// moving: the group is being told where this node is.
+	moving atomic.Bool
 	// stopped is closed when the node has stopped the group.
 	stopped chan struct{}
 	// facade is the group's actor in the application's actor system, nil without one.
@@ -36,6 +42,10 @@ type Result struct {
 	Index uint64
 	// Value is what the state machine returned; it must not be changed.
 	Value []byte
+}
+
+func newGroup(name string, n *Node) *Group {
+	return &Group{name: name, node: n, launched: make(chan struct{}), stopped: make(chan struct{})}
 }
 
 // Name is the group's name.

@@ -50,6 +50,7 @@ type Node struct {
 	failure atomic.Pointer[error]
 
 	stopOnce sync.Once
+	ending   chan struct{} // closed when the node begins to stop
 	stopErr  error
 	done     chan struct{}
 }
@@ -68,7 +69,7 @@ func Start(ctx context.Context, c Config, opts ...Option) (*Node, error) {
 	}
 	n := &Node{
 		config: c, log: c.Logger.With("node", c.ID),
-		groups: map[string]*Group{}, starting: map[string]*Group{}, done: make(chan struct{}),
+		groups: map[string]*Group{}, starting: map[string]*Group{}, ending: make(chan struct{}), done: make(chan struct{}),
 	}
 	for _, option := range opts {
 		if option != nil {

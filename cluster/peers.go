@@ -38,7 +38,8 @@ func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 		Advertise: n.config.PeerAddr,
 		TLS:       tls,
 		AllowTypes: []proto.Message{
-			&messages.RequestVote{}, &messages.RequestVoteReply{}, &messages.AppendEntries{}, &messages.AppendEntriesReply{},
+			&messages.RequestVote{}, &messages.RequestVoteReply{}, &messages.TimeoutNow{},
+			&messages.AppendEntries{}, &messages.AppendEntriesReply{},
 			&messages.InstallSnapshot{}, &messages.InstallSnapshotReply{},
 			&messages.Forward{}, &messages.ForwardReply{}, &messages.ReadIndex{}, &messages.ReadIndexReply{},
 			&messages.NodeStatusRequest{}, &messages.NodeStatusReply{},
@@ -93,6 +94,9 @@ func (n *Node) peerAddresses() []string {
 		for _, g := range groups {
 			for _, m := range g.Members() {
 				all[m.Address] = true
+				if i := indexOf(g.hints, m.ID); i >= 0 {
+					all[g.hints[i].Address] = true
+				}
 			}
 		}
 	}

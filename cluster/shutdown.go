@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/troupe-raft/troupe/actors"
 )
 
 // How long a shutdown waits for each part before the next one. A healthy node needs milliseconds; a part that hangs, such as a
@@ -39,10 +41,12 @@ func (n *Node) Shutdown(ctx context.Context) error {
 // stop ends the node's parts, the highest first. Groups end before clients' connections are cut, so that clients get their answers.
 func (n *Node) stop() {
 	defer close(n.done)
+	close(n.ending)
 	n.mu.Lock()
 	n.closing = true
 	n.mu.Unlock()
 	n.within("starting groups", partTime, n.starts.Wait)
+	n.handOver()
 	drained := n.port.Drain(drainTime)
 	n.stopGroups()
 	n.within("the client port", drainTime, func() { <-drained })
@@ -59,6 +63,29 @@ func (n *Node) stop() {
 	n.workers.close()
 	n.stopErr = n.closeStore()
 	n.log.Info("the node is stopped")
+}
+
+// handOverTime is for other nodes to take over the groups that this one leads. What is not taken over in time, elects.
+const handOverTime = 2 * time.Second
+
+// handOver lets other members lead, all groups at a time, while clients are still served here.
+func (n *Node) handOver() {
+	if n.Failed() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handOverTime)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, g := range n.Groups() {
+		if g.Status().Role == actors.Leader {
+			all.Go(func() {
+				if _, err := g.HandOver(ctx, ""); err != nil && len(g.Members()) > 1 {
+					n.log.Warn("nobody takes over", "group", g.name, "err", err)
+				}
+			})
+		}
+	}
+	all.Wait()
 }
 
 func (n *Node) stopGroups() {

@@ -35,7 +35,7 @@ func (n *Node) StartGroup(ctx context.Context, name string, members []actors.Mem
 	if err := checkSelf(n.config.ID, n.config.PeerAddr, members); err != nil {
 		return nil, err
 	}
-	g := &Group{name: name, node: n, stopped: make(chan struct{})}
+	g := newGroup(name, n)
 	if err := n.reserve(g); err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (n *Node) StartGroup(ctx context.Context, name string, members []actors.Mem
 	if err != nil {
 		return nil, err
 	}
-	if err := n.launch(g, record, machine); err != nil {
+	if err := n.launch(g, record, members, machine); err != nil {
 		return nil, err
 	}
 	return g, nil
@@ -93,29 +93,39 @@ func (n *Node) record(ctx context.Context, name string, members []actors.Member)
 	case <-ctx.Done():
 		return nil, fmt.Errorf("group %s was not started: %w", name, ctx.Err())
 	case f := <-answer:
-		if f.err != nil {
-			return nil, f.err
+		if f.err == nil {
+			n.tellOtherFounders(name, members, fromRecord(f.record.GetMembers()))
 		}
-		return f.record, n.checkRecord(name, members, fromRecord(f.record.GetMembers()))
+		return f.record, f.err
 	}
 }
 
-func (n *Node) checkRecord(name string, given, stored []actors.Member) error {
-	same := func(a, b actors.Member) bool { return a.ID == b.ID && a.Address == b.Address }
-	if slices.EqualFunc(sortedMembers(given), sortedMembers(stored), same) {
-		return nil
+// tellOtherFounders warns of a list that is not the one of the founding. It may name where members are now.
+func (n *Node) tellOtherFounders(name string, given, stored []actors.Member) {
+	same := func(a, b actors.Member) bool { return a.ID == b.ID }
+	if len(stored) > 0 && !slices.EqualFunc(sortedMembers(given), sortedMembers(stored), same) {
+		n.log.Warn("the group was founded with other members: of the list given only addresses count",
+			"group", name, "founded", stored, "given", given)
 	}
-	if err := checkSelf(n.config.ID, n.config.PeerAddr, stored); err != nil {
-		return fmt.Errorf("group %s was founded with other members than those given, and this node goes by the founding: %w", name, err)
-	}
-	n.log.Warn("the group was founded with other members: the list given is ignored", "group", name, "founded", stored, "given", given)
-	return nil
 }
 
-func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.StateMachine) (err error) {
-	g.number = persistence.GroupID(record.GetNumber())
+// founders are those that a directory remembers, at the addresses that are given now.
+func founders(record *messages.GroupRecord, given []actors.Member) []actors.Member {
+	members := fromRecord(record.GetMembers())
+	for i, m := range members {
+		if at := indexOf(given, m.ID); at >= 0 {
+			members[i].Address = given[at].Address
+		}
+	}
+	return members
+}
+
+// launch starts a group's server. The members given are hints where those are that the log names.
+func (n *Node) launch(g *Group, record *messages.GroupRecord, given []actors.Member, machine actors.StateMachine) (err error) {
+	g.number, g.hints = persistence.GroupID(record.GetNumber()), given
 	g.door, err = actors.Start(n.system.Root, actors.Config{
-		Group: g.name, ID: n.config.ID, Members: fromRecord(record.GetMembers()), Reconfigured: n.reconfigured(g),
+		Group: g.name, ID: n.config.ID, Members: founders(record, given), ClusterID: record.GetClusterId(), Hints: given,
+		Reconfigured:      n.reconfigured(g),
 		WithoutForwarding: n.options.withoutForwarding,
 		ClientAddress:     n.ClientAddr(), Machine: machine,
 		Shared: n.shared, Number: g.number,
@@ -133,6 +143,8 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, machine actors.Sta
 		}
 		go g.watch(context.Background(), func(e Event) { n.options.app.EventStream.Publish(&e) })
 	}
+	close(g.launched)
+	g.keepAddress(g.configuration.Load())
 	n.mu.Lock()
 	n.groups[g.name] = g
 	n.order = append(n.order, g.name)
@@ -149,9 +161,10 @@ func (n *Node) reconfigured(g *Group) func(*actors.Configuration) {
 	return func(c *actors.Configuration) {
 		if first := g.configuration.Swap(c) == nil; first {
 			n.setPeers()
-		} else {
-			n.workers.Schedule(n.setPeers) // a mailbox must not wait for connections
+			return
 		}
+		n.workers.Schedule(n.setPeers) // a mailbox must not wait for connections
+		g.keepAddress(c)
 	}
 }
 

@@ -153,7 +153,7 @@ func (g *Group) memberStatus() *messages.MemberStatus {
 		Id: g.node.ID(), Term: s.Term, CommitIndex: s.CommitIndex, AppliedIndex: s.AppliedIndex, LastIndex: s.LastIndex,
 		Reachable: true, PeerAddress: g.node.PeerAddr(), ClientAddress: g.node.ClientAddr(),
 		LeaderId: s.LeaderID, FirstIndex: s.FirstIndex, LogBytes: uint64(s.LogBytes),
-		SnapshotIndex: s.SnapshotIndex, SnapshotBytes: s.SnapshotBytes,
+		SnapshotIndex: s.SnapshotIndex, SnapshotBytes: s.SnapshotBytes, StoreId: g.node.store.Identity().GetStoreId(),
 	}
 	if s.SnapshotErr != nil {
 		m.SnapshotError = s.SnapshotErr.Error()
@@ -219,6 +219,9 @@ func (g *Group) clusterStatus(ctx context.Context, local bool) *messages.StatusR
 			m = &messages.MemberStatus{Error: g.node.noAnswer(member)}
 		} else {
 			m.Reachable = true
+			if m.StoreId != 0 && member.StoreID != 0 && m.StoreId != member.StoreID {
+				m.Error = errOtherDirectory
+			}
 			if m.LeaderId != "" && m.Term >= leaderTerm {
 				response.Leader, leaderTerm = m.LeaderId, m.Term
 			}
@@ -229,6 +232,10 @@ func (g *Group) clusterStatus(ctx context.Context, local bool) *messages.StatusR
 	addReplications(response, told[response.Leader].GetReplications())
 	return response
 }
+
+// errOtherDirectory is of a member that was wiped, replaced or copied, whatever it says itself.
+const errOtherDirectory = "it answers from another data directory than the group knows it by, and does not count: " +
+	"give it its own back, or remove it and let it join anew"
 
 // addReplications adds what the leader says of the others.
 func addReplications(response *messages.StatusResponse, all []*messages.Replication) {

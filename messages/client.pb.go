@@ -1343,7 +1343,9 @@ type JoinRequest struct {
 	// The random id of its data directory.
 	StoreId uint64 `protobuf:"fixed64,5,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
 	// It is to have the log and no vote.
-	Learner       bool `protobuf:"varint,6,opt,name=learner,proto3" json:"learner,omitempty"`
+	Learner bool `protobuf:"varint,6,opt,name=learner,proto3" json:"learner,omitempty"`
+	// It was in the group before, and is not to be added again.
+	Known         bool `protobuf:"varint,7,opt,name=known,proto3" json:"known,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1416,6 +1418,13 @@ func (x *JoinRequest) GetStoreId() uint64 {
 func (x *JoinRequest) GetLearner() bool {
 	if x != nil {
 		return x.Learner
+	}
+	return false
+}
+
+func (x *JoinRequest) GetKnown() bool {
+	if x != nil {
+		return x.Known
 	}
 	return false
 }
@@ -2335,6 +2344,8 @@ type MemberStatus struct {
 	Progress float64 `protobuf:"fixed64,17,opt,name=progress,proto3" json:"progress,omitempty"`
 	// Why the member's last snapshot failed; empty when it did not.
 	SnapshotError string `protobuf:"bytes,18,opt,name=snapshot_error,json=snapshotError,proto3" json:"snapshot_error,omitempty"`
+	// The random id of the member's data directory.
+	StoreId       uint64 `protobuf:"fixed64,19,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2493,6 +2504,13 @@ func (x *MemberStatus) GetSnapshotError() string {
 		return x.SnapshotError
 	}
 	return ""
+}
+
+func (x *MemberStatus) GetStoreId() uint64 {
+	if x != nil {
+		return x.StoreId
+	}
+	return 0
 }
 
 type SnapshotRequest struct {
@@ -2825,14 +2843,15 @@ const file_client_proto_rawDesc = "" +
 	"\x05voter\x18\x04 \x01(\bR\x05voter\x12\x19\n" +
 	"\bstore_id\x18\x05 \x01(\x06R\astoreId\x12\x1c\n" +
 	"\treachable\x18\x06 \x01(\bR\treachable\x12\x14\n" +
-	"\x05error\x18\a \x01(\tR\x05error\"\x9c\x01\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"\xb2\x01\n" +
 	"\vJoinRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x0e\n" +
 	"\x02id\x18\x03 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x19\n" +
 	"\bstore_id\x18\x05 \x01(\x06R\astoreId\x12\x18\n" +
-	"\alearner\x18\x06 \x01(\bR\alearner\"W\n" +
+	"\alearner\x18\x06 \x01(\bR\alearner\x12\x14\n" +
+	"\x05known\x18\a \x01(\bR\x05known\"W\n" +
 	"\fJoinResponse\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x1d\n" +
 	"\n" +
@@ -2898,7 +2917,7 @@ const file_client_proto_rawDesc = "" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x128\n" +
 	"\amembers\x18\x02 \x03(\v2\x1e.troupe.client.v1.MemberStatusR\amembers\x12\x14\n" +
-	"\x05group\x18\x03 \x01(\tR\x05group\"\xb9\x04\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\"\xd4\x04\n" +
 	"\fMemberStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x12\n" +
@@ -2920,7 +2939,8 @@ const file_client_proto_rawDesc = "" +
 	"\tlog_bytes\x18\x0f \x01(\x04R\blogBytes\x12 \n" +
 	"\vreplication\x18\x10 \x01(\tR\vreplication\x12\x1a\n" +
 	"\bprogress\x18\x11 \x01(\x01R\bprogress\x12%\n" +
-	"\x0esnapshot_error\x18\x12 \x01(\tR\rsnapshotError\"=\n" +
+	"\x0esnapshot_error\x18\x12 \x01(\tR\rsnapshotError\x12\x19\n" +
+	"\bstore_id\x18\x13 \x01(\x06R\astoreId\"=\n" +
 	"\x0fSnapshotRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05local\x18\x02 \x01(\bR\x05local\"<\n" +

@@ -1166,7 +1166,9 @@ type GroupRecord struct {
 	Number  uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
 	Members []*Member              `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
 	// Not 0: the node joined a group that was there, and founds none. members is empty.
-	ClusterId     uint64 `protobuf:"fixed64,4,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	ClusterId uint64 `protobuf:"fixed64,4,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// The node became what it asked to be when it joined, so that it asks no more.
+	Joined        bool `protobuf:"varint,5,opt,name=joined,proto3" json:"joined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1227,6 +1229,13 @@ func (x *GroupRecord) GetClusterId() uint64 {
 		return x.ClusterId
 	}
 	return 0
+}
+
+func (x *GroupRecord) GetJoined() bool {
+	if x != nil {
+		return x.Joined
+	}
+	return false
 }
 
 // Identity says whose directory this is.
@@ -1451,13 +1460,14 @@ const file_disk_proto_rawDesc = "" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x19\n" +
-	"\bstore_id\x18\x03 \x01(\x06R\astoreId\"\x8a\x01\n" +
+	"\bstore_id\x18\x03 \x01(\x06R\astoreId\"\xa2\x01\n" +
 	"\vGroupRecord\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x120\n" +
 	"\amembers\x18\x03 \x03(\v2\x16.troupe.disk.v1.MemberR\amembers\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x04 \x01(\x06R\tclusterId\"v\n" +
+	"cluster_id\x18\x04 \x01(\x06R\tclusterId\x12\x16\n" +
+	"\x06joined\x18\x05 \x01(\bR\x06joined\"v\n" +
 	"\bIdentity\x12\x16\n" +
 	"\x06format\x18\x05 \x01(\rR\x06format\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x19\n" +

@@ -25,17 +25,48 @@ type groupState struct {
 // durably. For a known group the stored members are returned and those given are ignored. The caller must not change the
 // record.
 func (s *Store) Group(name string, members []*messages.Member) (*messages.GroupRecord, error) {
-	if name == "" {
+	return s.findOrAdd(&messages.GroupRecord{Name: name, Members: members})
+}
+
+// JoinedGroup is Group for a group that others founded, which has that cluster id.
+func (s *Store) JoinedGroup(name string, clusterID uint64) (*messages.GroupRecord, error) {
+	return s.findOrAdd(&messages.GroupRecord{Name: name, ClusterId: clusterID})
+}
+
+// KnownGroup is the record of a group, nil when there is none. The caller must not change it.
+func (s *Store) KnownGroup(name string) *messages.GroupRecord {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.records[name]
+}
+
+// SetJoined notes, durably, that this node became what it asked to be when it joined a group.
+func (s *Store) SetJoined(name string) error {
+	return s.orFail(func() error {
+		if err := s.take(); err != nil {
+			return err
+		}
+		defer s.give()
+		record := s.KnownGroup(name)
+		if record == nil || record.Joined {
+			return nil
+		}
+		record = proto.CloneOf(record)
+		record.Joined = true
+		return s.storeGroup(record)
+	})
+}
+
+func (s *Store) findOrAdd(given *messages.GroupRecord) (*messages.GroupRecord, error) {
+	if given.Name == "" {
 		return nil, errors.New("a group needs a name")
 	}
-	s.mu.Lock()
-	record := s.records[name]
-	s.mu.Unlock()
+	record := s.KnownGroup(given.Name)
 	if record != nil {
 		return record, nil
 	}
 	err := s.orFail(func() (err error) {
-		record, err = s.foundGroup(name, members)
+		record, err = s.addRecord(given)
 		return err
 	})
 	if err != nil {
@@ -44,29 +75,34 @@ func (s *Store) Group(name string, members []*messages.Member) (*messages.GroupR
 	return record, nil
 }
 
-func (s *Store) foundGroup(name string, members []*messages.Member) (*messages.GroupRecord, error) {
+func (s *Store) addRecord(given *messages.GroupRecord) (*messages.GroupRecord, error) {
 	if err := s.take(); err != nil {
 		return nil, err
 	}
 	defer s.give()
-	s.mu.Lock()
-	record := s.records[name]
-	s.mu.Unlock()
-	if record != nil {
+	if record := s.KnownGroup(given.Name); record != nil {
 		return record, nil
 	}
-	record = &messages.GroupRecord{Name: name, Number: s.unusedNumber()}
-	for _, m := range members {
-		record.Members = append(record.Members, proto.CloneOf(m))
-	}
-	if err := s.set(groupKey(record.Number), record); err != nil {
+	record := proto.CloneOf(given)
+	record.Number = s.unusedNumber()
+	if err := s.storeGroup(record); err != nil {
 		return nil, err
+	}
+	s.states[GroupID(record.Number)] = &groupState{}
+	return record, nil
+}
+
+func (s *Store) storeGroup(record *messages.GroupRecord) error {
+	if err := s.set(groupKey(record.Number), record); err != nil {
+		return err
 	}
 	if err := s.apply(true); err != nil {
-		return nil, err
+		return err
 	}
-	s.addGroup(record)
-	return record, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records[record.Name] = record
+	return nil
 }
 
 func (s *Store) hasGroup(group GroupID) bool {

@@ -43,6 +43,11 @@ const (
 
 // call asks servers until one does it, or the context is done, with requests that may be repeated.
 func (c *Client) call(ctx context.Context, ask func(context.Context, *server) error) error {
+	return c.repeat(ctx, firstTry, ask)
+}
+
+// repeat is call with the time that the first try may take.
+func (c *Client) repeat(ctx context.Context, first time.Duration, ask func(context.Context, *server) error) error {
 	if err := c.ready(); err != nil {
 		return err
 	}
@@ -57,7 +62,7 @@ func (c *Client) call(ctx context.Context, ask func(context.Context, *server) er
 			return unavailable(ctx, time.Since(start), addressOf(asked), last)
 		}
 		s := c.route.pick()
-		err := c.once(ctx, try, s, ask)
+		err := once(ctx, first<<min(try, 6), s, ask)
 		v := judge(err)
 		if err != nil && tellsMore(ctx, err, last) {
 			last, asked = err, s
@@ -97,8 +102,8 @@ func tellsMore(ctx context.Context, err, last error) bool {
 }
 
 // once makes one try.
-func (c *Client) once(ctx context.Context, try int, s *server, ask func(context.Context, *server) error) error {
-	ctx, cancel := context.WithTimeout(ctx, firstTry<<min(try, 6))
+func once(ctx context.Context, limit time.Duration, s *server, ask func(context.Context, *server) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := ask(ctx, s)
 	if err == nil || connect.IsWireError(err) {

@@ -41,10 +41,22 @@ func (c *command) execute(ctx context.Context, t *terminal, args []string) error
 	if err != nil {
 		return err
 	}
-	if want := strings.Fields(c.args); len(positional) != len(want) && !takesAny(flags, len(positional)) {
+	if !c.takes(len(positional)) && !takesAny(flags, len(positional)) {
 		return usagef("it takes %s, but %s given", orNone(c.args), countGiven(len(positional)))
 	}
 	return do(ctx, t, positional)
+}
+
+// takes says whether the command takes so many arguments; those in brackets may be left out.
+func (c *command) takes(count int) bool {
+	all := strings.Fields(c.args)
+	needed := 0
+	for _, arg := range all {
+		if !strings.HasPrefix(arg, "[") {
+			needed++
+		}
+	}
+	return needed <= count && count <= len(all)
 }
 
 func orNone(args string) string {

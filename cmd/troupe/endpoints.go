@@ -40,6 +40,14 @@ func (r *remote) list(t *terminal) ([]string, error) {
 	if text == "" {
 		text, from = t.env("TROUPE_ENDPOINTS"), "TROUPE_ENDPOINTS"
 	}
+	list, err := parseEndpoints(text, from)
+	if err == nil && len(list) == 0 {
+		err = usagef("no endpoints are given: name client addresses with --endpoints HOST:PORT,... or in TROUPE_ENDPOINTS")
+	}
+	return list, err
+}
+
+func parseEndpoints(text, from string) ([]string, error) {
 	var list []string
 	for _, e := range strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ' ' }) {
 		e = strings.TrimSuffix(strings.TrimPrefix(e, "http://"), "/")
@@ -51,9 +59,6 @@ func (r *remote) list(t *terminal) ([]string, error) {
 			return nil, usagef("%q in %s has the port %q: give a number from 1 to 65535", e, from, port)
 		}
 		list = append(list, e)
-	}
-	if len(list) == 0 {
-		return nil, usagef("no endpoints are given: name client addresses with --endpoints HOST:PORT,... or in TROUPE_ENDPOINTS")
 	}
 	return list, nil
 }

@@ -36,6 +36,8 @@ func commands() []*command {
 	return []*command{
 		demoCommand(), serveCommand(),
 		putCommand(), getCommand(), deleteCommand(), casCommand(), statusCommand(),
+		memberListCommand(), memberRemoveCommand(), memberPromoteCommand(), memberDemoteCommand(), memberUpdateCommand(),
+		transferLeaderCommand(),
 		snapshotSaveCommand(), snapshotInspectCommand(), snapshotRestoreCommand(), logDumpCommand(), checkCommand(),
 		benchCommand(), simulateCommand(), versionCommand(),
 	}

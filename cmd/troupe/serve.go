@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
 )
@@ -28,6 +29,9 @@ Start every node of a new cluster with the same --initial-cluster, which names a
     --initial-cluster n1=10.0.0.1:7001,n2=10.0.0.2:7001,n3=10.0.0.3:7001
 The node prints one line when it listens, and logs to standard error. SIGINT or SIGTERM ends it gracefully, a second one at once.
 Restart it with the same command: it finds its state in the data directory. Give all nodes the same timing.
+A node that is to come into a cluster that runs is started with --join, and client addresses of members, instead of
+--initial-cluster. It becomes a learner, and gets a vote when it has the log, unless --learner is given. A node whose address changed is
+started with its new --peer-addr; if all have changed, give --initial-cluster with the new ones.
 Never put back an older copy of one node's data directory: the node would have forgotten writes that it helped to acknowledge,
 they could be lost, and nobody could notice. Make backups with "troupe snapshot save", and new clusters of them with "troupe
 snapshot restore".
@@ -49,6 +53,9 @@ type serveOptions struct {
 	peerTLS        cluster.TLS
 	clientTLS      cluster.ClientTLS
 	initialCluster string
+	join           string
+	learner        bool
+	secure         secure // of the members' client ports, for join
 	logLevel       slog.Level
 	endWithInput   bool
 }
@@ -64,6 +71,9 @@ func (o *serveOptions) register(flags *flag.FlagSet) {
 	flags.IntVar(&c.Clients.Connections, "client-connections", 2048, "`number` of clients that may be connected; more are refused")
 	flags.IntVar(&c.Clients.Requests, "client-requests", 4096, "`number` of clients' requests that may be under way; more are refused")
 	flags.StringVar(&o.initialCluster, "initial-cluster", "", "all nodes of the cluster, as `ID=PEER_ADDR`,...")
+	flags.StringVar(&o.join, "join", "", "client addresses of members of a cluster that takes this node in, as `HOST:PORT,...`")
+	flags.BoolVar(&o.learner, "learner", false, "with --join: get the log, answer reads, and have no vote")
+	o.secure.register(flags)
 	flags.StringVar(&c.Cluster, "cluster", "troupe", "the cluster's `name`: nodes of another one are refused")
 	flags.DurationVar(&c.Timing.Heartbeat, "heartbeat", 100*time.Millisecond, "`time` between two messages of an idle leader")
 	flags.DurationVar(&c.Timing.Election, "election-timeout", 500*time.Millisecond,
@@ -98,11 +108,18 @@ func (o *serveOptions) check() (err error) {
 	c := &o.config
 	for _, needed := range []struct{ name, value string }{
 		{"id", c.ID}, {"data-dir", c.DataDir}, {"peer-addr", c.PeerAddr}, {"client-addr", c.ClientAddr},
-		{"initial-cluster", o.initialCluster},
 	} {
 		if needed.value == "" {
 			return usagef("--%s is missing", needed.name)
 		}
+	}
+	switch {
+	case o.initialCluster == "" && o.join == "":
+		return usagef("--initial-cluster is missing: give it to found a cluster, or --join to come into one")
+	case o.initialCluster != "" && o.join != "":
+		return usagef("--initial-cluster is to found a cluster, and --join to come into one: give one of them")
+	case o.learner && o.join == "":
+		return usagef("--learner is for nodes that --join")
 	}
 	if c.Clients.Connections < 1 || c.Clients.Requests < 1 {
 		return usagef("--client-connections and --client-requests must be at least 1")
@@ -127,22 +144,18 @@ func (o *serveOptions) serve(ctx context.Context, t *terminal) error {
 		go endWith(t.in)
 	}
 	defer runtime.KeepAlive(newBallast())
-	members, err := cluster.ParseMembers(o.initialCluster)
-	if err != nil {
-		return usagef("--initial-cluster: %v", err)
-	}
-	if err := o.config.Validate(members); err != nil {
-		return usagef("%v", err)
-	}
 	o.config.Logger = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: o.logLevel}))
-	node, err := host.Start(ctx, o.config, members)
+	node, err := o.start(ctx, t)
 	if err != nil {
 		return err
 	}
+	removed := node.Group.Removed(ctx)
 	fmt.Fprintf(t.out, "node %s listens: peers on %s, clients on %s\n", node.ID(), node.PeerAddr(), node.ClientAddr())
 
 	select {
 	case <-ctx.Done():
+	case <-removed:
+		err = fmt.Errorf("%s stops: %w", node.ID(), actors.ErrRemoved)
 	case <-node.Done():
 		if err := node.Failed(); err != nil {
 			return err
@@ -151,10 +164,36 @@ func (o *serveOptions) serve(ctx context.Context, t *terminal) error {
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
-	if err := node.Shutdown(limited); err != nil {
-		return fmt.Errorf("the node did not stop cleanly, which loses nothing that was acknowledged: %w", err)
+	if stopErr := node.Shutdown(limited); stopErr != nil {
+		return fmt.Errorf("the node did not stop cleanly, which loses nothing that was acknowledged: %w", stopErr)
 	}
-	return nil
+	return err
+}
+
+// start founds a cluster, comes into one, or goes on in one.
+func (o *serveOptions) start(ctx context.Context, t *terminal) (*host.Node, error) {
+	if o.join != "" {
+		endpoints, err := parseEndpoints(o.join, "--join")
+		if err != nil {
+			return nil, err
+		}
+		tls, err := o.secure.config(t)
+		if err != nil {
+			return nil, err
+		}
+		if err := o.config.Validate(nil); err != nil {
+			return nil, usagef("%v", err)
+		}
+		return host.Join(ctx, o.config, cluster.Join{Endpoints: endpoints, TLS: tls, Learner: o.learner})
+	}
+	members, err := cluster.ParseMembers(o.initialCluster)
+	if err != nil {
+		return nil, usagef("--initial-cluster: %v", err)
+	}
+	if err := o.config.Validate(members); err != nil {
+		return nil, usagef("%v", err)
+	}
+	return host.Start(ctx, o.config, members)
 }
 
 // endWith ends this process when its input ends: whoever started it, and holds the other end of the pipe, is gone.

@@ -34,6 +34,7 @@ type Group interface {
 	Query(ctx context.Context, read actors.Read, minIndex uint64, query []byte) (index uint64, value []byte, err error)
 	OpenSession(ctx context.Context, nonce uint64) (actors.OpenedSession, error)
 	CloseSession(ctx context.Context, id messages.SessionID) error
+	Members
 }
 
 // Door is what an Exchange needs of a group; *actors.Door is one.

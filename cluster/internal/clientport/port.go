@@ -55,7 +55,7 @@ func Listen(c Config, node Node) (*Port, error) {
 	p.limiter.leader = leaderOf(node)
 	p.listener = p.limiter.listener(listener)
 	p.server = newServer(p.limiter, p.mux, c.TLS != nil, slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug))
-	p.mux.Handle(messagesconnect.NewClusterHandler(clusterService{node: node}, HandlerOptions()...))
+	p.mux.Handle(messagesconnect.NewClusterHandler(clusterService{node}, HandlerOptions()...))
 	p.mux.Handle(messagesconnect.NewSessionHandler(sessionService{node}, HandlerOptions()...))
 	p.mux.Handle(messagesconnect.NewGroupHandler(groupService{node: node}, HandlerOptions()...))
 	p.streams = newExchanges(node, c.Limits.Calls)

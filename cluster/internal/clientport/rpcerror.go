@@ -63,6 +63,7 @@ func (o *overload) Error() string { return o.reason }
 func classify(err error) (connect.Code, proto.Message) {
 	var notLeader *actors.NotLeaderError
 	var rejected *actors.RejectedError
+	var notMember *actors.NotMemberError
 	var tooMuch *overload
 	is := func(targets ...error) bool {
 		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
@@ -80,13 +81,16 @@ func classify(err error) (connect.Code, proto.Message) {
 		return connect.CodeResourceExhausted, nil
 	case is(actors.ErrTooLarge, errTooLarge, messages.ErrMalformedSession, actors.ErrMalformedRead), errors.As(err, &rejected):
 		return connect.CodeInvalidArgument, nil
-	case is(actors.ErrSessionGone):
+	case is(actors.ErrBadMembers, actors.ErrTooFewLeft, actors.ErrNotCaughtUp, actors.ErrCannotLead, actors.ErrNotTakenOver):
+		return connect.CodeInvalidArgument, nil // not failed_precondition, which says who leads
+	case is(actors.ErrSessionGone), errors.As(err, &notMember):
 		return connect.CodeNotFound, nil
 	case is(actors.ErrSerialBelowLowest):
 		return connect.CodeOutOfRange, nil
 	case is(actors.ErrAnswerNotKept):
 		return connect.CodeDataLoss, nil
-	case is(actors.ErrStorageFailed, actors.ErrGroupFailed, actors.ErrClosed, actors.ErrRestoring, actors.ErrNotReady):
+	case is(actors.ErrStorageFailed, actors.ErrGroupFailed, actors.ErrClosed, actors.ErrRestoring, actors.ErrNotReady,
+		actors.ErrChangeUnderWay, actors.ErrChangedMeanwhile, actors.ErrHandingOver):
 		return connect.CodeUnavailable, nil
 	case is(context.DeadlineExceeded):
 		return connect.CodeDeadlineExceeded, nil

@@ -8,10 +8,7 @@ import (
 )
 
 // clusterService answers for the node itself, whatever its groups are for.
-type clusterService struct {
-	messagesconnect.UnimplementedClusterHandler
-	node Node
-}
+type clusterService struct{ node Node }
 
 var _ messagesconnect.ClusterHandler = clusterService{}
 

@@ -31,12 +31,29 @@ func Start(ctx context.Context, c cluster.Config, members []actors.Member) (*Nod
 	return startGroups(ctx, node, c, members, 1)
 }
 
+// Join is Start for a node that comes into a cluster that runs.
+func Join(ctx context.Context, c cluster.Config, j cluster.Join) (*Node, error) {
+	node, err := cluster.Start(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return serveGroups(ctx, node, c, 1, func(name string) (*cluster.Group, error) { return node.JoinGroup(ctx, name, j, kv.NewMap()) })
+}
+
 // startGroups starts the node's groups, or shuts it down.
 func startGroups(ctx context.Context, node *cluster.Node, c cluster.Config, members []actors.Member, groups int) (*Node, error) {
+	return serveGroups(ctx, node, c, groups, func(name string) (*cluster.Group, error) {
+		return node.StartGroup(ctx, name, members, kv.NewMap())
+	})
+}
+
+func serveGroups(
+	ctx context.Context, node *cluster.Node, c cluster.Config, groups int, start func(name string) (*cluster.Group, error),
+) (*Node, error) {
 	n := &Node{Node: node, Parts: make([]*cluster.Group, groups)}
 	err := error(nil)
 	for i := range n.Parts {
-		if n.Parts[i], err = node.StartGroup(ctx, groupName(i), members, kv.NewMap()); err != nil {
+		if n.Parts[i], err = start(groupName(i)); err != nil {
 			break
 		}
 	}
