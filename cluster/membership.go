@@ -35,8 +35,8 @@ func (g *Group) Demote(ctx context.Context, id string) (index uint64, err error)
 	})
 }
 
-// Remove takes a member out of the group. Unless anyway, too few reachable voters must not be left: that is [actors.ErrTooFewLeft]. Who is not in
-// the group is removed already.
+// Remove takes a member out of the group. Unless anyway, too few reachable voters must not be left: that is [actors.ErrTooFewLeft]. Who is
+// not in the group is removed already.
 func (g *Group) Remove(ctx context.Context, id string, anyway bool) (index uint64, err error) {
 	return g.amend(ctx, func(to *actors.Change) error {
 		if _, err := take(id, &to.Learners, &to.Voters); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/client"
 	"github.com/troupe-raft/troupe/cluster/internal/loopback"
 	"github.com/troupe-raft/troupe/cluster/kv"
 )
@@ -61,7 +63,44 @@ func TestStartRefusesAnothersDirectory(t *testing.T) {
 		s.Members = "other=" + s.Config.PeerAddr
 	}, "belongs to node n1, not other")
 	refused(func(s *nodeSpec) { s.Config.Cluster = "another" }, `belongs to the cluster named "troupe"`)
-	refused(func(*nodeSpec) {}, "was founded with other members", "n1 is at "+p.spec.Config.PeerAddr)
+}
+
+// All addresses have changed: the log names others than the list that the nodes are started with.
+func TestNodesComeBackAtOtherAddresses(t *testing.T) {
+	t.Parallel()
+	all := startProcesses(t, 3, nil)
+	if err := leader(t, all).puts(t, "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	var members []string
+	for _, p := range all {
+		p.end()
+		p.spec.Config.PeerAddr = loopback.FreeAddress(t)
+		members = append(members, p.spec.Config.ID+"="+p.spec.Config.PeerAddr)
+	}
+	for i, p := range all {
+		p.spec.Members = strings.Join(members, ",")
+		all[i] = startProcess(t, p.spec)
+	}
+	l := leader(t, all)
+	if value, err := l.gets(t, "k"); value != "v" || err != nil {
+		t.Fatalf("%q %v", value, err)
+	}
+	c := client.New([]string{l.spec.Config.ClientAddr})
+	defer c.Close()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		got, err := c.Members(context.Background(), "")
+		var now []string
+		for _, m := range got.GetMembers() {
+			now = append(now, m.GetId()+"="+m.GetAddress())
+		}
+		if slices.Equal(now, members) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the group has the addresses %v, not %v (%v)", now, members, err)
+		}
+	}
 }
 
 func TestAMemberListThatDiffersIsIgnored(t *testing.T) {
@@ -73,7 +112,7 @@ func TestAMemberListThatDiffersIsIgnored(t *testing.T) {
 	spec.Members += ",n2=" + loopback.FreeAddress(t)
 	again := startProcess(t, spec)
 	leader(t, []*process{again})
-	if !strings.Contains(again.errors.String(), "the list given is ignored") {
+	if !strings.Contains(again.errors.String(), "of the list given only addresses count") {
 		t.Fatalf("no warning in:\n%s", again.errors)
 	}
 }

@@ -46,9 +46,10 @@ directory, and error says why a member cannot serve. client_address is empty whe
 
 func memberRemoveCommand() *command {
 	return memberChange("remove", "Take a member out of a group.", `
-Returns when that is committed. The member's process ends by itself, and refuses to start again; to add the node anew, empty its data
-directory and start it with --join. Who was removed already is no error. Remove a member that is gone for good before its place is
-taken by another. If too few of the voters that stay answer, the group could not go on: then --yes is needed.
+Returns when that is committed. The member's process ends by itself, and refuses to start again; to add the node anew,
+empty its data directory and start it with --join. Who was removed already is no error. A node that comes in place of one that
+is lost, under its name, is taken in after that one was removed. If too few of the voters that stay answer, the group could not
+go on: then --yes is needed.
 `, messages.ChangeMemberRequest_CHANGE_REMOVE)
 }
 

@@ -30,8 +30,8 @@ Start every node of a new cluster with the same --initial-cluster, which names a
 The node prints one line when it listens, and logs to standard error. SIGINT or SIGTERM ends it gracefully, a second one at once.
 Restart it with the same command: it finds its state in the data directory. Give all nodes the same timing.
 A node that is to come into a cluster that runs is started with --join, and client addresses of members, instead of
---initial-cluster. It becomes a learner, and gets a vote when it has the log, unless --learner is given. A node whose address changed is
-started with its new --peer-addr; if all have changed, give --initial-cluster with the new ones.
+--initial-cluster. It becomes a learner, and gets a vote when it has the log, unless --learner is given. A node whose address
+changed is started with its new --peer-addr; if all have changed, give --initial-cluster with the new ones.
 Never put back an older copy of one node's data directory: the node would have forgotten writes that it helped to acknowledge,
 they could be lost, and nobody could notice. Make backups with "troupe snapshot save", and new clusters of them with "troupe
 snapshot restore".
