@@ -19,8 +19,9 @@ type truth struct {
 	// entries by place and term, with what comes before (Log Matching, by induction).
 	entries map[place]content
 	votes   map[ballot]string
-	// founders are the data directories of all nodes when the group was founded, in the order of places.
-	founders []uint64
+	// stores are the data directories that each node had in the group, in the order of places: that of the founding, and those that it came
+	// with when it was replaced.
+	stores []map[uint64]bool
 	// states are hashes of the state machine's state after a command, tables those of the sessions after an entry.
 	states, tables map[uint64]uint64
 	// tallies are of commands, by hash; nil: nobody counts.
@@ -210,7 +211,7 @@ func (t *truth) membersAt(index uint64) (members string) {
 // founded: from now on, one disk may be lost. That of a node that was not told yet is of most interest.
 func (w *world) founded(g int) {
 	for _, n := range w.nodes {
-		w.truth[g].founders = append(w.truth[g].founders, n.storeID)
+		w.truth[g].stores = append(w.truth[g].stores, map[uint64]bool{n.storeID: true})
 	}
 	if w.chaos && w.options.Faults[Wipe] > 0 && w.chance(0.1) {
 		w.after(w.between(0, 50*time.Millisecond), w.wipe)

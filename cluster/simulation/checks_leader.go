@@ -14,13 +14,16 @@ type peerSeen struct {
 	late         time.Duration // since when this server had been stuck when it last sent a heartbeat
 }
 
-// checkCounted: a member counts from one data directory, the one that is pinned on the disk, and that the group was founded with.
+// checkCounted: a member counts from one data directory, the one that is pinned on the disk, and that it came into the group with. The
+// configuration says which.
 func (w *world) checkCounted(n *node, g int, v actors.Observation) {
-	founders := w.truth[g].founders
 	for i, m := range w.members {
 		p, counted := &n.seen[g].peers[i], v.Counted(m.ID)
-		if counted != 0 && len(founders) > 0 && n.seen[g].log.last() > 0 && founders[i] != counted {
-			w.fail("only the data directory that a member founded the group with counts", "%s counts %s from %x", n.id, m.ID, counted)
+		if stores := w.truth[g].stores; counted != 0 && len(stores) > 0 && n.seen[g].log.last() > 0 && !stores[i][counted] {
+			w.fail("only the data directory that a member came into the group with counts", "%s counts %s from %x", n.id, m.ID, counted)
+		}
+		if named, in := v.Configuration().Member(m.ID); in && counted != 0 && named.StoreID != 0 && named.StoreID != counted {
+			w.fail("the configuration says from where a member counts", "%s counts %s from %x, not %x", n.id, m.ID, counted, named.StoreID)
 		}
 		if counted == p.counted {
 			continue

@@ -1,11 +1,6 @@
 package simulation
 
-import (
-	"google.golang.org/protobuf/proto"
-
-	"github.com/troupe-raft/troupe/actors"
-	"github.com/troupe-raft/troupe/messages"
-)
+import "github.com/troupe-raft/troupe/actors"
 
 // churning says whether operators change members. They do in a quarter of the seeds: those have neither mixed versions, since no member
 // may be too old, nor disks that are lost, since a small group could not stand it.
@@ -20,7 +15,7 @@ type reconfiguration struct {
 // churn asks some node for other members.
 func (w *world) churn() {
 	n, g := w.someone(), w.rng.IntN(w.options.Groups)
-	if w.options.churning() && n.up && len(w.truth[g].founders) > 0 && len(n.doors) == w.options.Groups {
+	if w.options.churning() && n.up && len(w.truth[g].stores) > 0 && len(n.doors) == w.options.Groups {
 		w.hit(Churn)
 		w.reconfigure(n, g, w.drawnChange(g, n.doors[g].Status().Configuration))
 	}
@@ -77,10 +72,10 @@ func (w *world) drawnChange(g int, now *actors.Configuration) (to actors.Change)
 	return to
 }
 
-// member is a node as a configuration has it: with the data directory that the group was founded with.
+// member is a node as a configuration has it: with its present data directory.
 func (w *world) member(g, place int) actors.Member {
 	m := w.members[place]
-	m.StoreID = w.truth[g].founders[place]
+	m.StoreID = w.nodes[place].storeID
 	return m
 }
 
@@ -157,33 +152,4 @@ func (w *world) leaderOf(g int) *node {
 		}
 	}
 	return nil
-}
-
-// majorities are the sets of nodes that must agree, as a log or a snapshot says; of a group that was not changed, all nodes.
-func (w *world) majorities(configuration string) []nodeSet {
-	var c messages.Configuration
-	if configuration == "" || proto.Unmarshal([]byte(configuration), &c) != nil {
-		return []nodeSet{1<<len(w.nodes) - 1}
-	}
-	var sets []nodeSet
-	for _, members := range [][]*messages.Member{c.Voters, c.Outgoing} {
-		var set nodeSet
-		for _, m := range members {
-			set |= 1 << w.placeOf(m.Id)
-		}
-		if set != 0 {
-			sets = append(sets, set)
-		}
-	}
-	return sets
-}
-
-// agree says whether a majority of each set is among the nodes.
-func agree(sets []nodeSet, nodes nodeSet) bool {
-	for _, set := range sets {
-		if (set & nodes).size() <= set.size()/2 {
-			return false
-		}
-	}
-	return true
 }

@@ -37,6 +37,8 @@ type node struct {
 	jumped      time.Duration
 
 	storeID  uint64 // of its data directory
+	// joins are the cluster ids of groups that the node joins, by group: it has founded none of them.
+	joins map[int]uint64
 	system   *actor.ActorSystem
 	store    *persistence.Store
 	shared   actors.Shared
@@ -106,7 +108,13 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 	for _, m := range n.w.members {
 		stored = append(stored, &messages.Member{Id: m.ID, Address: m.Address})
 	}
-	record, err := n.store.Group(groupName(g), stored)
+	members, record, err := n.w.members, (*messages.GroupRecord)(nil), error(nil)
+	if n.joins[g] == 0 {
+		record, err = n.store.Group(groupName(g), stored)
+	} else {
+		members = nil
+		record, err = n.store.JoinedGroup(groupName(g), n.joins[g])
+	}
 	if err != nil {
 		return err
 	}
@@ -123,7 +131,7 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 	n.machines = append(n.machines, machine)
 	server := len(n.boxes)
 	door, err := actors.Start(n.system.Root, actors.Config{
-		Group: groupName(g), ID: n.id, Members: n.w.members, ClientAddress: n.id,
+		Group: groupName(g), ID: n.id, Members: members, ClusterID: n.joins[g], ClientAddress: n.id,
 		Machine: machine,
 		Shared:  n.shared, Number: number,
 		Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Level: n.level, Props: props,
