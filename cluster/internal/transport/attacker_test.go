@@ -10,6 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/remote"
 	"github.com/troupe-raft/troupe/messages"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -38,7 +39,12 @@ type attacker struct {
 
 func attack(t testing.TB, address string) *attacker {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return attackWith(t, address, insecure.NewCredentials())
+}
+
+func attackWith(t testing.TB, address string, c credentials.TransportCredentials) *attacker {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(c))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,13 +7,17 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// deliver mails what a checked batch holds, as Proto.Actor's reader would: a message for nobody is a dead letter.
-func (g *guarded) deliver() error {
+// deliver mails what a checked batch holds, as Proto.Actor's reader would: a message for nobody is a dead letter. Of what a stranger
+// says, only some is heard.
+func (g *guarded) deliver(from *peer, isStranger bool) error {
 	f := &g.frame
 	for _, e := range f.batch.Envelopes {
 		m, err := f.message(e)
 		if err != nil {
 			return refuse(RefusedMalformed, "a %s that cannot be decoded: %v", f.types[e.TypeId].name, err)
+		}
+		if isStranger && !from.hears(m) {
+			continue
 		}
 		var message any = m
 		if e.Sender != 0 {

@@ -158,7 +158,7 @@ func (t *Transport) openStream(
 			return nil, status.Errorf(codes.Unavailable, "%s is not a peer any more", p.address)
 		}
 		ctx, cancel := context.WithCancel(life.ctx)
-		stream, response, err := t.greet(ctx, cancel, func() (grpc.ClientStream, error) {
+		stream, response, err := t.greet(ctx, cancel, p, func() (grpc.ClientStream, error) {
 			return streamer(ctx, desc, conn, method, opts...)
 		})
 		if err == nil {
@@ -185,7 +185,7 @@ func (t *Transport) openStream(
 
 // greet opens a stream and exchanges ConnectRequest for its answer. Opening may take for ever, the exchange may not.
 func (t *Transport) greet(
-	ctx context.Context, cancel context.CancelFunc, open func() (grpc.ClientStream, error),
+	ctx context.Context, cancel context.CancelFunc, p *peer, open func() (grpc.ClientStream, error),
 ) (grpc.ClientStream, *remote.RemoteMessage, error) {
 	stream, err := open()
 	if err != nil {
@@ -195,11 +195,11 @@ func (t *Transport) greet(
 	greeting := &remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectRequest{ConnectRequest: &remote.ConnectRequest{
 		ConnectionType: &remote.ConnectRequest_ServerConnection{ServerConnection: &remote.ServerConnection{
 			MemberId: t.system.ID, Address: t.address}}}}}
-	// The peer keeps a connection that works when another comes in this node's name. An empty frame shows that this one works.
-	proof := &remote.RemoteMessage{MessageType: &remote.RemoteMessage_MessageBatch{MessageBatch: &remote.MessageBatch{}}}
 	answer := new(remote.RemoteMessage)
 	if err = stream.SendMsg(greeting); err == nil {
-		err = stream.SendMsg(proof)
+		// The peer keeps a connection that works when another comes in this node's name. A frame shows that this one works. A peer that
+		// does not know this node sees there that it knows the cluster, before it answers.
+		err = stream.SendMsg(p.shown())
 	}
 	if recvErr := stream.RecvMsg(answer); recvErr != nil {
 		err = recvErr // says why the stream ended, where SendMsg says only EOF

@@ -7,8 +7,9 @@
 //   - The dialer (dial.go) keeps one connection per peer up, or trying, whether or not there is something to send, and cuts
 //     one that makes no progress (link.go). Proto.Actor's endpoint writer makes the stream; one goroutine per link takes what
 //     is queued (queue.go), and writes it in frames (letter.go).
-//   - The guard (guard.go, frame.go, inbound.go) stands before everything that arrives: only known peers, only the message
-//     types and targets of the configuration, only well-formed frames, bounded in bytes, counts, connections and time.
+//   - The guard (guard.go, frame.go, inbound.go) stands before everything that arrives: only known peers, and a few strangers that
+//     show that they know the cluster (stranger.go); only the message types and targets of the configuration; only well-formed
+//     frames, bounded in bytes, counts, connections and time.
 //     It mails the messages itself (deliver.go); Proto.Actor's endpoint reader answers the greeting and sees nothing else.
 //     Whoever reaches the port of a plain remote can crash it, and stop any of its actors.
 //   - Both sides warn of what keeps nodes apart (trouble.go), in a log that stays short whatever comes (package hush).

@@ -16,7 +16,8 @@ import (
 )
 
 // A peer is the gate to one address: the Process that Proto.Actor finds behind every PID there. It is never replaced, because
-// PIDs cache it; what changes is whether the address is a known peer's (life) and whether it is connected (link).
+// PIDs cache it; what changes is whether the address is a known peer's (life) and whether it is connected (link). A stranger has one
+// that no PID caches, and that is dropped when the stranger is forgotten.
 type peer struct {
 	address   string
 	transport *Transport
@@ -28,16 +29,40 @@ type peer struct {
 	quiet hush.Hush
 	worry worry
 
+	listed    atomic.Bool   // SetPeers has named the address once
+	heard     atomic.Int64  // when a stranger last showed that it knows the cluster, Unix nanoseconds
 	hurried   atomic.Int64  // when a greeting last ended them, Unix nanoseconds
 	written   atomic.Uint64 // bytes that the operating system took
 	connected atomic.Int64  // when a link last began, Unix nanoseconds
 	lastError atomic.Pointer[string]
 }
 
-// A life is one stretch of time in which an address is a known peer's.
+// A life is one stretch of time in which an address is a known peer's, or a stranger's.
 type life struct {
-	ctx context.Context
-	end context.CancelCauseFunc
+	ctx        context.Context
+	end        context.CancelCauseFunc
+	isStranger bool
+}
+
+// begin makes the address a peer's or a stranger's. Its connections stay. The caller holds the transport's mu.
+func (p *peer) begin(isStranger bool) {
+	next := &life{isStranger: isStranger}
+	if l := p.life.Load(); l != nil {
+		next.ctx, next.end = l.ctx, l.end
+	} else {
+		next.ctx, next.end = context.WithCancelCause(context.Background())
+	}
+	p.life.Store(next)
+}
+
+// leave ends the peer's life and its connections. The caller holds the transport's mu.
+func (p *peer) leave(why error) {
+	l := p.life.Swap(nil)
+	l.end(why)
+	if link := p.link.Load(); link != nil {
+		link.end(why)
+	}
+	p.transport.door.closePeer(p.address)
 }
 
 var _ actor.Process = (*peer)(nil)
@@ -113,6 +138,9 @@ func (p *peer) fail(err error) {
 
 func (p *peer) stats() PeerStats {
 	s := PeerStats{Address: p.address}
+	if l := p.life.Load(); l != nil {
+		s.Stranger = l.isStranger
+	}
 	if l := p.link.Load(); l != nil {
 		s.Connected = true
 		s.QueuedMessages, s.QueuedBytes = l.queuedMessages.Load(), l.queuedBytes.Load()
@@ -123,33 +151,34 @@ func (p *peer) stats() PeerStats {
 	return s
 }
 
-// A stranger is the Process behind the PIDs of addresses that were unknown when the PID was first used.
-type stranger struct{ transport *Transport }
+// A detour is the Process behind the PIDs of addresses that no peer had yet when the PID was first used. It looks for the peer, or
+// the stranger, with every message.
+type detour struct{ transport *Transport }
 
-func (s stranger) SendUserMessage(pid *actor.PID, message any) {
-	if p := s.transport.peer(pid.Address); p != nil {
+func (d detour) SendUserMessage(pid *actor.PID, message any) {
+	if p := d.transport.peer(pid.Address); p != nil {
 		p.SendUserMessage(pid, message)
 		return
 	}
-	s.transport.counters.drop(DropUnknownPeer)
+	d.transport.counters.drop(DropUnknownPeer)
 }
 
-func (s stranger) SendSystemMessage(*actor.PID, any) { s.transport.counters.drop(DropSystem) }
+func (d detour) SendSystemMessage(*actor.PID, any) { d.transport.counters.drop(DropSystem) }
 
-func (s stranger) Stop(*actor.PID) { s.transport.counters.drop(DropSystem) }
+func (d detour) Stop(*actor.PID) { d.transport.counters.drop(DropSystem) }
 
 // resolve is the actor system's first address resolver, so that the remote's own is never asked.
 func (t *Transport) resolve(pid *actor.PID) (actor.Process, bool) {
-	if p := t.peer(pid.Address); p != nil {
+	if p := t.peer(pid.Address); p != nil && p.listed.Load() {
 		return p, true
 	}
-	return stranger{t}, true
+	return detour{t}, true
 }
 
-// peer returns the peer that is or was known at the address, or nil.
+// peer returns the peer that is or was known at the address, or the stranger that is, or nil.
 func (t *Transport) peer(address string) *peer { return (*t.peers.Load())[address] }
 
-// sortedPeers are the peers known now.
+// sortedPeers are the peers and strangers known now.
 func (t *Transport) sortedPeers() []*peer {
 	all := slices.Collect(maps.Values(*t.peers.Load()))
 	all = slices.DeleteFunc(all, func(p *peer) bool { return !p.known() })

@@ -45,7 +45,8 @@ func askUntilAnswered(t testing.TB, system *actor.ActorSystem, address string, w
 		case <-end:
 			t.Fatalf("no answer from %s within %v", address, within)
 		case <-every.C:
-			system.Root.RequestWithCustomSender(actor.NewPID(address, "raft/g"), &messages.RequestVote{Round: 1}, me)
+			vote := &messages.RequestVote{Header: rightCluster(), Round: 1}
+			system.Root.RequestWithCustomSender(actor.NewPID(address, "raft/g"), vote, me)
 		}
 	}
 }

@@ -80,37 +80,43 @@ func (t *Transport) guardStream(server any, stream grpc.ServerStream, info *grpc
 	return handler(server, g)
 }
 
-// A guarded stream gives the reader only the greeting of a known peer, and gives local actors the peer's well-formed messages.
+// A guarded stream gives the reader only the greeting of a known peer, or of a stranger that knows the cluster. It gives local actors
+// their well-formed messages.
 type guarded struct {
 	grpc.ServerStream
-	transport *Transport
-	info      inboundInfo
-	from      net.Addr
-	address   string // which peer it is, after the greeting
-	frame     frame
+	transport  *Transport
+	info       inboundInfo
+	from       net.Addr
+	address    string                 // which peer it is, or says to be, after the greeting
+	isAccepted bool                   // who greeted is a peer, or has shown that it knows the cluster
+	greeting   *remote.ConnectRequest // not yet returned
+	frame      frame
 }
 
 // RecvMsg reads and checks frames, and delivers their messages; it returns the greeting.
 func (g *guarded) RecvMsg(m any) error {
 	for {
-		err := g.ServerStream.RecvMsg(&g.frame)
-		if err == nil {
-			err = g.check()
-		}
-		switch {
-		case err != nil:
+		if err := g.receive(); err != nil {
 			return g.failed(err)
-		case g.frame.greeting != nil:
-			g.frame.release()
-			m.(*remote.RemoteMessage).MessageType = &remote.RemoteMessage_ConnectRequest{ConnectRequest: g.frame.greeting}
+		}
+		if g.greeting != nil && g.isAccepted {
+			m.(*remote.RemoteMessage).MessageType = &remote.RemoteMessage_ConnectRequest{ConnectRequest: g.greeting}
+			g.greeting = nil
 			return nil
 		}
-		if err = g.deliver(); err != nil {
-			return g.failed(err)
-		}
-		g.frame.release()
-		g.info.conn.frame.Store(time.Now().UnixNano())
 	}
+}
+
+// receive handles a frame.
+func (g *guarded) receive() error {
+	if err := g.ServerStream.RecvMsg(&g.frame); err != nil {
+		return err
+	}
+	defer g.frame.release()
+	if g.frame.greeting != nil {
+		return g.greet(g.frame.greeting)
+	}
+	return g.hear()
 }
 
 // failed says how the stream ends.
@@ -140,6 +146,8 @@ func (g *guarded) refused(r *refusal) error {
 		code = codes.Unauthenticated
 	case RefusedConnection:
 		code = codes.AlreadyExists
+	case RefusedStranger:
+		code = codes.Aborted
 	case RefusedForNow:
 		level, code = slog.LevelDebug, codes.Unavailable
 	}
@@ -158,39 +166,67 @@ func hostOf(a net.Addr) string {
 	return ""
 }
 
-func (g *guarded) check() error {
-	switch {
-	case g.frame.greeting != nil:
-		if g.address != "" {
-			return refuse(RefusedNoGreeting, "a second greeting")
-		}
-		return g.greet(g.frame.greeting.GetServerConnection().GetAddress())
-	case g.address == "":
-		return refuse(RefusedNoGreeting, "messages before a greeting")
+// greet checks the address that the greeting claims. Who is no peer must show more.
+func (g *guarded) greet(greeting *remote.ConnectRequest) error {
+	if g.address != "" {
+		return refuse(RefusedNoGreeting, "a second greeting")
 	}
-	// A peer may have been removed while its stream was open; its connection is closed then, but that takes a moment.
-	if p := g.transport.peer(g.address); p == nil || !p.known() {
-		return g.transport.unknown(g.address)
+	t, address := g.transport, greeting.GetServerConnection().GetAddress()
+	isPeer := t.isPeer(address)
+	if !isPeer && !t.mayMeet(address) {
+		return t.unknown(address)
 	}
-	return g.checkBatch(g.frame.batch)
-}
-
-// greet checks the address that the greeting claims.
-func (g *guarded) greet(address string) error {
-	p := g.transport.peer(address)
-	if p == nil || !p.known() {
-		return g.transport.unknown(address)
-	}
-	if info, ok := g.info.AuthInfo.(credentials.TLSInfo); ok && g.transport.config.TLS != nil {
+	if info, ok := g.info.AuthInfo.(credentials.TLSInfo); ok && t.config.TLS != nil {
 		if err := coversHost(info.State, address); err != nil {
 			return refuse(RefusedCertificate, "the certificate is not that of %s: %v", address, err)
 		}
 	}
-	if !g.transport.door.prove(g.info.conn, address) {
-		return refuse(RefusedConnection, "connections in the name of %s are in use: only one node may have its address", address)
+	g.address, g.greeting = address, greeting
+	if isPeer {
+		return g.accept()
 	}
-	g.address = address
-	p.hurry()
+	return nil
+}
+
+// accept makes the connection that of the peer, or stranger.
+func (g *guarded) accept() error {
+	t := g.transport
+	if !t.door.prove(g.info.conn, g.address) {
+		return refuse(RefusedConnection, "connections in the name of %s are in use: only one node may have its address", g.address)
+	}
+	g.isAccepted = true
+	if p := t.peer(g.address); p != nil {
+		p.hurry()
+	}
+	return nil
+}
+
+// hear checks and delivers a batch.
+func (g *guarded) hear() error {
+	if g.address == "" {
+		return refuse(RefusedNoGreeting, "messages before a greeting")
+	}
+	if err := g.checkBatch(g.frame.batch); err != nil {
+		return err
+	}
+	if !g.isAccepted {
+		if err := g.introduce(); err != nil {
+			return err
+		}
+	}
+	// A peer may have been removed while its stream was open; its connection is closed then, but that takes a moment.
+	p := g.transport.peer(g.address)
+	if p == nil {
+		return g.transport.unknown(g.address)
+	}
+	l := p.life.Load()
+	if l == nil {
+		return g.transport.unknown(g.address)
+	}
+	if err := g.deliver(p, l.isStranger); err != nil {
+		return err
+	}
+	g.info.conn.frame.Store(time.Now().UnixNano())
 	return nil
 }
 

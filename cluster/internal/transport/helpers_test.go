@@ -71,6 +71,7 @@ type childSpec struct {
 	MaxMessageBytes int
 	TLS             []string // cert, key, ca
 	Namespace       string   // of the network, when not the parent's
+	ClusterID       uint64   // that it shows and demands; 0: it knows no strangers
 }
 
 // childReport is what a child answers to "stats".
@@ -117,7 +118,7 @@ func (e echo) Receive(c actor.Context) {
 	case *messages.RequestVote:
 		e.messages.Add(1)
 		if c.Sender() != nil {
-			c.Request(c.Sender(), &messages.RequestVoteReply{Round: m.Round})
+			c.Request(c.Sender(), &messages.RequestVoteReply{Header: m.Header, Round: m.Round})
 		}
 	case *messages.AppendEntries:
 		e.messages.Add(1)
@@ -156,6 +157,9 @@ func childMain(spec string) {
 		if c.TLS, err = LoadTLS(s.TLS[0], s.TLS[1], s.TLS[2]); err != nil {
 			panic(err)
 		}
+	}
+	if s.ClusterID != 0 {
+		knows(&c, s.ClusterID)
 	}
 	begun := time.Now().UnixNano()
 	tr, err := Start(system, c)

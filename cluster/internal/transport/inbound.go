@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	unprovenConns = 256             // open connections that have not greeted yet; one more evicts the oldest
+	unprovenConns = 256             // open connections that have not greeted yet, or not as they must; one more evicts the oldest
 	unprovenBytes = 64 << 10        // what may be read from one of them
 	unprovenTime  = 3 * time.Second // how long it may stay so
 	connsPerPeer  = 2               // a peer has one; the old one may not have noticed its end yet
@@ -200,7 +200,8 @@ func (d *door) count() (all, unproven int) {
 	return all, len(d.unproven)
 }
 
-// An inbound connection may be read only a little before the guard has heard a known peer's greeting on it.
+// An inbound connection may be read only a little before the guard has heard on it the greeting of a known peer, or of a
+// stranger that knows the cluster.
 type inbound struct {
 	net.Conn
 	door                *door

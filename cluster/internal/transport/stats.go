@@ -28,7 +28,8 @@ const (
 	RefusedMalformed    Refusal = iota // not what Proto.Actor sends, or an index out of range
 	RefusedLimit                       // too many bytes or parts
 	RefusedNoGreeting                  // something else came before the ConnectRequest, or a second one came
-	RefusedUnknownPeer                 // the greeting names an address that is not a peer's
+	RefusedUnknownPeer                 // the greeting names an address that is not a peer's, and nothing shows that it knows the cluster
+	RefusedStranger                    // there are as many strangers as may be
 	RefusedCertificate                 // the greeting names an address that the certificate does not cover
 	RefusedForgedSender                // a sender is not at the address of the greeting
 	RefusedTarget                      // Config.AllowTarget said no
@@ -43,8 +44,8 @@ const (
 )
 
 func (r Refusal) String() string {
-	return [...]string{"malformed", "over a limit", "no greeting", "unknown peer", "certificate", "forged sender", "target", "type",
-		"header", "unary call", "handshake", "connection", "for now", "panic"}[r]
+	return [...]string{"malformed", "over a limit", "no greeting", "unknown peer", "stranger", "certificate", "forged sender", "target",
+		"type", "header", "unary call", "handshake", "connection", "for now", "panic"}[r]
 }
 
 // Stats is a snapshot of a transport's counters since Start.
@@ -54,17 +55,19 @@ type Stats struct {
 	Frames        uint64             // frames written; one carries up to 64 messages
 	Dropped       map[Drop]uint64    // messages that were not sent
 	Received      uint64             // messages handed to local actors
+	Ignored       uint64             // messages of strangers that did not show that they know the cluster
 	Refused       map[Refusal]uint64 // streams and connections refused
 	Connects      uint64             // outbound connections established
 	Disconnects   uint64             // outbound connections ended
 	InboundConns  int                // inbound connections open now
-	UnprovenConns int                // of those, connections that have not greeted yet
-	Peers         []PeerStats        // known peers, sorted by address
+	UnprovenConns int                // of those, connections that have not greeted yet, or have not shown that they know the cluster
+	Peers         []PeerStats        // known peers and strangers, sorted by address
 }
 
 // PeerStats describes the outbound connection to one peer.
 type PeerStats struct {
 	Address        string
+	Stranger       bool
 	Connected      bool
 	QueuedMessages int64
 	QueuedBytes    int64
@@ -72,7 +75,7 @@ type PeerStats struct {
 }
 
 type counters struct {
-	sent, written, frames, received, connects, disconnects atomic.Uint64
+	sent, written, frames, received, ignored, connects, disconnects atomic.Uint64
 
 	dropped [drops]atomic.Uint64
 	refused [refusals]atomic.Uint64
@@ -84,7 +87,7 @@ func (c *counters) drop(why Drop) { c.dropped[why].Add(1) }
 func (t *Transport) Stats() Stats {
 	c := &t.counters
 	s := Stats{
-		Sent: c.sent.Load(), Written: c.written.Load(), Frames: c.frames.Load(), Received: c.received.Load(),
+		Sent: c.sent.Load(), Written: c.written.Load(), Frames: c.frames.Load(), Received: c.received.Load(), Ignored: c.ignored.Load(),
 		Connects: c.connects.Load(), Disconnects: c.disconnects.Load(),
 		Dropped: make(map[Drop]uint64, drops), Refused: make(map[Refusal]uint64, refusals),
 	}

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +36,13 @@ type Config struct {
 	// Settling says that more peers may become known soon: an unknown address is told to try again then, not refused. It is called
 	// from many goroutines, for every such greeting. nil: never.
 	Settling func() bool
+	// Admits says whether a message shows that who sent it knows the cluster. Somebody at an unknown address is let in as a stranger
+	// if what it says first does, and only such messages of a stranger are delivered. It is called from many goroutines, so it should
+	// be quick. nil: there are no strangers.
+	Admits func(proto.Message) bool
+	// Shows are the messages that show this to the peer at an address, as it may not know this node: each of at most 1 KiB, and no
+	// more than 64. They are sent with a greeting, to an actor there that ignores them. nil: none are.
+	Shows func(address string) (target *actor.PID, all []proto.Message)
 	// AllowTypes are the message types that travel, in both directions: one sample of each.
 	AllowTypes []proto.Message
 	// AllowTarget says which local actor ids may be addressed from outside. It is called for every frame from many
@@ -52,6 +58,8 @@ type Config struct {
 	// any goroutine. They must not block, and must not call SetPeers or Shutdown. The peer of a connection that broke may still run.
 	OnConnect    func(address string)
 	OnDisconnect func(address string)
+
+	strangerTime time.Duration // shorter in tests
 }
 
 const (
@@ -74,8 +82,8 @@ type Transport struct {
 	counters   counters
 	quiet      hush.Hush
 
-	peers      atomic.Pointer[map[string]*peer] // everybody ever known; replaced, never changed
-	mu         sync.Mutex                       // of SetPeers and Shutdown
+	peers      atomic.Pointer[map[string]*peer] // every peer ever known, and the strangers; replaced, never changed
+	mu         sync.Mutex                       // of what changes the peers
 	closed     bool
 	events     *eventstream.Subscription
 	attention  chan struct{}
@@ -175,6 +183,9 @@ func checkConfig(c *Config) (host string, port int, err error) {
 	if c.MaxMessageBytes < leastMessageBytes || c.MaxMessageBytes > 1<<30 {
 		return "", 0, fmt.Errorf("MaxMessageBytes is %d; give at least %d and at most 1 GiB", c.MaxMessageBytes, leastMessageBytes)
 	}
+	if c.strangerTime == 0 {
+		c.strangerTime = strangerTime
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -237,7 +248,8 @@ func (t *Transport) Connected(address string) bool {
 // Address is this node's advertised address.
 func (t *Transport) Address() string { return t.address }
 
-// SetPeers replaces the known peers. Connections to and from those left out are closed, and mail to them is dropped.
+// SetPeers replaces the known peers. Connections to and from those left out are closed, and mail to them is dropped. One that is left
+// out may come again as a stranger, and a stranger that becomes a peer keeps its connections.
 func (t *Transport) SetPeers(addresses []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -250,32 +262,34 @@ func (t *Transport) SetPeers(addresses []string) {
 
 // setPeers replaces the known peers. Links to those left out end with the error why.
 func (t *Transport) setPeers(addresses []string, why error) {
-	all := maps.Clone(*t.peers.Load())
 	wanted := map[string]bool{}
 	for _, a := range addresses {
-		if a == t.address || a == "" {
-			continue
-		}
-		wanted[a] = true
-		if all[a] == nil {
-			all[a] = &peer{address: a, transport: t, wake: make(chan struct{}, 1)}
+		if a != t.address && a != "" {
+			wanted[a] = true
+			t.enter(a).listed.Store(true)
 		}
 	}
+	for a, p := range *t.peers.Load() {
+		l := p.life.Load()
+		switch isPeer := l != nil && !l.isStranger; {
+		case wanted[a] && !isPeer:
+			p.begin(false)
+		case !wanted[a] && (isPeer || l != nil && t.closed):
+			p.leave(why)
+		}
+	}
+}
+
+// enter finds or makes the peer of an address. The caller holds mu.
+func (t *Transport) enter(address string) *peer {
+	if p := t.peer(address); p != nil {
+		return p
+	}
+	p := &peer{address: address, transport: t, wake: make(chan struct{}, 1)}
+	all := maps.Clone(*t.peers.Load())
+	all[address] = p
 	t.peers.Store(&all)
-	for a, p := range all {
-		switch l := p.life.Load(); {
-		case wanted[a] && l == nil:
-			ctx, end := context.WithCancelCause(context.Background())
-			p.life.Store(&life{ctx, end})
-		case !wanted[a] && l != nil:
-			p.life.Store(nil)
-			l.end(why)
-			if link := p.link.Load(); link != nil {
-				link.end(why)
-			}
-			t.door.closePeer(a)
-		}
-	}
+	return p
 }
 
 // look makes run look at the peers at once.
@@ -299,6 +313,9 @@ func (t *Transport) run() {
 		case <-ticker.C:
 			ticked = true
 		case <-t.attention:
+		}
+		if ticked {
+			t.tendStrangers(time.Now())
 		}
 		for _, p := range *t.peers.Load() {
 			l := p.link.Load()

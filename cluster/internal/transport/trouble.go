@@ -26,6 +26,7 @@ const (
 	troubleLater                    // it says "not yet"
 	troubleTaken                    // it has other connections in this node's name
 	troubleUnlisted                 // it refuses this node
+	troubleCrowded                  // it hears too many nodes that it does not know
 	troublePlain                    // it speaks plain text
 	troubleSecret                   // it speaks TLS, and this node does not
 	troubleAuthority                // the certificates, in words below
@@ -41,6 +42,7 @@ var troubleWords = [troubles]string{
 	troubleLater:     "it does not know this node yet: start the group there, with this node's address in its list of members",
 	troubleTaken:     "it has connections in this node's name that work: only one node may have this address",
 	troubleUnlisted:  "it refuses this node: check that it lists this node's address as a peer",
+	troubleCrowded:   "it does not know this node yet, and hears as many such nodes as it may: its log says who they are",
 	troublePlain:     "the other side speaks plain text and this node TLS: give certificates to all nodes or to none",
 	troubleSecret:    "the other side speaks TLS and this node plain text: give certificates to all nodes or to none",
 	troubleAuthority: "the other side's certificate is signed by no authority that this node trusts: give all nodes the same authorities",
@@ -51,7 +53,8 @@ var troubleWords = [troubles]string{
 }
 
 // patience is how long a trouble may last before it is logged: a node that starts or ends causes it for a while.
-var patience = [troubles]time.Duration{troubleSilent: 5 * time.Second, troubleTaken: 5 * time.Second, troubleLater: 30 * time.Second}
+var patience = [troubles]time.Duration{troubleSilent: 5 * time.Second, troubleTaken: 5 * time.Second, troubleLater: 30 * time.Second,
+	troubleCrowded: 5 * time.Second}
 
 // patienceGap without trouble, and the next one is new: longer than an attempt takes.
 const patienceGap = 5 * time.Second
@@ -95,6 +98,8 @@ func greetTrouble(err error) trouble {
 		return troubleTaken
 	case codes.Unavailable:
 		return troubleLater
+	case codes.Aborted:
+		return troubleCrowded
 	}
 	return troubleSilent
 }
