@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/troupe-raft/troupe/actors"
@@ -45,6 +46,8 @@ func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 			&messages.NodeStatusRequest{}, &messages.NodeStatusReply{},
 		},
 		AllowTarget:     fromPeers,
+		Admits:          n.admits,
+		Shows:           n.shows,
 		Settling:        n.settling,
 		MaxMessageBytes: messageBytes(n.config.Limits),
 		Logger:          n.log,
@@ -64,6 +67,34 @@ func fromPeers(id string) bool {
 	}
 	_, child, isChild := strings.Cut(group, "/")
 	return !isChild || strings.HasPrefix(child, replicatorPrefix)
+}
+
+// admits says whether a message is an RPC that knows the cluster id of a group here. Servers judge by it, too.
+func (n *Node) admits(m proto.Message) bool {
+	rpc, ok := m.(interface{ GetHeader() *messages.Header })
+	if !ok {
+		return false
+	}
+	h := rpc.GetHeader()
+	g, found := n.Group(h.GetGroup())
+	return found && h.GetClusterId() != 0 && h.GetClusterId() == g.Status().ClusterID
+}
+
+// shows are headers of the groups that this node shares with the member at the address, which may not know that yet. The prober there
+// ignores them.
+func (n *Node) shows(address string) (*actor.PID, []proto.Message) {
+	var all []proto.Message
+	for _, g := range n.Groups() {
+		id := g.Status().ClusterID
+		for _, m := range g.Members() {
+			if id != 0 && m.Address == address {
+				all = append(all, &messages.RequestVoteReply{Header: &messages.Header{
+					ClusterId: id, Group: g.name, From: n.ID(), To: m.ID,
+				}})
+			}
+		}
+	}
+	return actor.NewPID(address, proberName), all
 }
 
 // messageBytes is the transport's limit for a frame, of which one message may take a quarter: the default, or what one entry of
