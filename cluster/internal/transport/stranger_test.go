@@ -400,15 +400,16 @@ func TestOneStrangerTooManyIsTold(t *testing.T) {
 	}
 	other := loopback.FreeAddress(t)
 	startChild(t, childSpec{Listen: other, ClusterID: testCluster})
+	patience[troubleCrowded] = 0
+	var log testlog.Log
+	c := testConfig(t, "127.0.0.1:0")
+	knows(&c, testCluster)
+	c.Logger = log.Logger()
+	_, tr := start(t, c)
 	for i := range mostStrangers {
 		meet(t, other, fmt.Sprintf("127.0.0.1:%d", 1+i))
 	}
-	patience[troubleCrowded] = 0
-	var log testlog.Log
-	c := testConfig(t, "127.0.0.1:0", other)
-	knows(&c, testCluster)
-	c.Logger = log.Logger()
-	start(t, c)
+	tr.SetPeers([]string{other})
 	eventually(t, 5*time.Second, "it is told", func() bool {
 		return log.Count("level=WARN", troubleWords[troubleCrowded], "peer="+other) == 1
 	})
