@@ -32,6 +32,8 @@ type peer struct {
 	disowns bool
 	// disagrees: the peer was restored from another backup than this server, and the group is not founded.
 	disagrees bool
+	// elsewhere: the peer last answered as a node of another cluster.
+	elsewhere bool
 	// heard is when the peer last was, while no leader is known.
 	heard time.Time
 	// came is when a message of somebody else last did.
@@ -197,7 +199,8 @@ func (s *server) admits(h *messages.Header) bool {
 		return false
 	}
 	switch {
-	case h.ClusterId != 0 && s.clusterID != 0 && h.ClusterId != s.clusterID:
+	case s.isElsewhere(h):
+		p.elsewhere = true
 		s.warn(p, "a node of another cluster answers under a member's name: check its --initial-cluster and its data directory")
 		return false
 	case p.pinnedStore == 0:
@@ -213,6 +216,21 @@ func (s *server) admits(h *messages.Header) bool {
 	s.find(p)
 	s.hear(p, h)
 	return true
+}
+
+// isElsewhere says whether a message is of another cluster.
+func (s *server) isElsewhere(h *messages.Header) bool {
+	return h.ClusterId != 0 && s.clusterID != 0 && h.ClusterId != s.clusterID
+}
+
+// tellElsewhere lets a candidate of another cluster know that this server is not in its own: it may have been left behind when that lost
+// its quorum. It refuses the answer as this server refused the question, and says so in its status.
+func (s *server) tellElsewhere(m *messages.RequestVote) {
+	h := m.GetHeader()
+	mine := h != nil && h.Group == s.group && h.To == s.id && h.From != s.id && m.Intact()
+	if from := s.ctx.Sender(); mine && from != nil && s.isElsewhere(h) {
+		s.send(from, &messages.RequestVoteReply{Header: s.header(h.From), PreVote: m.PreVote, Round: m.Round})
+	}
 }
 
 // other finds, or meets, a sender that is in no configuration here: this server may lag, and not know the leader or candidate that it
@@ -251,7 +269,7 @@ func (s *server) inquireOf(p *peer, m *messages.RequestVote) {
 
 // hear takes note of what a header says besides who sent it: whether the peer counts this server, and that the group is founded.
 func (s *server) hear(p *peer, h *messages.Header) {
-	p.foreign, p.level, p.unlevelled = 0, h.Level, 0
+	p.foreign, p.level, p.unlevelled, p.elsewhere = 0, h.Level, 0, false
 	p.disowns = h.ToStoreId != 0 && h.ToStoreId != s.storeID
 	if p.disowns {
 		s.warn(p, "a member knows this node by another data directory, and does not count what it says: "+

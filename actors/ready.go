@@ -18,6 +18,8 @@ type NoLeaderError struct {
 	// Unheard members do not answer, Foreign ones answer from a data directory that does not count: ids, empty until an
 	// election failed.
 	Unheard, Foreign string
+	// Elsewhere are members that answer as nodes of another cluster.
+	Elsewhere string
 	// Disagreeing members were restored from another backup than this server.
 	Disagreeing string
 	// Stalled: this node's disk stands still, so that it does not stand for election.
@@ -57,6 +59,10 @@ func (e NoLeaderError) Error() string {
 	}
 	if e.Foreign != "" {
 		parts = append(parts, "what comes from "+e.Foreign+" does not count: it has another data directory than before")
+	}
+	if e.Elsewhere != "" {
+		parts = append(parts, e.Elsewhere+" "+isOrAre(e.Elsewhere)+" in another cluster: if most voters were lost, and this node "+
+			"was left behind, let it join with an empty directory; otherwise check its --initial-cluster")
 	}
 	if e.Disagreeing != "" {
 		parts = append(parts, e.Disagreeing+" and this node were restored from different backups: restore them from the same one, "+
@@ -146,11 +152,13 @@ func (s *server) noLeader() NoLeaderError {
 		return e
 	}
 	since := s.c.Clock.Now().Add(-3 * s.c.Timing.Election)
-	var unheard, foreign, disagreeing []string
+	var unheard, foreign, elsewhere, disagreeing []string
 	for _, p := range s.peers.all {
 		switch {
 		case p.foreign != 0:
 			foreign = append(foreign, p.ID)
+		case p.elsewhere:
+			elsewhere = append(elsewhere, p.ID)
 		case !p.heard.After(since):
 			unheard = append(unheard, p.ID)
 		case p.disagrees && !e.Founded:
@@ -158,6 +166,7 @@ func (s *server) noLeader() NoLeaderError {
 		}
 	}
 	e.Unheard, e.Foreign, e.Disagreeing = enumerate(unheard), enumerate(foreign), enumerate(disagreeing)
+	e.Elsewhere = enumerate(elsewhere)
 	return e
 }
 

@@ -186,6 +186,7 @@ func (s *server) sees(term uint64) {
 
 func (s *server) receiveRequestVote(m *messages.RequestVote) {
 	if !s.intact(m) {
+		s.tellElsewhere(m)
 		return
 	}
 	p := s.peers.of(m.Header.From)
