@@ -36,7 +36,7 @@ func (s *state) appendEntries(m *messages.AppendEntries) (reply *messages.Append
 	}
 	// 5. If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new entry): of the last one that
 	// this message verified.
-	s.commit(min(m.LeaderCommit, verified))
+	s.commitWith(m.Header, min(m.LeaderCommit, verified))
 	reply.Success, reply.MatchIndex = true, min(verified, s.outbox.durable)
 	return reply, verified, nil
 }

@@ -83,6 +83,9 @@ func (c charter) amended(index uint64, e messages.EntryView, known uint32) (char
 			return c, fmt.Errorf("the configuration in entry %d cannot be decoded: %w", index, err)
 		}
 		c.index, c.configuration = index, decodeConfiguration(&m)
+		if m.ClusterId != 0 { // the group lost its quorum, and goes on as another cluster: see Survivor
+			c.clusterID = m.ClusterId
+		}
 		if err := c.configuration.check(index); err != nil {
 			return c, fmt.Errorf("the configuration in entry %d is none: %w", index, err)
 		}

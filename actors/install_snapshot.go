@@ -39,13 +39,15 @@ func (s *state) lacksOrigin(digest []byte) (bool, error) {
 
 // install makes a snapshot that was received and verified the state of this server: discard the entire log (rule 7), load snapshot's
 // cluster configuration (rule 8). The machine restores it when it is durable.
-func (s *state) install(snapshot *messages.Snapshot) error {
+//
+// The leader's cluster id counts, and not that of the charter: the snapshot may be from before the group lost its quorum.
+func (s *state) install(snapshot *messages.Snapshot, leader *messages.Header) error {
 	if snapshot.LastIncludedIndex > 0 {
 		c := snapshot.Charter
 		if c.GetIndex() == 0 || c.GetIndex() > snapshot.LastIncludedIndex || len(c.GetConfiguration().GetVoters()) == 0 {
 			return errors.New("the snapshot does not say who is in its group")
 		}
-		if s.clusterID != 0 && snapshot.Charter.ClusterId != s.clusterID {
+		if s.clusterID != 0 && leader.ClusterId != s.clusterID {
 			return errors.New("the snapshot is of another cluster")
 		}
 		if err := s.adopt(snapshot.Charter); err != nil {
@@ -56,7 +58,7 @@ func (s *state) install(snapshot *messages.Snapshot) error {
 	s.outbox.replaced(snapshot, s.commitIndex)
 	s.log.replace(snapshot.LastIncludedIndex, snapshot.LastIncludedTerm)
 	s.snapshot = snapshot
-	s.commit(snapshot.LastIncludedIndex)
+	s.commitWith(leader, snapshot.LastIncludedIndex)
 	return nil
 }
 

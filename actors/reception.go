@@ -14,9 +14,9 @@ type reception struct {
 	digest   []byte
 	index    uint64
 	receiver *actor.PID
-	// sender is the replicator, leader its node, as of the last chunk.
+	// sender is the replicator, leader what it says of its server, as of the last chunk.
 	sender *actor.PID
-	leader string
+	leader *messages.Header
 }
 
 func (s *server) receiveInstallSnapshot(m *messages.InstallSnapshot) {
@@ -56,7 +56,7 @@ func (f *follower) installSnapshot(s *server, m *messages.InstallSnapshot) {
 		s.send(s.ctx.Sender(), reply)
 	case !lacks:
 		f.hear(s, m.Header.From)
-		s.commit(min(m.LastIncludedIndex, s.log.last)) // all of it is
+		s.commitWith(m.Header, min(m.LastIncludedIndex, s.log.last)) // all of it is
 		reply.LastIncludedIndex, reply.Digest, reply.Done = m.LastIncludedIndex, m.Digest, true
 		s.send(s.ctx.Sender(), reply)
 	default:
@@ -80,7 +80,7 @@ func (s *server) receive(m *messages.InstallSnapshot, reply *messages.Header) {
 		s.c.Logger.Info("receives a snapshot", "from", m.Header.From, "index", m.LastIncludedIndex, "bytes", m.Bytes)
 		s.reception = &reception{digest: m.Digest, index: m.LastIncludedIndex, receiver: s.spawnReceiver(m)}
 	}
-	s.reception.sender, s.reception.leader = s.ctx.Sender(), m.Header.From
+	s.reception.sender, s.reception.leader = s.ctx.Sender(), m.Header
 	s.ctx.Send(s.reception.receiver, &chunk{m, reply, s.ctx.Sender()})
 }
 
@@ -128,10 +128,10 @@ func (s *server) received(m *received) {
 	if !lacks || s.restoring != nil {
 		return // its file goes when the next one is taken
 	}
-	if err := s.install(m.snapshot); err != nil {
+	if err := s.install(m.snapshot, from.leader); err != nil {
 		s.c.Logger.Error("a snapshot cannot be installed", "index", index, "err", err)
 		s.send(from.sender, &messages.InstallSnapshotReply{
-			Header: s.header(from.leader), LastIncludedIndex: index, Digest: m.snapshot.Digest, Error: err.Error(),
+			Header: s.header(from.leader.From), LastIncludedIndex: index, Digest: m.snapshot.Digest, Error: err.Error(),
 		})
 		return
 	}

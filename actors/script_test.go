@@ -78,6 +78,10 @@ func (c script) entries(key string) (first uint64, entries []messages.EncodedEnt
 			kind, data = messages.Entry_KIND_LEVEL, encode(&messages.FeatureLevel{Level: uint32(c.parse(n))})
 		case "members":
 			kind, data = messages.Entry_KIND_CONFIGURATION, encode(configurationOf(c.t, index, n).encoded())
+		case "alone":
+			m := configurationOf(c.t, index, n).encoded()
+			m.ClusterId = 88
+			kind, data = messages.Entry_KIND_CONFIGURATION, encode(m)
 		case "kind":
 			kind = messages.Entry_Kind(c.parse(n))
 		}

@@ -14,7 +14,7 @@ type state struct {
 	storeID uint64
 	// level is the newest feature level that this server knows.
 	level uint32
-	// clusterID is the random id in the group's first entry, 0 until that is committed.
+	// clusterID is the random id in the group's first entry, or in the configuration of a survivor; 0 until that is committed.
 	clusterID uint64
 
 	// Persistent state on all servers. In memory it may run ahead of the disk; promises may not: see outbox.
@@ -182,6 +182,15 @@ func (s *state) commit(index uint64) {
 	if !s.belonged && s.charter().level >= messages.LevelMembership {
 		s.belongs()
 	}
+}
+
+// commitWith raises commitIndex to what a leader has committed. A server that knows no cluster id takes the leader's: its own log may end
+// where it names an older one, before the group lost its quorum and became another cluster.
+func (s *state) commitWith(leader *messages.Header, index uint64) {
+	if s.clusterID == 0 && index > 0 {
+		s.clusterID = leader.ClusterId
+	}
+	s.commit(index)
 }
 
 func (s *state) hardState() persistence.HardState {

@@ -53,7 +53,7 @@ type Status struct {
 	SnapshotIndex, SnapshotBytes uint64
 	// SnapshotErr is why the last snapshot could not be taken, nil when it was.
 	SnapshotErr error
-	// ClusterID is the random id of the group's founding, 0 until it is committed.
+	// ClusterID is the random id of the group's founding, or that of its recovery since; 0 until it is committed.
 	ClusterID uint64
 	// Configuration is the one in force: the newest in the log, committed or not.
 	Configuration *Configuration

@@ -24,7 +24,7 @@ import (
 //	server of=3 [term=2 vote=n2 log=1@1,2@2 commit=1]   a fresh server, with this on its disk; [stall=1s]: its DiskStall;
 //	    [level=2]: the newest feature level that it knows, and with which a peer sends a message
 //	    entries: 3@2:level=2 raises the feature level, 3@2:members=n1+n2-n1+n3/n4 is a configuration, with outgoing voters and learners,
-//	    3@2:kind=9 is of an unknown kind
+//	    3@2:kind=9 is of an unknown kind, 3@2:alone=n1 lets cluster 88 begin with n1 alone
 //	append from=n2 term=2 prev=1@1 [entries=2@2] [commit=1] [round=1] [store=..] [cluster=..] [to=..] [group=..]
 //	    store: the data directory that it comes from; known: the one that its sender knows n1 by
 //	vote from=n2 term=2 last=2@2 [pre] [transfer] [round=7] [configuration=1]    a RequestVote
@@ -34,7 +34,8 @@ import (
 //	ack from=n2 match=3 [round=..] [term=..]            an AppendEntriesReply to the replicator of n2
 //	refuse from=n2 conflict=3@1 [term=..]
 //	contact from=n2 match=3 [round=..] [term=..]        what the replicator of n2 mails to its server, however late
-//	change n1+n2/n4 [base=3]                            members are to be voters n1 and n2, and the learner n4
+//	change n1+n2/n4 [base=3]                            members are to be voters n1 and n2, and the learner n4; [cluster=99]: as a member
+//	    asks for it that smuggles a cluster id in
 //	propose x y | query                                 callers at the door
 //	sync                                                the disk finishes all that was written
 //	wait 100ms | pause 3s                               time passes; pause: and nothing is handled meanwhile
@@ -175,6 +176,7 @@ func (s *stage) describe() string {
 	if c := v.configuration(); c.Index > 1 {
 		fmt.Fprintf(&b, " members=%s", membersIn(c))
 	}
+	b.WriteString(choose(v.clusterID == 88, " cluster=88", ""))
 	fmt.Fprintf(&b, " durable=%d commit=%d applied=%d", v.outbox.durable, v.commitIndex, v.lastApplied)
 	return b.String()
 }
@@ -242,6 +244,7 @@ func describeEntries(m *messages.AppendEntries) string {
 			var m messages.Configuration
 			_ = proto.Unmarshal(e.Data, &m)
 			text += ":members=" + membersIn(decodeConfiguration(&m))
+			text += choose(m.ClusterId > 0, fmt.Sprintf(":cluster=%d", m.ClusterId), "")
 		}
 		all = append(all, text)
 	}
@@ -332,8 +335,7 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 			s.door.Propose([]byte(arg.Key), witness{s, "propose " + arg.Key})
 		}
 	case "change":
-		wanted := configurationOf(t, 0, d.CmdArgs[0].Key)
-		s.door.Reconfigure(Change{c.number("base", 0), wanted.Voters, wanted.Learners}, witness{s, d.Cmd})
+		s.change(c, configurationOf(t, 0, d.CmdArgs[0].Key))
 	case "query":
 		how := Read{Consistency: Linearizable}
 		if c.has("lease") {
@@ -381,4 +383,14 @@ func (s *stage) sync() {
 func sealed[M rpc](m M) M {
 	m.Seal()
 	return m
+}
+
+func (s *stage) change(c script, wanted *Configuration) {
+	if c.has("cluster") {
+		m := wanted.encoded()
+		m.ClusterId = c.number("cluster", 0)
+		s.door.propose(proposal{kind: messages.Entry_KIND_CONFIGURATION, data: encode(m), caller: witness{s, c.d.Cmd}})
+		return
+	}
+	s.door.Reconfigure(Change{c.number("base", 0), wanted.Voters, wanted.Learners}, witness{s, c.d.Cmd})
 }
