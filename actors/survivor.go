@@ -39,7 +39,8 @@ func FindSurvivor(store *persistence.Store, group *messages.GroupRecord) (*Survi
 		return nil, fmt.Errorf("group %s %w", group.GetName(), ErrNoLog)
 	}
 	c := Config{
-		ID: identity.GetNodeId(), Group: group.GetName(), Number: number, Members: decodeMembers(group.GetMembers()), Level: messages.Level,
+		ID: identity.GetNodeId(), Group: group.GetName(), Number: number, Level: messages.Level,
+		Members: decodeMembers(group.GetMembers()), ClusterID: group.GetClusterId(),
 	}
 	s, err := newState(&c, identity, recovered)
 	if err != nil {

@@ -38,7 +38,7 @@ func commands() []*command {
 		putCommand(), getCommand(), deleteCommand(), casCommand(), statusCommand(),
 		memberListCommand(), memberRemoveCommand(), memberPromoteCommand(), memberDemoteCommand(), memberUpdateCommand(),
 		transferLeaderCommand(),
-		snapshotSaveCommand(), snapshotInspectCommand(), snapshotRestoreCommand(), logDumpCommand(), checkCommand(),
+		snapshotSaveCommand(), snapshotInspectCommand(), snapshotRestoreCommand(), logDumpCommand(), checkCommand(), recoverCommand(),
 		benchCommand(), simulateCommand(), versionCommand(),
 	}
 }

@@ -68,10 +68,15 @@ func (d *Dump) Run(ctx context.Context, each func(Entry) error) error {
 }
 
 func (d *Dump) read(ctx context.Context, s *persistence.Store, each func(Entry) error) error {
-	group, err := d.find(s)
+	groups, err := s.Groups()
 	if err != nil {
 		return err
 	}
+	record, err := find(groups, d.Dir, d.Group)
+	if err != nil {
+		return err
+	}
+	group := persistence.GroupID(record.GetNumber())
 	log, err := s.Recover(group)
 	if err != nil {
 		return err
@@ -102,23 +107,19 @@ func (d *Dump) read(ctx context.Context, s *persistence.Store, each func(Entry) 
 	return nil
 }
 
-// find returns the number of the group.
-func (d *Dump) find(s *persistence.Store) (persistence.GroupID, error) {
-	groups, err := s.Groups()
-	if err != nil {
-		return 0, err
-	}
+// find finds a group; without a name, the first one.
+func find(groups []*messages.GroupRecord, dir, name string) (*messages.GroupRecord, error) {
 	names := []string{}
 	for _, g := range groups {
-		if g.GetName() == d.Group || d.Group == "" {
-			return persistence.GroupID(g.GetNumber()), nil
+		if g.GetName() == name || name == "" {
+			return g, nil
 		}
 		names = append(names, g.GetName())
 	}
-	if d.Group == "" {
-		return 0, fmt.Errorf("there is no group in %s yet", d.Dir)
+	if len(groups) == 0 {
+		return nil, fmt.Errorf("there is no group in %s yet", dir)
 	}
-	return 0, fmt.Errorf("there is no group %q in %s: it has %s", d.Group, d.Dir, strings.Join(names, ", "))
+	return nil, fmt.Errorf("there is no group %q in %s: it has %s", name, dir, strings.Join(names, ", "))
 }
 
 func entry(index uint64, encoded messages.EncodedEntry) (Entry, error) {
