@@ -107,9 +107,11 @@ func TestLostQuorum(t *testing.T) {
 		}
 	}
 
+	others[0].joins(survivor)
 	survivor.kill()
+	others[0].kill()
 	then := survivor.recover(exitDone, "", "--yes")
-	if then.ClusterID != now.NewClusterID || then.LastTerm <= had.LastTerm || len(then.Members) != 1 {
+	if then.ClusterID != now.NewClusterID || then.LastTerm <= had.LastTerm || len(then.Members) != 2 {
 		t.Errorf("%+v became %+v", now, then)
 	}
 	survivor.start()
@@ -134,6 +136,20 @@ func comeBack(t *testing.T, others []*process) {
 		}
 		return roles["leader"] == 1 && roles["follower"] == 1
 	})
+}
+
+// joins lets the process come into the member's cluster with a new directory.
+func (p *process) joins(member *process) {
+	p.t.Helper()
+	p.kill()
+	p.args = []string{
+		"serve", "--id", p.id, "--data-dir", p.t.TempDir(), "--peer-addr", p.peers, "--client-addr", p.clients, "--join", member.clients,
+	}
+	p.start()
+	eventually(p.t, 30*time.Second, p.id+" has joined", func() bool { return strings.Contains(p.log(), "this node has joined") })
+	goal := member.local().GetCommitIndex()
+	eventually(p.t, 20*time.Second, p.id+" has everything", func() bool { return p.local().GetAppliedIndex() >= goal })
+	troupe(p.t, "", "get", "more20", "--endpoints", p.clients).want(p.t, "get", exitDone, "more20", "")
 }
 
 // What people read says what is at stake, and what comes next.
