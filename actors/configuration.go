@@ -129,6 +129,9 @@ func (c *Configuration) PartOf(id string) Part {
 	return Absent
 }
 
+// votes says whether this server does: only with the data directory that the configuration names.
+func (s *state) votes(c *Configuration) bool { return c.votes(s.id) && c.has(s.id, s.storeID) }
+
 // votes says whether the member with the id does.
 func (c *Configuration) votes(id string) bool {
 	return slices.ContainsFunc(c.quorum, func(set []string) bool { return slices.Contains(set, id) })

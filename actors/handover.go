@@ -159,7 +159,7 @@ func (l *leader) handoverOver(s *server, err error) {
 // deny. What is older than what was heard from the leader since is void: it went on.
 func (f *follower) timeoutNow(s *server, m *messages.TimeoutNow) {
 	current := m.Header.Term == s.currentTerm && m.Header.From == f.leader && m.Round >= f.ack.round
-	if current && s.configuration().votes(s.id) && s.log.last > 0 && !s.stalled() {
+	if current && s.votes(s.configuration()) && s.log.last > 0 && !s.stalled() {
 		s.become(&candidate{campaign: true, transfer: true})
 	}
 }

@@ -238,7 +238,8 @@ func (l *leader) mail(s *server, m any) {
 }
 
 func (l *leader) contact(s *server, m *contact) {
-	if !s.admits(m.header) || m.header.Term != s.currentTerm || !s.counts(m.header.From) {
+	from := s.peers.of(m.header.GetFrom()) // who left counts as one, too
+	if !s.admits(m.header, s.peers.isMember(from)) || m.header.Term != s.currentTerm || !s.counts(m.header.From) {
 		return
 	}
 	p := l.all.of(m.header.From)

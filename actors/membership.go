@@ -203,9 +203,13 @@ func (l *leader) replicate(s *server, p *progress) {
 // toldFor is how long a member that left is told so, if it does not answer.
 const toldFor = time.Minute
 
-// release lets a member go that knows that it left.
+// release lets a member go that knows that it left: it has the entry, and answered a round that began when that was committed.
 func (l *leader) release(s *server, p *progress) {
-	if p.left != 0 && p.match >= p.left {
+	switch {
+	case p.left == 0 || p.match < p.left || s.commitIndex < p.left:
+	case p.farewell == 0:
+		p.farewell = l.round + 1
+	case p.round >= p.farewell:
 		l.drop(s, p)
 	}
 }

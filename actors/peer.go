@@ -144,10 +144,19 @@ func (p *peers) at(address string) *peer {
 	return nil
 }
 
+// named says whether the configuration names this server's own data directory.
+func (s *state) named() bool {
+	m, in := s.configuration().Member(s.id)
+	return in && m.StoreID == s.storeID
+}
+
 // disowners names the peers that do not count what this server says.
-func (p *peers) disowners() string {
+func (s *server) disowners() string {
+	if s.named() {
+		return "" // a member that lags knows the directory that this one had before
+	}
 	var names []string
-	for _, peer := range p.all {
+	for _, peer := range s.peers.all {
 		if peer.disowns {
 			names = append(names, peer.ID)
 		}
@@ -162,7 +171,7 @@ func (s *server) intact(m rpc) bool {
 		s.hearOld(h)
 		return false
 	}
-	return m.Intact() && (!isReply(m) || s.peers.isMember(s.peers.of(h.GetFrom()))) && s.admits(h)
+	return m.Intact() && s.admits(h, isReply(m))
 }
 
 // isReply says whether only members say that.
@@ -185,17 +194,19 @@ func (s *server) hearOld(h *messages.Header) {
 	}
 }
 
-// admits checks both ends of an RPC. What does not match is dropped: mail of another group or cluster, to another node, or from
-// another data directory than the sender had.
-func (s *server) admits(h *messages.Header) bool {
+// admits checks both ends of an RPC. What does not match is dropped: mail of another group or cluster, or to another node. Replies count
+// only from members, and from the data directories that they have in the configuration. A request is judged by the cluster id: its sender
+// may be in a configuration that this server does not have yet, with a directory that it came with anew.
+func (s *server) admits(h *messages.Header, reply bool) bool {
 	if h == nil || h.Group != s.group || h.To != s.id || h.From == s.id || h.Term > maxIndex {
 		return false
 	}
 	p := s.peers.of(h.From)
-	if !s.peers.isMember(p) {
+	member := s.peers.isMember(p)
+	if !member && !reply {
 		p = s.other(p, h)
 	}
-	if p == nil || h.StoreId == 0 {
+	if p == nil || h.StoreId == 0 || reply && !member {
 		return false
 	}
 	switch {
@@ -203,15 +214,14 @@ func (s *server) admits(h *messages.Header) bool {
 		p.elsewhere = true
 		s.warn(p, "a node of another cluster answers under a member's name: check its --initial-cluster and its data directory")
 		return false
+	case !member:
 	case p.pinnedStore == 0:
-		if s.peers.isMember(p) {
-			s.pin(p, h.StoreId)
-		}
+		s.pin(p, h.StoreId)
 	case p.pinnedStore != h.StoreId:
 		p.foreign = h.StoreId
-		s.warn(p, "a member answers from another data directory than before, and is ignored: "+
+		s.warn(p, "a member answers from another data directory than before, and does not count: "+
 			"it was wiped or copied, and needs its own directory back")
-		return false
+		return !reply && s.clusterID != 0 && h.ClusterId == s.clusterID
 	}
 	s.find(p)
 	s.hear(p, h)
@@ -271,7 +281,7 @@ func (s *server) inquireOf(p *peer, m *messages.RequestVote) {
 func (s *server) hear(p *peer, h *messages.Header) {
 	p.foreign, p.level, p.unlevelled, p.elsewhere = 0, h.Level, 0, false
 	p.disowns = h.ToStoreId != 0 && h.ToStoreId != s.storeID
-	if p.disowns {
+	if p.disowns && !s.named() {
 		s.warn(p, "a member knows this node by another data directory, and does not count what it says: "+
 			"this one was wiped, replaced or copied, and the node needs its own back")
 	}

@@ -28,9 +28,11 @@ type progress struct {
 	catchesUp bool
 	movedAt   time.Time
 	// left is the index of the configuration that the member is not in any more; 0: it is.
-	left    uint64
-	leftAt  time.Time
-	learner learner
+	left   uint64
+	leftAt time.Time
+	// farewell is the round whose answer shows that the member knows that it is committed; 0: it is not yet.
+	farewell uint64
+	learner  learner
 	// replicator is nil for the leader itself.
 	replicator *actor.PID
 

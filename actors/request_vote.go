@@ -46,7 +46,7 @@ func (s *state) upToDate(m *messages.RequestVote) bool {
 // vote: others may need what only its log has (thesis 4.2.2).
 func (s *state) mayLead() bool {
 	c := s.configuration()
-	return c.votes(s.id) || c.Index > s.commitIndex && s.charters.at(c.Index-1).configuration.votes(s.id)
+	return s.votes(c) || c.Index > s.commitIndex && s.votes(s.charters.at(c.Index-1).configuration)
 }
 
 // candidacy is the request for votes in currentTerm, or, as a pre-vote, in the next.

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -190,7 +191,7 @@ func (s *server) receiveRequestVote(m *messages.RequestVote) {
 		return
 	}
 	p := s.peers.of(m.Header.From)
-	from := p.pid
+	from := cmp.Or(s.ctx.Sender(), p.pid)
 	p.disagrees = s.disagrees(m)
 	// A server that hears a leader refuses candidates and does not adopt their term: they may have been cut off, or removed
 	// (thesis 4.2.3). So does one that promised it to a leader (thesis 6.4.1).
@@ -323,7 +324,7 @@ func (s *server) publish() {
 	if s.removed() && now.Err == nil {
 		now.Unready = ErrRemoved
 	}
-	if by := s.peers.disowners(); by != "" && now.Err == nil {
+	if by := s.disowners(); by != "" && now.Err == nil {
 		now.Unready = NotCountedError{by}
 	}
 	if reconfigured := s.c.Reconfigured; reconfigured != nil && now.Configuration != s.door.board.configuration() {

@@ -93,7 +93,7 @@ func (s *state) header(to string) *messages.Header {
 	h := &messages.Header{
 		ClusterId: s.clusterID, Group: s.group, From: s.id, To: to, StoreId: s.storeID, Term: s.currentTerm, Level: s.level,
 	}
-	if p := s.peers.of(to); p != nil {
+	if p := s.peers.of(to); s.peers.isMember(p) {
 		h.ToStoreId = p.pinnedStore
 	}
 	return h

@@ -2,12 +2,7 @@ package cluster
 
 import (
 	"google.golang.org/protobuf/proto"
-
-	"github.com/troupe-raft/troupe/actors"
 )
-
-// Reconfigure asks for other members: no command does so yet.
-func (g *Group) Reconfigure(c actors.Change, caller actors.Caller) { g.door.Reconfigure(c, caller) }
 
 // Admits and Shows are what the transport asks of strangers, and shows as one.
 func (n *Node) Admits(m proto.Message) bool { return n.admits(m) }

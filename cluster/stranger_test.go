@@ -1,6 +1,8 @@
 package cluster_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -12,23 +14,14 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// changed waits for one answer.
-type changed chan error
-
-func (c changed) Answer(a actors.Answer) { c <- a.Err }
-
 // reconfigure changes the members until that is done.
 func (e *embedded) reconfigure(c actors.Change) {
 	e.t.Helper()
 	eventually(e.t, "the members are others", func() bool {
-		answer := make(changed, 1)
-		e.leading().Reconfigure(c, answer)
-		select {
-		case err := <-answer:
-			return err == nil
-		case <-time.After(time.Second):
-			return false
-		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, err := e.leading().Reconfigure(ctx, c)
+		return err == nil
 	})
 }
 
@@ -87,9 +80,8 @@ func TestNodesThatDoNotKnowEachOther(t *testing.T) {
 	e.reconfigure(actors.Change{Voters: m[:3], Learners: m[3:]})
 	m = e.leading().Members() // with their data directories
 	e.reconfigure(actors.Change{Voters: m[:3]})
-	for _, id := range []string{"n3", "n4"} {
-		eventually(t, id+" knows who left", func() bool { return len(e.groups[id].Members()) == 3 })
-	}
+	eventually(t, "n3 knows who left", func() bool { return len(e.groups["n3"].Members()) == 3 })
+	eventually(t, "n4 knows that it left", func() bool { return errors.Is(e.groups["n4"].Status().Unready, actors.ErrRemoved) })
 
 	shutdown(t, e.nodes["n3"])
 	e.nodes["n3"] = nil

@@ -36,9 +36,9 @@ type node struct {
 	drift       float64
 	jumped      time.Duration
 
-	storeID  uint64 // of its data directory
+	storeID uint64 // of its data directory
 	// joins are the cluster ids of groups that the node joins, by group: it has founded none of them.
-	joins map[int]uint64
+	joins    map[int]uint64
 	system   *actor.ActorSystem
 	store    *persistence.Store
 	shared   actors.Shared

@@ -6,8 +6,8 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// replaceNode gives a node that left all groups an empty disk. It joins as a new one, which founds nothing and waits until an operator takes
-// it in.
+// replaceNode gives a node that left all groups an empty disk. It joins as a new one, which founds nothing and waits until an operator
+// takes it in.
 func (w *world) replaceNode() {
 	n := w.someone()
 	if !w.options.churning() || !n.up {

@@ -142,7 +142,9 @@ func newWorld(m Machine, o Options) *world {
 	for i := range o.Nodes {
 		id := fmt.Sprintf("n%d", i+1)
 		w.members = append(w.members, actors.Member{ID: id, Address: id + ":1"})
-		w.nodes = append(w.nodes, &node{w: w, place: i, id: id, address: id + ":1", drift: 1, disk: newDisk(o.Groups), joins: map[int]uint64{}})
+		w.nodes = append(w.nodes, &node{
+			w: w, place: i, id: id, address: id + ":1", drift: 1, disk: newDisk(o.Groups), joins: map[int]uint64{},
+		})
 	}
 	w.versions.draw(w.nodes, o.Seed)
 	if o.Faults[Drift] > 0 {
