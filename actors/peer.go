@@ -144,16 +144,18 @@ func (p *peers) at(address string) *peer {
 	return nil
 }
 
-// named says whether the configuration names this server's own data directory.
-func (s *state) named() bool {
+// replaces says whether a peer that knows this server by another data directory knows the one before it: the configuration names this one,
+// or the server joined, and its log does not have that yet.
+func (s *state) replaces() bool {
 	m, in := s.configuration().Member(s.id)
-	return in && m.StoreID == s.storeID
+	joins := len(s.founders.Voters) == 0 && !s.belonged
+	return joins || in && m.StoreID == s.storeID
 }
 
 // disowners names the peers that do not count what this server says.
 func (s *server) disowners() string {
-	if s.named() {
-		return "" // a member that lags knows the directory that this one had before
+	if s.replaces() {
+		return ""
 	}
 	var names []string
 	for _, peer := range s.peers.all {
@@ -281,7 +283,7 @@ func (s *server) inquireOf(p *peer, m *messages.RequestVote) {
 func (s *server) hear(p *peer, h *messages.Header) {
 	p.foreign, p.level, p.unlevelled, p.elsewhere = 0, h.Level, 0, false
 	p.disowns = h.ToStoreId != 0 && h.ToStoreId != s.storeID
-	if p.disowns && !s.named() {
+	if p.disowns && !s.replaces() {
 		s.warn(p, "a member knows this node by another data directory, and does not count what it says: "+
 			"this one was wiped, replaced or copied, and the node needs its own back")
 	}

@@ -57,6 +57,9 @@ func (w *world) drawnChange(g int, now *actors.Configuration) (to actors.Change)
 	}
 	for i := range w.nodes {
 		m := w.member(g, i)
+		if outdated(now, m) {
+			continue
+		}
 		is := now.PartOf(m.ID)
 		part := is
 		if w.chance(0.3) {
@@ -70,6 +73,13 @@ func (w *world) drawnChange(g int, now *actors.Configuration) (to actors.Change)
 		}
 	}
 	return to
+}
+
+// outdated says whether a configuration has a node with a directory that is gone: somebody wanted it in before it was replaced. It has to
+// be removed first.
+func outdated(now *actors.Configuration, m actors.Member) bool {
+	had, in := now.Member(m.ID)
+	return in && had.StoreID != m.StoreID
 }
 
 // member is a node as a configuration has it: with its present data directory.
@@ -115,6 +125,10 @@ func (w *world) nextToAll(g int, now *actors.Configuration) (to actors.Change) {
 	absent := false
 	for i := range w.nodes {
 		m := w.member(g, i)
+		if outdated(now, m) {
+			absent = true
+			continue
+		}
 		switch now.PartOf(m.ID) {
 		case actors.Voter:
 			voters = append(voters, m)
