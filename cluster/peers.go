@@ -80,6 +80,9 @@ func (n *Node) admits(m proto.Message) bool {
 	return found && h.GetClusterId() != 0 && h.GetClusterId() == g.Status().ClusterID
 }
 
+// mostShown is how many groups a frame has room for: one that both nodes have is enough.
+const mostShown = 64
+
 // shows are headers of the groups that this node shares with the member at the address, which may not know that yet. The prober there
 // ignores them.
 func (n *Node) shows(address string) (*actor.PID, []proto.Message) {
@@ -87,7 +90,7 @@ func (n *Node) shows(address string) (*actor.PID, []proto.Message) {
 	for _, g := range n.Groups() {
 		id := g.Status().ClusterID
 		for _, m := range g.Members() {
-			if id != 0 && m.Address == address {
+			if id != 0 && m.Address == address && len(all) < mostShown {
 				all = append(all, &messages.RequestVoteReply{Header: &messages.Header{
 					ClusterId: id, Group: g.name, From: n.ID(), To: m.ID,
 				}})
