@@ -137,7 +137,7 @@ func (g *Group) keepAddress(c *actors.Configuration) {
 		case <-ctx.Done():
 		}
 		for try := 0; ctx.Err() == nil && g.misplaced(g.configuration.Load()); try++ {
-			_, err := g.Move(ctx, g.node.ID(), g.node.PeerAddr())
+			err := g.moveSelf(ctx)
 			if err != nil && try%joinTell == 0 {
 				g.node.log.Warn("the group does not know yet where this node is", "group", g.name, "address", g.node.PeerAddr(), "err", err)
 			}

@@ -55,14 +55,44 @@ func (g *Group) Move(ctx context.Context, id, address string) (index uint64, err
 		return 0, fmt.Errorf("%w: %w", actors.ErrBadMembers, err)
 	}
 	return g.amend(ctx, func(to *actors.Change) error {
+		m := memberIn(to, id)
+		if m == nil {
+			return &actors.NotMemberError{ID: id}
+		}
+		m.Address = address
+		return nil
+	})
+}
+
+// moveSelf is Move for this node, which knows where it is. A member that has the address in the configuration is there no more: it gets
+// this node's old one, in case the two have changed places, and tells where it is.
+func (g *Group) moveSelf(ctx context.Context) error {
+	_, err := g.amend(ctx, func(to *actors.Change) error {
+		m := memberIn(to, g.node.ID())
+		if m == nil {
+			return &actors.NotMemberError{ID: g.node.ID()}
+		}
 		for _, list := range [][]actors.Member{to.Voters, to.Learners} {
-			if i := indexOf(list, id); i >= 0 {
-				list[i].Address = address
-				return nil
+			for i := range list {
+				if list[i].Address == g.node.PeerAddr() {
+					list[i].Address = m.Address
+				}
 			}
 		}
-		return &actors.NotMemberError{ID: id}
+		m.Address = g.node.PeerAddr()
+		return nil
 	})
+	return err
+}
+
+// memberIn finds a member of a change, or nil.
+func memberIn(to *actors.Change, id string) *actors.Member {
+	for _, list := range [][]actors.Member{to.Voters, to.Learners} {
+		if i := indexOf(list, id); i >= 0 {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 // enough demands that a majority of the voters answers.

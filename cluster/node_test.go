@@ -65,17 +65,25 @@ func TestStartRefusesAnothersDirectory(t *testing.T) {
 	refused(func(s *nodeSpec) { s.Config.Cluster = "another" }, `belongs to the cluster named "troupe"`)
 }
 
-// All addresses have changed: the log names others than the list that the nodes are started with.
+// All addresses have changed, and then two nodes change places: the log names others than the list that the nodes are started with.
 func TestNodesComeBackAtOtherAddresses(t *testing.T) {
 	t.Parallel()
 	all := startProcesses(t, 3, nil)
 	if err := leader(t, all).puts(t, "k", "v"); err != nil {
 		t.Fatal(err)
 	}
+	first, second, third := loopback.FreeAddress(t), loopback.FreeAddress(t), loopback.FreeAddress(t)
+	comeBack(t, all, first, second, third)
+	comeBack(t, all, second, first, third)
+}
+
+// comeBack restarts all nodes at these addresses, and waits until the group knows that.
+func comeBack(t *testing.T, all []*process, addresses ...string) {
+	t.Helper()
 	var members []string
-	for _, p := range all {
+	for i, p := range all {
 		p.end()
-		p.spec.Config.PeerAddr = loopback.FreeAddress(t)
+		p.spec.Config.PeerAddr = addresses[i]
 		members = append(members, p.spec.Config.ID+"="+p.spec.Config.PeerAddr)
 	}
 	for i, p := range all {

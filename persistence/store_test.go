@@ -231,6 +231,36 @@ func TestOpenSaysWhyTheLockCannotBeMade(t *testing.T) {
 	}
 }
 
+// A node that joined a group remembers of which cluster that is, and that it is done.
+func TestJoinedGroupsAreRemembered(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	if s.KnownGroup("a") != nil {
+		t.Error("a group is known before it is joined")
+	}
+	if _, err := s.JoinedGroup("a", 77); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetJoined("nobody"); err != nil {
+		t.Error(err)
+	}
+	for _, joined := range []bool{false, true, true} {
+		mustClose(t, s)
+		s = mustOpen(t, fs)
+		want := &messages.GroupRecord{Name: "a", Number: 1, ClusterId: 77, Joined: joined}
+		if got := s.KnownGroup("a"); !proto.Equal(got, want) {
+			t.Errorf("the group is remembered as %v, not %v", got, want)
+		}
+		if again, err := s.JoinedGroup("a", 99); err != nil || again.ClusterId != 77 {
+			t.Errorf("joined again it is %v (%v)", again, err)
+		}
+		if err := s.SetJoined("a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, s)
+}
+
 func TestGroupsKeepTheirNumbersAndMembers(t *testing.T) {
 	fs := vfs.NewMem()
 	s := mustOpen(t, fs)
