@@ -30,6 +30,7 @@ type fake struct {
 	open    func(context.Context, *messages.OpenRequest) (*messages.OpenResponse, error)
 	query   func(context.Context, *messages.QueryRequest) (*messages.QueryResponse, error)
 	status  func(context.Context, *messages.StatusRequest) (*messages.StatusResponse, error)
+	change  func(context.Context, *messages.ChangeMemberRequest) (*messages.ChangeMemberResponse, error)
 
 	snapshot func(context.Context, *messages.SnapshotRequest, *snapshotStream) error
 	// mute is asked before a message is sent: true keeps it back.
@@ -240,6 +241,10 @@ func (f *fake) Status(ctx context.Context, r *messages.StatusRequest) (*messages
 		return f.status(ctx, r)
 	}
 	return &messages.StatusResponse{}, nil
+}
+
+func (f *fake) ChangeMember(ctx context.Context, r *messages.ChangeMemberRequest) (*messages.ChangeMemberResponse, error) {
+	return f.change(ctx, r)
 }
 
 func (f *fake) Snapshot(ctx context.Context, r *messages.SnapshotRequest, stream *snapshotStream) error {

@@ -62,10 +62,14 @@ func (c *Client) change(ctx context.Context, ask func(context.Context, *server) 
 		return err
 	})
 	if unknown && errors.Is(err, ErrUnavailable) {
+		over := ctx.Err()
+		if over == nil { // the call had a deadline of its own
+			over = context.DeadlineExceeded
+		}
 		return &callError{
 			text: fmt.Sprintf("the outcome is unknown (%s): it may or may not come to be so; look at the members, and repeat it, "+
 				"which does no harm", sentence(last)),
-			kind: ErrOutcomeUnknown, cause: err,
+			kind: ErrOutcomeUnknown, cause: errors.Join(over, last), // not ErrUnavailable: that means that nothing was done
 		}
 	}
 	return err
