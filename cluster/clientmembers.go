@@ -29,6 +29,9 @@ func (c clientGroup) Members(ctx context.Context) *messages.MembersResponse {
 
 // ChangeMember does what an operator asks for.
 func (c clientGroup) ChangeMember(ctx context.Context, r *messages.ChangeMemberRequest) (uint64, error) {
+	if err := checkName("member id", r.GetId()); err != nil { // no member has it, so its removal would seem to succeed
+		return 0, fmt.Errorf("%w: %w", actors.ErrBadMembers, err)
+	}
 	switch r.GetChange() {
 	case messages.ChangeMemberRequest_CHANGE_REMOVE:
 		return c.Remove(ctx, r.GetId(), r.GetAnyway())

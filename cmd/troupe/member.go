@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/troupe-raft/troupe/cluster/client"
 	"github.com/troupe-raft/troupe/messages"
@@ -85,6 +86,9 @@ func memberChange(name, summary, text string, change messages.ChangeMemberReques
 				yes = flags.Bool("yes", false, "remove it although too few voters that answer would be left")
 			}
 			return func(ctx context.Context, t *terminal, args []string) error {
+				if err := checkID(args[0]); err != nil {
+					return err
+				}
 				r := &messages.ChangeMemberRequest{Group: m.group, Id: args[0], Change: change, Anyway: *yes}
 				if len(args) > 1 {
 					r.Address = args[1]
@@ -112,6 +116,9 @@ are refused for a moment, and clients repeat them. A member that has no vote, or
 			m.register(flags)
 			return func(ctx context.Context, t *terminal, args []string) error {
 				to := strings.Join(args, "")
+				if err := checkID(to); err != nil && len(args) > 0 {
+					return err
+				}
 				return m.remote.write(ctx, t, func(ctx context.Context, c *client.Client) (string, error) {
 					leader, err := c.TransferLeader(ctx, m.group, to)
 					return leader + " leads", refusal(err)
@@ -130,6 +137,14 @@ type member struct {
 func (m *member) register(flags *flag.FlagSet) {
 	m.remote.register(flags)
 	flags.StringVar(&m.group, "group", "", "`name` of the group (default the first that the nodes started)")
+}
+
+// checkID refuses what no node is called, such as a variable of a script that is empty.
+func checkID(id string) error {
+	if id == "" || !utf8.ValidString(id) {
+		return usagef("the ID %q names no node: give one that \"troupe member list\" shows", id)
+	}
+	return nil
 }
 
 // refusal gives an answer that is no for good the words of these commands.
