@@ -17,8 +17,9 @@ import (
 // it again.
 //
 // The list of members is for the group's founding, and must be the same on every node; the node's directory remembers it. A
-// node that knows the group goes by what it remembers, with a warning when the list differs. The first election needs all
-// members, later ones a majority. The call returns when the server runs, not when the group has a leader.
+// node that knows the group goes by what it remembers, with a warning when the list differs, and may be at another address than
+// the list says. The first election needs all members, later ones a majority. The call returns when the server runs, not when the
+// group has a leader.
 func (n *Node) StartGroup(ctx context.Context, name string, members []actors.Member, machine actors.StateMachine) (*Group, error) {
 	if ctx == nil {
 		ctx = context.Background()
@@ -31,6 +32,9 @@ func (n *Node) StartGroup(ctx context.Context, name string, members []actors.Mem
 	}
 	if err := checkMembers(members); err != nil {
 		return nil, err
+	}
+	if n.store.KnownGroup(name) != nil {
+		members = n.moved(members)
 	}
 	if err := checkSelf(n.config.ID, n.config.PeerAddr, members); err != nil {
 		return nil, err
@@ -48,6 +52,15 @@ func (n *Node) StartGroup(ctx context.Context, name string, members []actors.Mem
 		return nil, err
 	}
 	return g, nil
+}
+
+// moved is a list of founders with this node where it is now, which it tells the group by itself.
+func (n *Node) moved(members []actors.Member) []actors.Member {
+	members = slices.Clone(members)
+	if i := indexOf(members, n.config.ID); i >= 0 {
+		members[i].Address = n.config.PeerAddr
+	}
+	return members
 }
 
 // reserve keeps the name for one start, and Shutdown from passing it by.
