@@ -110,7 +110,7 @@ func (c clientNode) Unready() error {
 	}
 	groups := c.node.Groups()
 	if len(groups) == 0 {
-		return errors.New("no group is started on this node yet")
+		return errors.New("no group is started on this node yet: if it is to join one, no member took it in so far")
 	}
 	for _, g := range groups {
 		if err := g.unready(g.Status()); err != nil {

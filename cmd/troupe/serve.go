@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/troupe-raft/troupe/actors"
@@ -146,7 +147,10 @@ func (o *serveOptions) serve(ctx context.Context, t *terminal) error {
 	defer runtime.KeepAlive(newBallast())
 	o.config.Logger = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: o.logLevel}))
 	node, err := o.start(ctx, t)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return nil // nothing runs yet, as when a node waits to be taken in: the signal is obeyed
+	case err != nil:
 		return err
 	}
 	removed := node.Group.Removed(ctx)
@@ -174,6 +178,9 @@ func (o *serveOptions) serve(ctx context.Context, t *terminal) error {
 func (o *serveOptions) start(ctx context.Context, t *terminal) (*host.Node, error) {
 	if o.join != "" {
 		endpoints, err := parseEndpoints(o.join, "--join")
+		if err == nil && len(endpoints) == 0 {
+			err = usagef("--join names nobody: give client addresses of members as HOST:PORT,...")
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -190,10 +197,24 @@ func (o *serveOptions) start(ctx context.Context, t *terminal) (*host.Node, erro
 	if err != nil {
 		return nil, usagef("--initial-cluster: %v", err)
 	}
-	if err := o.config.Validate(members); err != nil {
+	if err := o.config.Validate(o.moved(members)); err != nil {
 		return nil, usagef("%v", err)
 	}
 	return host.Start(ctx, o.config, members)
+}
+
+// moved is the list to check before the directory is opened. A node that was started before may have another address now.
+func (o *serveOptions) moved(members []actors.Member) []actors.Member {
+	if files, err := os.ReadDir(o.config.DataDir); err != nil || len(files) == 0 {
+		return members
+	}
+	members = slices.Clone(members)
+	for i, m := range members {
+		if m.ID == o.config.ID {
+			members[i].Address = o.config.PeerAddr
+		}
+	}
+	return members
 }
 
 // endWith ends this process when its input ends: whoever started it, and holds the other end of the pipe, is gone.

@@ -39,6 +39,24 @@ func TestServeFoundsNoDirectoryForAWrongNode(t *testing.T) {
 	}
 }
 
+// Variables of scripts that are empty are no ids and no addresses.
+func TestEmptyWordsAreRefused(t *testing.T) {
+	somewhere := map[string]string{"TROUPE_ENDPOINTS": "127.0.0.1:1"}
+	for _, id := range []string{"", "\xff"} {
+		for _, args := range [][]string{{"member", "remove", id}, {"member", "promote", id}, {"transfer-leader", id}} {
+			if o := here(t, somewhere, args...); o.code != exitUsage || !strings.Contains(o.err, "names no node") {
+				t.Errorf("%q: %v", args, o)
+			}
+		}
+	}
+	serve := []string{"serve", "--id", "n1", "--data-dir", t.TempDir(), "--peer-addr", "127.0.0.1:1", "--client-addr", "127.0.0.1:2"}
+	for join, want := range map[string]string{",": "--join names nobody", "": "--initial-cluster is missing", "n1": "is not an address"} {
+		if o := here(t, nil, append(serve, "--join", join)...); o.code != exitUsage || !strings.Contains(o.err, want) {
+			t.Errorf("--join %q: %v", join, o)
+		}
+	}
+}
+
 func TestKeysThatAreNoTextAreRefused(t *testing.T) {
 	somewhere := map[string]string{"TROUPE_ENDPOINTS": "127.0.0.1:1"}
 	for _, args := range [][]string{{"put", "k\xff", "v"}, {"get", "k\xff"}, {"delete", "k\xff"}, {"cas", "k\xff", "a", "b"}} {
