@@ -41,6 +41,7 @@ type process struct {
 // processes are a cluster of processes.
 type processes struct {
 	t    *testing.T
+	dir  string // has their directories and logs
 	all  []*process
 	list string // --initial-cluster
 }
@@ -61,21 +62,14 @@ func newProcesses(t *testing.T, extra ...string) *processes {
 	const size = 3
 	addresses := freeAddresses(t, 2*size)
 	dir := t.TempDir()
-	c := &processes{t: t}
+	c := &processes{t: t, dir: dir}
 	var list []string
 	for i := range size {
 		list = append(list, fmt.Sprintf("n%d=%s", i+1, addresses[i]))
 	}
 	c.list = strings.Join(list, ",")
 	for i := range size {
-		id := fmt.Sprintf("n%d", i+1)
-		p := &process{t: t, id: id, peers: addresses[i], clients: addresses[size+i], logPath: filepath.Join(dir, id+".log")}
-		p.args = append([]string{
-			"serve", "--id", id, "--data-dir", filepath.Join(dir, id), "--peer-addr", p.peers,
-			"--client-addr", p.clients, "--initial-cluster", c.list,
-		}, extra...)
-		p.status = messagesconnect.NewClusterClient(&http.Client{Timeout: time.Second}, "http://"+p.clients)
-		c.all = append(c.all, p)
+		c.add(fmt.Sprintf("n%d", i+1), addresses[i], addresses[size+i], append([]string{"--initial-cluster", c.list}, extra...)...)
 	}
 	t.Cleanup(func() {
 		for _, p := range c.all {
@@ -87,6 +81,17 @@ func newProcesses(t *testing.T, extra ...string) *processes {
 		}
 	})
 	return c
+}
+
+// add makes a process, and does not start it.
+func (c *processes) add(id, peers, clients string, flags ...string) *process {
+	p := &process{t: c.t, id: id, peers: peers, clients: clients, logPath: filepath.Join(c.dir, id+".log")}
+	p.args = append([]string{
+		"serve", "--id", id, "--data-dir", filepath.Join(c.dir, id), "--peer-addr", peers, "--client-addr", clients,
+	}, flags...)
+	p.status = messagesconnect.NewClusterClient(&http.Client{Timeout: time.Second}, "http://"+clients)
+	c.all = append(c.all, p)
+	return p
 }
 
 // given are the addresses that tests have, also before anything listens there.
