@@ -186,14 +186,16 @@ func (g *Group) HandOver(ctx context.Context, to string) (leader string, err err
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	term := g.Status().Term
 	if _, err := g.submit(ctx, func(c actors.Caller) { g.door.HandOver(to, c) }); err != nil {
 		return "", err
 	}
 	for {
 		changed := g.door.Changed()
 		s := g.Status()
+		old := s.Role == actors.Leader && s.Term == term && to != g.node.ID() // the answer overtook the status that goes with it
 		switch {
-		case s.LeaderID == "" && g.failed(s) == nil:
+		case old || s.LeaderID == "" && g.failed(s) == nil:
 		case to == "" || s.LeaderID == to:
 			return s.LeaderID, nil
 		default:

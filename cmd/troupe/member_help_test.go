@@ -112,7 +112,12 @@ func (c *processes) awaitMembers(want string) {
 func (c *processes) does(args ...string) {
 	c.t.Helper()
 	for range 2 {
-		if o := c.troupe(args...); o.code != exitDone || o.err != "" {
+		var o outcome
+		eventually(c.t, 20*time.Second, strings.Join(args, " ")+" is possible", func() bool {
+			o = c.troupe(args...)
+			return !strings.Contains(o.err, "the member cannot take over: ") // a new leader has not heard the others yet
+		})
+		if o.code != exitDone || o.err != "" {
 			c.t.Errorf("%q: %v", args, o)
 		}
 	}

@@ -179,6 +179,7 @@ func TestMemberCommands(t *testing.T) {
 			t.Errorf("%s does not lead: %v", id, o)
 		}
 	}
+	c.handAround(40)
 	c.all[0].kill()
 	if o := c.troupe("transfer-leader", "n1"); o.code != exitFailed || o.out != "" || !strings.Contains(o.err, "refused: the member ") {
 		t.Errorf("a dead node leads: %v", o)
@@ -186,6 +187,27 @@ func TestMemberCommands(t *testing.T) {
 	c.does("transfer-leader", "n2")
 	c.does("member", "remove", "n1")
 	c.awaitMembers("n2, n3")
+}
+
+// handAround makes each lead in turn. Each time it is told who leads now, and not who led just before.
+func (c *processes) handAround(times int) {
+	c.t.Helper()
+	cl := c.client()
+	for i := range times {
+		to := c.all[i%3].id
+		eventually(c.t, 20*time.Second, to+" leads", func() bool {
+			ctx, cancel := within(10 * time.Second)
+			defer cancel()
+			leader, err := cl.TransferLeader(ctx, "", to)
+			if err != nil && strings.Contains(err.Error(), "was not heard") {
+				return false // a new leader has not heard it yet
+			}
+			if err != nil || leader != to {
+				c.t.Fatalf("%s is to lead, and %q does: %v", to, leader, err)
+			}
+			return true
+		})
+	}
 }
 
 // memberListIsExact: scripts rely on the names.
