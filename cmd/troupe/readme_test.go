@@ -80,6 +80,29 @@ func TestReadmeCluster(t *testing.T) {
 	}
 }
 
+// A node comes and goes, as README says.
+func TestReadmeMembers(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Symlink(builtBinary(t), filepath.Join(dir, "troupe")); err != nil {
+		t.Fatal(err)
+	}
+	typed := strings.TrimPrefix(lines(readme(t, "A cluster of processes", "Members and leaders")), "go build -o troupe ./cmd/troupe\n")
+	typed, byCurl, _ := strings.Cut(typed, "for node in ")
+	_, members, _ := strings.Cut(byCurl, "\ndone\n")
+	const list = "./troupe member list\n"
+	joins, leaves, found := strings.Cut(members, list)
+	if !found {
+		t.Fatalf("README does not list the members:\n%s", members)
+	}
+	typed += joins + "until ./troupe member list | grep -q 'n4 .*yes .*ok$'; do sleep 0.1; done\n" + list + leaves
+	want := regexp.MustCompile(`(?s)\nNODE  VOTES .*\nn4    yes .*\ndone: the members are those of entry \d+\nn\d leads\n$`)
+	if out := inShell(t, dir, typed); !want.MatchString(out) {
+		t.Errorf("what was typed:\n%s\nwhat came:\n%s", typed, out)
+	}
+}
+
 // The certificates that README makes suit a node and its client.
 func TestReadmeTLS(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil || testing.Short() {
