@@ -173,13 +173,13 @@ func (s *server) intact(m rpc) bool {
 		s.hearOld(h)
 		return false
 	}
-	return m.Intact() && s.admits(h, isReply(m))
+	return m.Intact() && s.admits(h, isOfMembers(m))
 }
 
-// isReply says whether only members say that.
-func isReply(m rpc) bool {
+// isOfMembers says whether that counts only from members: replies, and what callers of a member want.
+func isOfMembers(m rpc) bool {
 	switch m.(type) {
-	case *messages.RequestVoteReply, *messages.ForwardReply, *messages.ReadIndexReply:
+	case *messages.RequestVoteReply, *messages.Forward, *messages.ForwardReply, *messages.ReadIndex, *messages.ReadIndexReply:
 		return true
 	}
 	return false
@@ -196,19 +196,19 @@ func (s *server) hearOld(h *messages.Header) {
 	}
 }
 
-// admits checks both ends of an RPC. What does not match is dropped: mail of another group or cluster, or to another node. Replies count
-// only from members, and from the data directories that they have in the configuration. A request is judged by the cluster id: its sender
+// admits checks both ends of an RPC. What does not match is dropped: mail of another group or cluster, or to another node. What counts
+// only from members counts from the data directories that they have in the configuration. The rest is judged by the cluster id: its sender
 // may be in a configuration that this server does not have yet, with a directory that it came with anew.
-func (s *server) admits(h *messages.Header, reply bool) bool {
+func (s *server) admits(h *messages.Header, ofMember bool) bool {
 	if h == nil || h.Group != s.group || h.To != s.id || h.From == s.id || h.Term > maxIndex {
 		return false
 	}
 	p := s.peers.of(h.From)
 	member := s.peers.isMember(p)
-	if !member && !reply {
+	if !member && !ofMember {
 		p = s.other(p, h)
 	}
-	if p == nil || h.StoreId == 0 || reply && !member {
+	if p == nil || h.StoreId == 0 || ofMember && !member {
 		return false
 	}
 	switch {
@@ -223,7 +223,7 @@ func (s *server) admits(h *messages.Header, reply bool) bool {
 		p.foreign = h.StoreId
 		s.warn(p, "a member answers from another data directory than before, and does not count: "+
 			"it was wiped or copied, and needs its own directory back")
-		return !reply && s.clusterID != 0 && h.ClusterId == s.clusterID
+		return !ofMember && s.clusterID != 0 && h.ClusterId == s.clusterID
 	}
 	s.find(p)
 	s.hear(p, h)
