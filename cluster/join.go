@@ -95,7 +95,7 @@ func (n *Node) joinRequest(name string, j Join, known bool) *messages.JoinReques
 	}
 }
 
-// becomeMember asks until this node is what it wants to be, and notes that.
+// becomeMember asks until this node is what it wants to be, and notes that. It was taken in before: who was removed since stays out.
 func (g *Group) becomeMember(j Join) {
 	n := g.node
 	ctx, cancel := n.untilStopped(context.Background())
@@ -103,7 +103,7 @@ func (g *Group) becomeMember(j Join) {
 	c := client.New(j.Endpoints, client.WithTLS(j.TLS))
 	defer c.Close()
 	for try := 1; ctx.Err() == nil; try++ {
-		answer, err := c.Join(ctx, n.joinRequest(g.name, j, g.isMember()))
+		answer, err := c.Join(ctx, n.joinRequest(g.name, j, true))
 		if err == nil && answer.GetDone() {
 			if err = n.store.SetJoined(g.name); err == nil {
 				n.log.Info("this node has joined", "group", g.name, "learner", j.Learner)
@@ -115,12 +115,6 @@ func (g *Group) becomeMember(j Join) {
 		}
 		rest(ctx, joinAgain)
 	}
-}
-
-// isMember says whether the configuration in force here has this node, with its own directory.
-func (g *Group) isMember() bool {
-	m, in := g.Status().Configuration.Member(g.node.ID())
-	return in && m.StoreID == g.node.store.Identity().GetStoreId()
 }
 
 // keepAddress tells the group where this node is, when the configuration in force says otherwise.

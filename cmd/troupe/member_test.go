@@ -122,6 +122,24 @@ func TestAJoinerFoundsNothing(t *testing.T) {
 	c.awaitMembers("n1, n2, n3, n4")
 }
 
+// Who joins, and was removed before it got the log, does not come back by itself.
+func TestARemovedJoinerStaysOut(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	c := startProcesses(t)
+	j := c.newcomer("n4", "--peer-listen", freeAddresses(t, 1)[0]) // nobody reaches it
+	j.start()
+	c.awaitMembers("n1, n2, n3, n4 learns is ill")
+	eventually(t, 20*time.Second, "it knows that it was taken in", func() bool { return strings.Contains(j.log(), "node n4 listens") })
+	c.does("member", "remove", "n4")
+	j.awaitLog("n4 was removed; to add it again, start it with an empty directory")
+	c.awaitMembers("n1, n2, n3")
+	j.stop()
+	j.start()
+	eventually(t, 20*time.Second, "it is told again", func() bool { return strings.Count(j.log(), "n4 was removed; to add it again") >= 2 })
+	c.awaitMembers("n1, n2, n3")
+}
+
 // Who would break the group needs to say so, and is told the truth when nobody knows what comes of it.
 func TestTooFewLeft(t *testing.T) {
 	skipShort(t)
