@@ -95,11 +95,14 @@ func (l *leader) handsOver(s *server, to string) error {
 	return nil
 }
 
-// successor is the voter that lacks the least; empty: there is none.
+// successor is the voter that lacks the least, one that was heard if there is any; empty: there is none.
 func (l *leader) successor(s *server) string {
 	var best *progress
+	better := func(p *progress) bool {
+		return best == nil || p.round > 0 && best.round == 0 || (p.round > 0) == (best.round > 0) && p.match > best.match
+	}
 	for _, p := range l.all {
-		if p.id != s.id && l.canLead(s, p.id) == nil && (best == nil || p.match > best.match) {
+		if p.id != s.id && l.canLead(s, p.id) == nil && better(p) {
 			best = p
 		}
 	}
@@ -119,7 +122,7 @@ func (l *leader) canLead(s *server, id string) error {
 		return fmt.Errorf("%w: %s has no vote; promote it first", ErrCannotLead, id)
 	case part == Absent || p == nil:
 		return fmt.Errorf("%w: %.64q is not in the group", ErrCannotLead, id)
-	case !p.heard.After(since) || p.round == 0:
+	case !p.heard.After(since): // or has not led for that long
 		return fmt.Errorf("%w: %s was not heard for an election timeout", ErrCannotLead, id)
 	case p.match < s.commitIndex && !p.rose.After(since):
 		return fmt.Errorf("%w: %s stores nothing", ErrCannotLead, id)
