@@ -131,7 +131,7 @@ func TestWhatWasAdmittedIsGivenBack(t *testing.T) {
 		for i := range 400 {
 			count(s.run(t, fmt.Sprintf("propose %d.%d", round, i)))
 		}
-		count(s.run(t, "propose "+strings.Repeat("x", 51), "query"))
+		count(s.run(t, "propose "+strings.Repeat("x", 51), "query", "change /n4"))
 		switch round % 3 {
 		case 0:
 			confirm()
