@@ -88,7 +88,8 @@ func (w *world) observe(n *node, g int, v actors.Observation) {
 	}
 	w.matchLogs(n, g, v)
 	w.checkLevel(n, g, v)
-	if c := v.Configuration(); c.Index != before.members {
+	was := before.members
+	if c := v.Configuration(); c.Index != was {
 		before.members, before.since = c.Index, w.now
 	}
 	w.checkCounted(n, g, v)
@@ -106,6 +107,9 @@ func (w *world) observe(n *node, g int, v actors.Observation) {
 	}
 	for i := max(before.status.CommitIndex, before.log.before) + 1; i <= now.CommitIndex; i++ {
 		w.commit(n, g, v, i)
+	}
+	if before.members != was {
+		w.checkChange(n, g, was, now)
 	}
 	before.status = now
 }
@@ -139,6 +143,9 @@ func (w *world) matchLogs(n *node, g int, v actors.Observation) {
 		prev := mine.log.term
 		if i > mine.log.before+1 {
 			prev = mine.log.at(i - 1).term
+		}
+		if id.members != "" {
+			w.checkOverlap(n, mine.log.members(), id.members)
 		}
 		mine.log.append(id)
 		here := place{i, id.term}

@@ -92,7 +92,10 @@ func (w *world) voted(n *node, h *messages.Header, candidate string) {
 // on purpose: the other checks ask the server's own configuration.
 func (w *world) stands(n *node, m *messages.RequestVote) {
 	g := groupNumber(m.Header.Group)
-	promised := n.seen[g].prevotes[m.Round-1] | 1<<n.place
+	promised := n.seen[g].prevotes[m.Round-1]
+	if w.hasVote(n, g) {
+		promised |= 1 << n.place
+	}
 	if on := n.disk.groups[g].log.last(); on < m.LastLogIndex {
 		w.fail("a candidate's log is on its disk", "%s in term %d claims %d, its disk ends at %d", n.id, m.Header.Term, m.LastLogIndex, on)
 	}
@@ -153,7 +156,10 @@ func (w *world) vote(n *node, g, from int, h *messages.Header) {
 
 // votes are those that n has in a term: its own, and those of others from data directories that count there.
 func (w *world) votes(n *node, g int, term uint64) map[string]bool {
-	votes := map[string]bool{n.id: true}
+	votes := map[string]bool{}
+	if w.hasVote(n, g) {
+		votes[n.id] = true
+	}
 	if e := w.truth[g].elected[election{n.place, term}]; e != nil {
 		for i, p := range n.seen[g].peers {
 			if e[i] != 0 && e[i] == p.counted {

@@ -172,6 +172,29 @@ func (w *world) strikeLeader(n *node) {
 	})
 }
 
+// strikeChange cuts a leader off in a joint phase, so that only one of the two majorities is on its side.
+func (w *world) strikeChange(n *node, g int) {
+	sets := w.majorities(n.seen[g].log.members())
+	if !w.chaos || w.options.Faults[Partition] == 0 || len(sets) < 2 || !w.chance(0.3) {
+		return
+	}
+	var sides []nodeSet
+	for side := range nodeSet(1) << len(w.nodes) {
+		if side>>n.place&1 == 1 && agree(sets[:1], side) != agree(sets[1:], side) {
+			sides = append(sides, side)
+		}
+	}
+	if len(sides) == 0 {
+		return
+	}
+	side := sides[w.rng.IntN(len(sides))]
+	w.after(w.between(0, time.Millisecond), func() {
+		if w.chaos {
+			w.disconnect(Partition, func(from, to int) bool { return side>>from&1 != side>>to&1 })
+		}
+	})
+}
+
 func (w *world) pause(n *node, d time.Duration) {
 	if !n.up || n.paused {
 		return

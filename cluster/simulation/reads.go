@@ -18,7 +18,7 @@ type read struct {
 }
 
 // clocksJump says whether they do in this seed. A lease holds only while clocks run evenly: it is asked for in all other seeds.
-func (o *Options) clocksJump() bool { return o.Faults[ClockJump] > 0 && o.Seed/4%2 == 0 }
+func (o *Options) clocksJump() bool { return o.Faults[ClockJump] > 0 && o.Seed/8%2 == 0 }
 
 // weaker are the reads that are not linearizable, of all.
 const weaker = 0.4
