@@ -148,19 +148,21 @@ func (m *machine) observe() {
 	}
 }
 
-// answer tells the callers of the entries just applied. Both lists are in log order.
+// answer tells the callers of the entries just applied. Both lists are in log order. Who is answered may ask again at once: there is room.
 func (m *machine) answer(outcomes []outcome) {
-	next, bytes, answered := 0, 0, 0
+	bytes, answered := 0, 0
 	for ; answered < len(m.waiters) && m.waiters[answered].index <= m.applied; answered++ {
-		w := m.waiters[answered]
+		bytes += m.waiters[answered].bytes
+	}
+	m.door.release(answered, bytes)
+	next := 0
+	for _, w := range m.waiters[:answered] {
 		for outcomes[next].index != w.index {
 			next++
 		}
-		bytes += w.bytes
 		w.caller.Answer(Answer{Index: w.index, Value: outcomes[next].Value, Err: outcomes[next].Err})
 	}
 	m.waiters = m.waiters[answered:]
-	m.door.release(answered, bytes)
 }
 
 // look takes off each query when it is answered: what is left, if one panics, is what nobody has answered.

@@ -163,7 +163,7 @@ func (l *leader) reconcile(s *server) {
 			p = nil
 		}
 		if p == nil {
-			p = &progress{id: m.ID, heard: now}
+			p = &progress{id: m.ID, heard: now, rose: now}
 			l.all = append(l.all, p)
 		}
 		if m.ID != s.id && p.replicator == nil {
