@@ -264,7 +264,7 @@ func (l *leader) contact(s *server, m *contact) {
 		}
 		l.advance(s)
 	}
-	p.learner.reaches(s, p.match)
+	p.learner.reaches(s, p.match, l.firstOfTerm)
 	l.release(s, p)
 	if !l.handover.asked {
 		l.askToStand(s)

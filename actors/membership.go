@@ -229,15 +229,18 @@ func (l *leader) drop(s *server, p *progress) {
 }
 
 // learner tells whether a member without a vote has caught up: it needed less than an election timeout for what was in the log when it had
-// all before (thesis 4.2.1).
+// all before (thesis 4.2.1), or it has all that is committed. In a group that is slow under its load nobody has the log's end that soon.
 type learner struct {
 	goal     uint64
 	since    time.Time // zero: it votes
 	caughtUp bool
 }
 
-func (l *learner) reaches(s *server, match uint64) {
-	if l.since.IsZero() || l.caughtUp || match < l.goal {
+func (l *learner) reaches(s *server, match, firstOfTerm uint64) {
+	if l.since.IsZero() || l.caughtUp {
+		return
+	}
+	if l.caughtUp = match >= s.commitIndex && s.commitIndex >= firstOfTerm; l.caughtUp || match < l.goal {
 		return
 	}
 	now := s.c.Clock.Now()
