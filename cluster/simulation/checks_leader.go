@@ -79,12 +79,14 @@ func (w *world) checkNewLeader(n *node, g int, v actors.Observation) {
 	w.strikeLeader(n)
 }
 
-// checkFollower: what a leader counts of a follower is so.
+// checkFollower: what a leader counts of a follower is so. A disk that is gone, because it was wiped or its node replaced, may have had it.
 func (w *world) checkFollower(n *node, g int, other *node, v actors.Observation) {
 	mine, term := &n.seen[g], v.Status().Term
 	p := &mine.peers[other.place]
 	match, round := v.Progress(other.id)
-	if match != p.match && match > mine.log.before && !other.wiped && !other.disk.groups[g].hadIn(term, match, mine.log.at(match)) {
+	counted := v.Counted(other.id)
+	gone := other.wiped || counted != 0 && counted != other.storeID
+	if match != p.match && match > mine.log.before && !gone && !other.disk.groups[g].hadIn(term, match, mine.log.at(match)) {
 		w.fail("a leader counts a match only of what is on that follower's disk in that term",
 			"%s in term %d counts %s up to %d%s", n.id, term, other.id, match, w.describe())
 	}
