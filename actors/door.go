@@ -330,15 +330,16 @@ func (d *Door) enter(add func()) error {
 }
 
 // take empties the door; the next to enter rings again. The server gives back the slices of its last take, for reuse.
-func (d *Door) take(proposals []proposal, queries []query) ([]proposal, []query) {
+func (d *Door) take(proposals []proposal, queries []query) ([]proposal, []query, []handoverCall) {
 	clear(proposals)
 	clear(queries)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	proposals, d.proposals = d.proposals, proposals[:0]
 	queries, d.queries = d.queries, queries[:0]
-	d.rung = false
-	return proposals, queries
+	handovers := d.handovers
+	d.handovers, d.rung = nil, false
+	return proposals, queries, handovers
 }
 
 func (d *Door) refusal() error {

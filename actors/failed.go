@@ -21,9 +21,9 @@ func (f *failed) enter(s *server) {
 	s.stopReception()
 	s.endTaking(f.err)
 	s.ctx.Send(s.machine, &refuseReads{f.err})
-	proposals, queries := s.door.take(nil, nil)
+	proposals, queries, handovers := s.door.take(nil, nil)
 	f.callers(s, proposals, queries)
-	for _, call := range s.door.takeHandovers() {
+	for _, call := range handovers {
 		f.handOver(s, call)
 	}
 }

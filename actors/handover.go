@@ -45,14 +45,6 @@ func (d *Door) HandOver(to string, caller Caller) {
 	}
 }
 
-func (d *Door) takeHandovers() []handoverCall {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	calls := d.handovers
-	d.handovers = nil
-	return calls
-}
-
 func (d *Door) answerHandover(call handoverCall, err error) {
 	d.release(1, 0)
 	call.caller.Answer(Answer{Err: err})
@@ -145,7 +137,7 @@ func (l *leader) askToStand(s *server) {
 // retires says whether the leader is to hand over by itself: its disk stands still, or it is no voter any more.
 func (l *leader) retires(s *server) bool { return s.stalled() || !s.configuration().votes(s.id) }
 
-// handoverOver ends a handover that came to nothing.
+// handoverOver ends a handover, if one is under way; err is nil when this server leads no more.
 func (l *leader) handoverOver(s *server, err error) {
 	h := l.handover
 	l.handover = handover{}

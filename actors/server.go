@@ -154,9 +154,9 @@ func (s *server) stop() {
 	if s.role == nil || s.role.kind() != Failed {
 		s.become(&stopped{})
 	}
-	proposals, queries := s.door.take(nil, nil)
+	proposals, queries, handovers := s.door.take(nil, nil)
 	s.door.refuse(proposals, queries, err)
-	for _, call := range s.door.takeHandovers() {
+	for _, call := range handovers {
 		s.door.answerHandover(call, err)
 	}
 	status := s.door.Status()
@@ -278,9 +278,10 @@ func (s *server) sendTo(id string, m rpc) {
 }
 
 func (s *server) answerDoor() {
-	s.proposals, s.queries = s.door.take(s.proposals, s.queries)
+	var handovers []handoverCall
+	s.proposals, s.queries, handovers = s.door.take(s.proposals, s.queries)
 	s.role.callers(s, s.proposals, s.readBounded(s.queries))
-	for _, call := range s.door.takeHandovers() {
+	for _, call := range handovers {
 		s.role.handOver(s, call)
 	}
 }

@@ -38,4 +38,10 @@ func NameLeader(ctx context.Context, group *Group) { clientport.NameLeader(ctx, 
 //	serial below the lowest         out_of_range
 //	too many, beyond the window     resource_exhausted
 //	applied, answer not kept        data_loss
+//
+// and of members and leaders:
+//
+//	refused for now, or for good    invalid_argument
+//	not in the group                not_found
+//	another change is under way     unavailable
 func RPCError(err error) error { return clientport.RPCError(err) }

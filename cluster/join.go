@@ -75,7 +75,7 @@ func (n *Node) askToJoin(ctx context.Context, name string, j Join) (*messages.Jo
 	defer cancel()
 	c := client.New(j.Endpoints, client.WithTLS(j.TLS))
 	defer c.Close()
-	for try := 0; ; try++ {
+	for {
 		answer, err := c.Join(ctx, n.joinRequest(name, j, false))
 		if err == nil {
 			return answer, nil
@@ -123,7 +123,6 @@ func (g *Group) keepAddress(c *actors.Configuration) {
 		return
 	}
 	go func() {
-		defer g.moving.Store(false)
 		ctx, cancel := g.node.untilStopped(context.Background())
 		defer cancel()
 		select {
@@ -136,6 +135,10 @@ func (g *Group) keepAddress(c *actors.Configuration) {
 				g.node.log.Warn("the group does not know yet where this node is", "group", g.name, "address", g.node.PeerAddr(), "err", err)
 			}
 			rest(ctx, joinAgain)
+		}
+		g.moving.Store(false)
+		if ctx.Err() == nil {
+			g.keepAddress(g.configuration.Load()) // it may have changed just now
 		}
 	}()
 }

@@ -17,9 +17,10 @@ const (
 	partTime  = 3 * time.Second
 )
 
-// Shutdown stops the node: clients are sent away, groups end and answer whoever still waits, the disk is synced and closed.
-// It returns when that is done. When ctx ends before that it returns an error, and the rest goes on by itself. After a failure of
-// the disk it does not wait for the disk, and returns the failure. Further calls wait for the same end.
+// Shutdown stops the node: other members take over what it leads, for which it waits two seconds at most, clients are sent away,
+// groups end and answer whoever still waits, the disk is synced and closed. It returns when that is done. When ctx ends before that it
+// returns an error, and the rest goes on by itself. After a failure of the disk it does not wait for the disk, and returns the failure.
+// Further calls wait for the same end.
 func (n *Node) Shutdown(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
