@@ -173,19 +173,24 @@ func TestASeedThatWasKilledIsBegunAnew(t *testing.T) {
 
 const seededDir = "a/b/data"
 
-// killedSeed is the disk of a Seed that was killed at a call; whole says that it had ended before.
-func killedSeed(t *testing.T, file *SnapshotReader, at int32) (disk *vfs.MemFS, whole bool) {
-	disk = vfs.NewCrashableMem()
+// killedAt is a file system whose user is killed at a mutating call: that and later ones never return.
+func killedAt(t *testing.T, disk *vfs.MemFS, at int32) (parking vfs.FS, killed context.Context) {
 	var calls atomic.Int32
 	killed, kill := context.WithCancel(t.Context())
-	defer kill()
-	parking := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	t.Cleanup(kill)
+	return errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && calls.Add(1) >= at {
 			kill()
 			park()
 		}
 		return nil
-	}))
+	})), killed
+}
+
+// killedSeed is the disk of a Seed that was killed at a call; whole says that it had ended before.
+func killedSeed(t *testing.T, file *SnapshotReader, at int32) (disk *vfs.MemFS, whole bool) {
+	disk = vfs.NewCrashableMem()
+	parking, killed := killedAt(t, disk, at)
 	done := make(chan error, 1)
 	go func() { done <- Seed(t.Context(), seededDir, memOptions(parking), file, founders, nil) }()
 	select {

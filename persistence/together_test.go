@@ -1,13 +1,11 @@
 package persistence
 
 import (
-	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // many groups, which together are more than Write would put into one write, and less than what Pebble syncs unasked.
@@ -67,17 +65,8 @@ func TestWhatIsWrittenTogetherIsThereOrNot(t *testing.T) {
 
 // killedTogether opens a store, writes and closes it, and is killed at a call, unless it has ended before.
 func killedTogether(t *testing.T, disk *vfs.MemFS, at int32) (acknowledged, ended bool) {
-	var calls atomic.Int32
 	var written atomic.Bool
-	killed, kill := context.WithCancel(t.Context())
-	defer kill()
-	parking := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && calls.Add(1) >= at {
-			kill()
-			park()
-		}
-		return nil
-	}))
+	parking, killed := killedAt(t, disk, at)
 	done := make(chan error, 1)
 	go func() {
 		s, err := Open(dataDir, Options{FS: parking, AnyNode: true, MemTableSize: 256 << 10})
