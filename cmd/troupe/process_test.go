@@ -54,6 +54,7 @@ func startProcesses(t *testing.T, extra ...string) *processes {
 		p.start()
 	}
 	c.awaitLeader()
+	c.awaitAgreement() // while only the leader knows that the group is founded, the group needs it
 	return c
 }
 
@@ -223,7 +224,7 @@ func (c *processes) awaitAgreement() {
 		indexes := map[uint64]bool{}
 		for _, p := range c.all {
 			m := p.local()
-			if m == nil || m.GetAppliedIndex() != m.GetLastIndex() {
+			if m.GetAppliedIndex() == 0 || m.GetAppliedIndex() != m.GetLastIndex() {
 				return false
 			}
 			indexes[m.GetAppliedIndex()] = true
