@@ -1,10 +1,14 @@
 package simulation
 
-import "github.com/troupe-raft/troupe/actors"
+import (
+	"slices"
 
-// churning says whether operators change members. They do in a quarter of the seeds: those have neither mixed versions, since no member
-// may be too old, nor disks that are lost, since a small group could not stand it.
-func (o *Options) churning() bool { return o.Faults[Churn] > 0 && o.Seed/2%4 == 0 }
+	"github.com/troupe-raft/troupe/actors"
+)
+
+// churning says whether operators change members. They do in half of the seeds: those have neither mixed versions, since no member may be
+// too old, nor disks that are lost, since a small group could not stand it.
+func (o *Options) churning() bool { return o.Faults[Churn] > 0 && o.Seed/2%2 == 0 }
 
 // reconfiguration is an operator's, of a group's members.
 type reconfiguration struct {
@@ -60,6 +64,9 @@ func (w *world) drawnChange(g int, now *actors.Configuration) (to actors.Change)
 		if outdated(now, m) {
 			continue
 		}
+		if known, in := now.Member(m.ID); in && w.chance(0.5) {
+			m = known
+		}
 		is := now.PartOf(m.ID)
 		part := is
 		if w.chance(0.3) {
@@ -94,6 +101,7 @@ func (w *world) gather() {
 	if w.failure != nil || !w.options.churning() {
 		return
 	}
+	w.startWhoAreLost()
 	limit := w.now + 60*w.options.Timing.Election
 	var ask func()
 	ask = func() {
@@ -129,6 +137,9 @@ func (w *world) nextToAll(g int, now *actors.Configuration) (to actors.Change) {
 			absent = true
 			continue
 		}
+		if known, in := now.Member(m.ID); in {
+			m = known
+		}
 		switch now.PartOf(m.ID) {
 		case actors.Voter:
 			voters = append(voters, m)
@@ -145,14 +156,15 @@ func (w *world) nextToAll(g int, now *actors.Configuration) (to actors.Change) {
 	return actors.Change{Voters: append(voters, others...)}
 }
 
-// gathered says whether every running server knows a configuration in which all nodes vote.
+// gathered says whether every running server knows a configuration in which all nodes vote, and are where they are.
 func (w *world) gathered(g int) bool {
 	for _, n := range w.nodes {
 		if !n.up {
 			continue
 		}
 		c := n.doors[g].Status().Configuration
-		if len(c.Voters) < len(w.nodes) || len(c.Outgoing) > 0 {
+		elsewhere := func(n *node) bool { return n.misplaced(c) }
+		if len(c.Voters) < len(w.nodes) || len(c.Outgoing) > 0 || slices.ContainsFunc(w.nodes, elsewhere) {
 			return false
 		}
 	}

@@ -277,7 +277,7 @@ func TestN01AnswersAtAnotherReplicator(t *testing.T) {
 	s := newCluster(t, 3)
 	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
 	ofC := s.hold(func(p packet) bool { return p.to == c && appendEntries(p) })
-	target := ofC.first("a heartbeat").sender
+	target := ofC.first("a heartbeat").sender.Id
 	s.cut(a, c)
 	answers := s.hold(func(p packet) bool { return p.from == b && appendEntriesReply(p) })
 	x := s.propose(a, "put k 1")

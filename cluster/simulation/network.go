@@ -31,7 +31,7 @@ func (w wire) SendUserMessage(pid *actor.PID, message any) {
 	world.trace.bytes(encoded)
 	p := packet{from: w.from, to: world.at(pid.Address), target: pid.Id, kind: original, original: original, encoded: encoded}
 	if sender != nil {
-		p.sender = sender.Id
+		p.sender = actor.NewPID(w.from.address, sender.Id)
 	}
 	world.carry(p)
 }
@@ -40,12 +40,13 @@ func (w wire) SendSystemMessage(*actor.PID, any) {}
 func (w wire) Stop(*actor.PID)                   {}
 
 type packet struct {
-	from, to       *node
-	target, sender string
-	kind           proto.Message // of the original's type
-	original       proto.Message // nil when it was damaged on the way
-	encoded        []byte
-	connection     int // the number of the one that carries it; a stray message survives its end
+	from, to   *node
+	target     string
+	sender     *actor.PID
+	kind       proto.Message // of the original's type
+	original   proto.Message // nil when it was damaged on the way
+	encoded    []byte
+	connection int // the number of the one that carries it; a stray message survives its end
 }
 
 // stray messages left their connection.
@@ -112,11 +113,7 @@ func (w *world) deliver(p packet) {
 	if intact, ok := copied.(interface{ Intact() bool }); ok && (p.original != nil || intact.Intact()) {
 		w.heard(p.to, copied)
 	}
-	var sender *actor.PID
-	if p.sender != "" {
-		sender = actor.NewPID(p.from.address, p.sender)
-	}
-	p.to.system.Root.RequestWithCustomSender(actor.NewPID(p.to.address, p.target), copied, sender)
+	p.to.system.Root.RequestWithCustomSender(actor.NewPID(p.to.address, p.target), copied, p.sender)
 }
 
 // decode reads a message as the shipping transport does.

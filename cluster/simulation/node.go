@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -37,6 +38,8 @@ type node struct {
 	jumped      time.Duration
 
 	storeID uint64 // of its data directory
+	// hints are where the operator who started the node said that the members are.
+	hints []actors.Member
 	// joins are the cluster ids of groups that the node joins, by group: it has founded none of them.
 	joins    map[int]uint64
 	system   *actor.ActorSystem
@@ -57,6 +60,7 @@ func (n *node) start() {
 	n.incarnation++
 	n.up, n.paused, n.stopping, n.panics = true, false, false, never
 	n.boxes, n.servers, n.doors, n.machines = nil, nil, nil, nil
+	n.hints = slices.Clone(n.w.members)
 	n.seen = make([]seen, n.w.options.Groups)
 	for g := range n.seen {
 		n.seen[g].prevotes = map[uint64]nodeSet{}
@@ -69,6 +73,8 @@ func (n *node) start() {
 	n.system.ProcessRegistry.RegisterAddressResolver(func(*actor.PID) (actor.Process, bool) { return wire{n}, true })
 	if err := n.open(); err != nil {
 		n.refused(err)
+	} else if n.w.options.churning() {
+		n.tellAddress(n.incarnation)
 	}
 }
 
@@ -131,7 +137,7 @@ func (n *node) startGroup(g int, props []actor.PropsOption) error {
 	n.machines = append(n.machines, machine)
 	server := len(n.boxes)
 	door, err := actors.Start(n.system.Root, actors.Config{
-		Group: groupName(g), ID: n.id, Members: members, ClusterID: n.joins[g], ClientAddress: n.id,
+		Group: groupName(g), ID: n.id, Members: members, Hints: n.hints, ClusterID: n.joins[g], ClientAddress: n.id,
 		Machine: machine,
 		Shared:  n.shared, Number: number,
 		Clock: clock{n, n.incarnation}, Seed: n.w.rng.Uint64(), Level: n.level, Props: props,

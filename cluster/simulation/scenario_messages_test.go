@@ -80,7 +80,10 @@ func (s *scenario) forge(from, to *node, m interface {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.deliver(packet{from: from, to: to, target: "raft/" + groupName(0), sender: "forger", kind: m, original: m, encoded: encoded})
+	s.deliver(packet{
+		from: from, to: to, target: "raft/" + groupName(0), sender: actor.NewPID(from.address, "forger"),
+		kind: m, original: m, encoded: encoded,
+	})
 }
 
 // header of a forged message.
@@ -110,7 +113,7 @@ func (t tap) SendUserMessage(pid *actor.PID, message any) {
 		}
 		h.matched++
 		if sender != nil {
-			p.sender = sender.Id
+			p.sender = actor.NewPID(t.from.address, sender.Id)
 		}
 		t.s.w.promised(t.from, original)
 		p.encoded, _ = deterministic.Marshal(original)
