@@ -137,8 +137,8 @@ func (w *world) nextToAll(g int, now *actors.Configuration) (to actors.Change) {
 			absent = true
 			continue
 		}
-		if known, in := now.Member(m.ID); in {
-			m = known
+		if known, in := now.Member(m.ID); in && !w.nodes[i].joining(g) {
+			m = known // it tells the group itself where it is
 		}
 		switch now.PartOf(m.ID) {
 		case actors.Voter:

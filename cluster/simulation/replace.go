@@ -31,6 +31,11 @@ func (w *world) replaceNode() {
 	}
 }
 
+// joining says whether a node has nothing of a group yet. It asks by the client port to be taken in, wherever it is.
+func (n *node) joining(g int) bool {
+	return n.joins[g] != 0 && (!n.up || n.doors[g].Status().Configuration.Index == 0)
+}
+
 // left says whether it is committed that a node is not in a group, and the node knows the group.
 func (w *world) left(g int, n *node) bool {
 	t := &w.truth[g]
