@@ -107,7 +107,7 @@ func (g *Group) Propose(ctx context.Context, command []byte, options ...ProposeO
 		return Result{}, fmt.Errorf("the command was not proposed: %w", err)
 	}
 	e := errand{courier: g.courier, data: command, plain: slices.Contains(options, AtMostOnce)}
-	a, err := waiters.Get().(*waiter).do(ctx, e, g.node.expiry)
+	a, err := g.node.calls.waiter().do(ctx, e)
 	return Result{Index: a.Index, Value: a.Value}, err
 }
 
@@ -132,7 +132,7 @@ func (g *Group) read(ctx context.Context, how actors.Read, query []byte) (Result
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	a, err := waiters.Get().(*waiter).do(ctx, errand{courier: g.courier, data: query, read: &how}, g.node.expiry)
+	a, err := g.node.calls.waiter().do(ctx, errand{courier: g.courier, data: query, read: &how})
 	return Result{Index: a.Index, Value: a.Value}, err
 }
 

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/messages"
@@ -47,9 +48,9 @@ func (g *Group) submit(ctx context.Context, door func(actors.Caller)) (Result, e
 	if err := ctx.Err(); err != nil {
 		return Result{}, fmt.Errorf("the command was not proposed: %w", err)
 	}
-	w := waiters.Get().(*waiter)
+	w := g.node.calls.waiter()
 	door(w)
-	a, err := w.wait(ctx, g.node.expiry)
+	a, err := w.wait(ctx)
 	if err != nil {
 		return Result{}, &unknownError{err}
 	}
@@ -76,17 +77,21 @@ func (g *Group) waitApplied(ctx context.Context, index uint64) error {
 		return err
 	}
 	defer giveUp()
-	var expired <-chan struct{}
+	var late <-chan time.Time
 	if _, has := ctx.Deadline(); !has {
-		expired = g.node.expiry.channel()
+		timer := time.NewTimer(defaultTimeout)
+		defer timer.Stop()
+		late = timer.C
 	}
 	select {
 	case <-applied:
 		return nil
 	case <-ctx.Done():
 		err = ctx.Err()
-	case <-expired:
-		err = g.node.expiry.reason()
+	case <-late:
+		err = errNoAnswer
+	case <-g.node.calls.stopped:
+		err = actors.ErrClosed
 	}
 	return &actors.BehindIndexError{Index: index, Applied: g.door.Status().AppliedIndex, Cause: err}
 }

@@ -35,7 +35,7 @@ type Node struct {
 	shared    actors.Shared
 	port      *clientport.Port
 	prober    *prober
-	expiry    *expiry
+	calls     *calls
 	workers   workers
 
 	mu       sync.Mutex
@@ -138,7 +138,7 @@ func (n *Node) start() (err error) {
 	if err = n.prober.spawn(n.system.Root); err != nil {
 		return err
 	}
-	n.expiry = newExpiry()
+	n.calls = newCalls()
 	n.port.Serve()
 	go n.tend(n.store.SyncSequence) // when the node has become idle; under load, commits do
 	go n.tend(n.store.PrepareLog)   // takes seconds

@@ -52,7 +52,7 @@ func (n *Node) stop() {
 	n.stopGroups()
 	n.within("the client port", drainTime, func() { <-drained })
 	n.port.Close()
-	n.expiry.stop()
+	n.calls.stop()
 	n.within("the actors that groups share", partTime, func() {
 		for _, pid := range n.shared.PIDs() {
 			stopActor(n.system.Root, pid)

@@ -46,9 +46,9 @@ func (g *Group) barrier(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	w := waiters.Get().(*waiter)
+	w := g.node.calls.waiter()
 	g.door.Barrier(w)
-	a, err := w.wait(ctx, g.node.expiry)
+	a, err := w.wait(ctx)
 	return cmp.Or(err, a.Err)
 }
 

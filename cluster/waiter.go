@@ -2,8 +2,8 @@ package cluster
 
 import (
 	"context"
+	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/troupe-raft/troupe/actors"
@@ -15,18 +15,29 @@ const defaultTimeout = 5 * time.Second
 // waiter is one call that waits for its answer. Waiters are reused: a server answers a million calls a second, and none of them
 // makes a new one.
 type waiter struct {
+	calls *calls
+	// answer has room for the answer, and for an end that comes at the same time.
 	answer chan actors.Answer
 	errand errand
+
+	mu  sync.Mutex
+	ctx context.Context // nil: nobody waits
+	due int64           // the tick at which a call without a deadline ends
 }
 
-var waiters = sync.Pool{New: func() any { return &waiter{answer: make(chan actors.Answer, 1)} }}
+// ended is the error of an answer that is none: the call's time was over.
+type ended struct{ cause error }
+
+func (e *ended) Error() string { return e.cause.Error() }
+
+func (e *ended) Unwrap() error { return e.cause }
 
 // do sends an errand and waits for its answer. The waiter must not be used afterwards.
-func (w *waiter) do(ctx context.Context, e errand, expiry *expiry) (actors.Answer, error) {
+func (w *waiter) do(ctx context.Context, e errand) (actors.Answer, error) {
 	w.errand = e
 	w.errand.caller = w
 	w.errand.send()
-	a, err := w.wait(ctx, expiry)
+	a, err := w.wait(ctx)
 	if err == nil {
 		return a, a.Err
 	}
@@ -48,29 +59,55 @@ func (w *waiter) Answer(a actors.Answer) {
 }
 
 // wait returns the answer, or why there was none in time. The waiter must not be used afterwards.
-func (w *waiter) wait(ctx context.Context, expiry *expiry) (actors.Answer, error) {
-	var expired <-chan struct{}
+func (w *waiter) wait(ctx context.Context) (actors.Answer, error) {
+	w.begin(ctx)
+	w.calls.begun(w)
+	a := <-w.answer
+	if e, none := a.Err.(*ended); none {
+		return actors.Answer{}, e.cause // the answer may still come, so no other call may have this waiter
+	}
+	if w.end() {
+		w.calls.idle.Put(w)
+	}
+	return a, nil
+}
+
+func (w *waiter) begin(ctx context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx, w.due = ctx, math.MaxInt64
 	if _, has := ctx.Deadline(); !has {
-		expired = expiry.channel()
+		w.due = w.calls.ticks.Load() + int64(defaultTimeout/sweepEvery)
 	}
-	var err error
-	select {
-	case a := <-w.answer:
-		waiters.Put(w)
-		return a, nil
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-expired:
-		err = expiry.reason()
+}
+
+// end says whether nothing more comes.
+func (w *waiter) end() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	waited := w.ctx != nil
+	w.ctx = nil
+	return waited
+}
+
+// expire ends the call if its time is over, or because of an error. It says whether somebody waited.
+func (w *waiter) expire(now int64, err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ctx == nil {
+		return false
 	}
-	select {
-	case a := <-w.answer:
-		waiters.Put(w)
-		return a, nil
-	default:
-		// The answer may still come, so no other call may have this waiter.
-		return actors.Answer{}, err
+	if err == nil {
+		err = w.ctx.Err()
 	}
+	if err == nil && now >= w.due {
+		err = errNoAnswer
+	}
+	if err != nil {
+		w.ctx = nil
+		w.answer <- actors.Answer{Err: &ended{err}}
+	}
+	return true
 }
 
 var errNoAnswer = &noAnswerError{}
@@ -92,59 +129,3 @@ func (e *unknownError) Error() string {
 }
 
 func (e *unknownError) Unwrap() []error { return []error{actors.ErrOutcomeUnknown, e.cause} }
-
-// expiry hands out channels that close about defaultTimeout later, one for all calls of the same tick: a timer per call
-// would cost more than the rest of the call.
-type expiry struct {
-	current atomic.Pointer[chan struct{}]
-	stopped chan struct{}
-	once    sync.Once
-}
-
-const expiryTick = 250 * time.Millisecond
-
-func newExpiry() *expiry {
-	e := &expiry{stopped: make(chan struct{})}
-	first := make(chan struct{})
-	e.current.Store(&first)
-	go e.run(first)
-	return e
-}
-
-func (e *expiry) channel() <-chan struct{} { return *e.current.Load() }
-
-func (e *expiry) run(newest chan struct{}) {
-	ticker := time.NewTicker(expiryTick)
-	defer ticker.Stop()
-	waiting := []chan struct{}{newest}
-	for {
-		select {
-		case <-ticker.C:
-		case <-e.stopped:
-			for _, c := range waiting {
-				close(c)
-			}
-			return
-		}
-		if len(waiting) > int(defaultTimeout/expiryTick) {
-			close(waiting[0])
-			waiting = append(waiting[:0], waiting[1:]...)
-		}
-		next := make(chan struct{})
-		e.current.Store(&next)
-		waiting = append(waiting, next)
-	}
-}
-
-// reason is why a call expired: its time was over, or the node stopped.
-func (e *expiry) reason() error {
-	select {
-	case <-e.stopped:
-		return actors.ErrClosed
-	default:
-		return errNoAnswer
-	}
-}
-
-// stop lets every waiting call expire now, and later ones at once.
-func (e *expiry) stop() { e.once.Do(func() { close(e.stopped) }) }
