@@ -125,25 +125,19 @@ func (c *Client) reroute(ctx context.Context, s *server, o outcome, follow int) 
 
 // send sends one copy, and waits for what becomes of it.
 func (c *Client) send(ctx context.Context, s *server, copy *call) outcome {
+	copy.ctx = untimed(ctx)
 	copy.deadline, _ = ctx.Deadline()
 	copy.wire.TimeoutMs = uint32(min(time.Until(copy.deadline).Milliseconds()+1, 1<<31))
 	x := c.streams.to(s)
 	if err := x.add(copy); err != nil {
 		return judgeReply(reply{err: err})
 	}
-	select {
-	case r := <-copy.answer:
-		replies.Put(copy.answer)
-		return judgeReply(r)
-	case <-cancelled(ctx):
-		sent := x.leave(copy)
-		select { // it may have come just now
-		case r := <-copy.answer:
-			return judgeReply(r)
-		default:
-			return outcome{verdict: silent, err: ctx.Err(), sent: sent}
-		}
+	r := <-copy.answer
+	replies.Put(copy.answer)
+	if err := copy.ctx.Err(); r.answer == nil && err != nil {
+		return outcome{verdict: silent, err: err, sent: r.sent}
 	}
+	return judgeReply(r)
 }
 
 // led follows a server that says who leads.

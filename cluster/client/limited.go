@@ -40,10 +40,10 @@ func (l *limited) end() {
 	}
 }
 
-// cancelled is closed when ctx is cancelled, and perhaps at its deadline.
-func cancelled(ctx context.Context) <-chan struct{} {
+// untimed is a context as its caller gave it.
+func untimed(ctx context.Context) context.Context {
 	if l, ok := ctx.(*limited); ok {
-		return l.Context.Done()
+		return l.Context
 	}
-	return ctx.Done()
+	return ctx
 }

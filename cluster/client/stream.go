@@ -18,6 +18,8 @@ import (
 const (
 	// A stream that brought nothing for so long is pinged, and given up if nothing comes then.
 	quiet, silence = 150 * time.Millisecond, 600 * time.Millisecond
+	// Calls whose time is over are looked for that often.
+	lookEvery = quiet / 6
 	// A message has so many bytes of calls, or one call.
 	messageBytes = 256 << 10
 )
@@ -31,7 +33,8 @@ type call struct {
 	answer chan reply
 	// bytes is about how long it is.
 	bytes    int
-	deadline time.Time
+	ctx      context.Context // ends the call when it is cancelled
+	deadline time.Time       // ends it, too
 
 	sent, told bool // guarded by the stream's mu
 }
@@ -113,22 +116,6 @@ func (x *stream) ring() {
 	case x.wake <- struct{}{}:
 	default:
 	}
-}
-
-// leave says that nobody waits for a call any more, and whether it was sent. If it was not, it will not be.
-func (x *stream) leave(c *call) (sent bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if c.sent {
-		return true
-	}
-	for i, q := range x.queue {
-		if q == c {
-			x.queue = append(x.queue[:i], x.queue[i+1:]...)
-			break
-		}
-	}
-	return false
 }
 
 type wire = connect.BidiStreamForClientSimple[messages.ExchangeRequest, messages.ExchangeResponse]
@@ -234,23 +221,27 @@ func (x *stream) deliver(m *messages.ExchangeResponse) {
 // expire tells the calls whose time is over. Those that were sent stay pending: the server counts them until it answers.
 func (x *stream) expire() {
 	now := time.Now()
-	late := func(c *call) bool { return !now.Before(c.deadline) }
 	for _, c := range x.pending {
-		if late(c) {
-			c.tell(reply{err: context.DeadlineExceeded, sent: true})
-		}
+		c.expire(now)
 	}
-	x.queue = slices.DeleteFunc(x.queue, func(c *call) bool {
-		if late(c) {
-			c.tell(reply{err: context.DeadlineExceeded})
-		}
-		return c.told
-	})
+	x.queue = slices.DeleteFunc(x.queue, func(c *call) bool { return c.expire(now) })
+}
+
+// expire says whether nobody waits for the call any more.
+func (c *call) expire(now time.Time) bool {
+	switch err := c.ctx.Err(); {
+	case c.told:
+	case err != nil:
+		c.tell(reply{err: err, sent: c.sent})
+	case !now.Before(c.deadline):
+		c.tell(reply{err: context.DeadlineExceeded, sent: c.sent})
+	}
+	return c.told
 }
 
 // watch gives the stream up when the server is silent though it should answer.
 func (x *stream) watch(ctx context.Context, limit time.Duration) {
-	ticker := time.NewTicker(quiet / 2)
+	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
 		select {
