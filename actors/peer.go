@@ -86,9 +86,11 @@ func (p *peers) follow(c *Configuration, self string) {
 	p.all = all
 }
 
-// place takes up what a configuration says of a peer. As long as that names the same address, the peer is where it was heard.
+// place takes up what a configuration says of a peer. As long as that names the same address and data directory, the peer is where it was
+// heard.
 func (p *peers) place(known *peer, m Member) {
-	if known.pid == nil || known.Address != m.Address {
+	replaced := known.StoreID != 0 && known.StoreID != m.StoreID
+	if known.pid == nil || known.Address != m.Address || replaced {
 		known.pid = actor.NewPID(m.Address, actorName(p.group))
 	}
 	known.Member, known.hint = m, nil

@@ -11,7 +11,7 @@ import (
 )
 
 // calls are those of a node's callers that wait for an answer. A call waits for nothing else: to wait for an answer, a context and a timer
-// at a time takes the locks of three channels, two of which all calls share. One goroutine looks through the calls instead, as long as
+// at a time takes the locks of three channels, some of which all calls share. One goroutine looks through the calls instead, as long as
 // there are any, and ends those whose time is over.
 type calls struct {
 	idle sync.Pool // of *waiter
@@ -63,13 +63,9 @@ func (c *calls) run() {
 		case <-c.wake:
 			c.watch()
 		case <-c.stopped:
-		}
-		select {
-		case <-c.stopped:
 			c.watched.Store(itself)
 			c.sweep(actors.ErrClosed)
 			return
-		default:
 		}
 	}
 }
@@ -98,7 +94,7 @@ func (c *calls) watch() {
 }
 
 // sweep ends the calls whose time is over, all of them if there is an error. It says whether there were any.
-func (c *calls) sweep(err error) (any bool) {
+func (c *calls) sweep(err error) (found bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.ticks.Load()
@@ -107,10 +103,10 @@ func (c *calls) sweep(err error) (any bool) {
 		if w == nil {
 			return true
 		}
-		any = w.expire(now, err) || any
+		found = w.expire(now, err) || found
 		return false
 	})
-	return any
+	return found
 }
 
 // begun is told by a call that it waits from now on.

@@ -139,6 +139,8 @@ func (w *world) nextToAll(g int, now *actors.Configuration) (to actors.Change) {
 		}
 		if known, in := now.Member(m.ID); in && !w.nodes[i].joining(g) {
 			m = known // it tells the group itself where it is
+		} else if in && known.Address != m.Address {
+			absent = true // nobody reaches it there
 		}
 		switch now.PartOf(m.ID) {
 		case actors.Voter:
