@@ -48,13 +48,15 @@ func (w *waiter) do(ctx context.Context, e errand) (actors.Answer, error) {
 	return a, a.Err
 }
 
+const answeredTwice = "a call was answered twice"
+
 // Answer implements actors.Caller. It is called once per use of the waiter, so the channel always has room; a second answer
 // would reach somebody else's call.
 func (w *waiter) Answer(a actors.Answer) {
 	select {
 	case w.answer <- a:
 	default:
-		panic("a call was answered twice")
+		panic(answeredTwice)
 	}
 }
 
@@ -67,6 +69,9 @@ func (w *waiter) wait(ctx context.Context) (actors.Answer, error) {
 		return actors.Answer{}, e.cause // the answer may still come, so no other call may have this waiter
 	}
 	if w.end() {
+		if len(w.answer) > 0 {
+			panic(answeredTwice)
+		}
 		w.calls.idle.Put(w)
 	}
 	return a, nil
