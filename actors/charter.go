@@ -116,14 +116,14 @@ func (s *state) charter() charter { return s.charters.inForce() }
 // configuration is the one in force.
 func (s *state) configuration() *Configuration { return s.charter().configuration }
 
-// amend lets an entry have its effect on the charter.
+// amend lets an entry have its effect on the charter. The data directories that it names are still to be pinned.
 func (s *state) amend(index uint64, e messages.EntryView) error {
 	now, err := s.charter().amended(index, e, s.level)
 	if err != nil {
 		return err
 	}
 	s.charters = append(s.charters, now)
-	s.meet(now.configuration)
+	s.peers.follow(now.configuration, s.id)
 	return nil
 }
 
@@ -132,6 +132,7 @@ func (s *state) mustAmend(e messages.EntryView) {
 	if err := s.amend(s.log.last, e); err != nil {
 		panic(err)
 	}
+	s.meet(s.configuration())
 }
 
 // meet takes up the members of a configuration, and the data directories that it names.

@@ -99,6 +99,31 @@ func TestAPinOutlivesAMembership(t *testing.T) {
 	}
 }
 
+// A member that was replaced is pinned by its new directory. A start goes through the log, where it has the old one first.
+func TestAPinOutlivesAStart(t *testing.T) {
+	members := testMembers(2)
+	founding := newConfiguration(1, []Member{{ID: "n1", Address: "n1:1", StoreID: 11}, {ID: "n2", Address: "n2:1", StoreID: 2}}, nil, nil)
+	without := newConfiguration(2, founding.Voters[1:], nil, nil)
+	again := newConfiguration(3, without.Voters, nil, []Member{{ID: "n1", Address: "n1:1", StoreID: 12}})
+	r := persistence.Recovered{
+		HardState: persistence.HardState{Term: 1, Commit: 3}, Last: 3, PeerStores: map[string]uint64{"n1": 12, "n2": 2},
+		Snapshot: &messages.Snapshot{LastIncludedIndex: 1, LastIncludedTerm: 1, Charter: &messages.Charter{
+			Index: 1, ClusterId: 77, Level: messages.LevelMembership, Configuration: founding.encoded(),
+		}},
+		Amendments: []persistence.IndexedEntry{
+			{Index: 2, Entry: messages.EncodeEntry(1, messages.Entry_KIND_CONFIGURATION, encode(without.encoded()))},
+			{Index: 3, Entry: messages.EncodeEntry(1, messages.Entry_KIND_CONFIGURATION, encode(again.encoded()))},
+		},
+	}
+	s, err := newState(&Config{ID: "n2", Group: "g", Members: members, Level: messages.Level}, &messages.Identity{StoreId: 2}, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := s.peers.of("n1"); p.pinnedStore != 12 || !p.pinned || s.outbox.open != nil {
+		t.Errorf("n1 is known by %d, pinned %v, and %+v is to be written", p.pinnedStore, p.pinned, s.outbox.open)
+	}
+}
+
 func TestTheCharterIsRecovered(t *testing.T) {
 	founding := entryAt(1, 1)
 	others := messages.EncodeEntry(1, messages.Entry_KIND_FOUNDING, foundingOf77(t, 2))

@@ -67,14 +67,14 @@ func (r *read) wait() {
 	incarnation := r.n.incarnation
 	var look func()
 	look = func() {
+		if !r.w.history.open[r.operation] || r.n.incarnation != incarnation {
+			giveUp()
+			return
+		}
 		select {
 		case <-applied:
 			r.ask()
 		default:
-			if !r.w.history.open[r.operation] || r.n.incarnation != incarnation {
-				giveUp()
-				return
-			}
 			r.w.after(r.w.between(time.Millisecond, 5*time.Millisecond), look)
 		}
 	}
