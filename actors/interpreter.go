@@ -155,10 +155,28 @@ func (i *interpreter) restore(header *messages.SnapshotHeader, index uint64, fil
 			i.sessions = restored
 		}
 	}
-	if err := i.sm.Restore(r); err != nil {
+	whole, _ := file.(sized)
+	if err := i.sm.Restore(stateReader{r, whole}); err != nil {
 		return err
 	}
 	i.applied = index
 	_, err := io.Copy(io.Discard, r) // what the state machine left unread is checked, too
 	return err
+}
+
+// sized knows how many bytes it has.
+type sized interface{ Size() int64 }
+
+// stateReader is what a machine restores itself from.
+type stateReader struct {
+	*bufio.Reader
+	file sized // nil: its size is not known
+}
+
+// Size is about how many bytes the state has; 0: that is not known.
+func (r stateReader) Size() int64 {
+	if r.file == nil {
+		return 0
+	}
+	return r.file.Size()
 }

@@ -20,8 +20,8 @@ type StateMachine interface {
 	// call comes after the last view was closed. After an error the log grows on, and Snapshot is called again later.
 	Snapshot() (View, error)
 	// Restore replaces the state, whatever it is, by the one that a view wrote, perhaps on another node. It is also called on a new
-	// state machine, and while a view is open, which stays as it is. After an error the group stops on this node: the state may be half
-	// of each.
+	// state machine, and while a view is open, which stays as it is. A method Size() int64 of r says about how many bytes come; 0: that
+	// is not known. After an error the group stops on this node: the state may be half of each.
 	Restore(r io.Reader) error
 }
 

@@ -59,6 +59,9 @@ func (r *SnapshotReader) begin() error {
 	return nil
 }
 
+// Size is how many bytes the file has: somewhat more than the state.
+func (r *SnapshotReader) Size() int64 { return int64(r.pointer.Bytes) }
+
 // rewind goes to the begin of the state.
 func (r *SnapshotReader) rewind() error {
 	r.parser = snapshotParser{digest: sha256.New()}

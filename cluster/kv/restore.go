@@ -13,6 +13,9 @@ import (
 func (m *Map) Restore(r io.Reader) error {
 	// The old items go first, so that memory need not hold both.
 	m.items, m.floor = newLayers(make(map[string]*item)), 0
+	if sized, ok := r.(interface{ Size() int64 }); ok && sized.Size() >= largeState {
+		expectMemory(sized.Size() + sized.Size()/4)
+	}
 	base, floor, err := decodeView(bufio.NewReaderSize(r, bufferBytes))
 	if err != nil {
 		return fmt.Errorf("the map cannot be restored: %w", err)
@@ -20,6 +23,9 @@ func (m *Map) Restore(r io.Reader) error {
 	m.items, m.floor = newLayers(base), floor
 	return nil
 }
+
+// largeState is from how many bytes on it is worth while to prepare memory.
+const largeState = 64 << 20
 
 // Inspect reads what a view of a [Map] wrote, and returns the number of keys, how many bytes keys and values have together, and the
 // map's [Map.Hash]. It takes as much memory as the map does.

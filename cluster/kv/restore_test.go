@@ -97,6 +97,30 @@ func TestManyBlocksAreRestored(t *testing.T) {
 }
 
 // The first item that is damaged is the one that is named, wherever the others are.
+// A state of which it is known that it is large gets its memory first, also when the map had another one before.
+func TestALargeStateIsRestored(t *testing.T) {
+	const keys = largeState >> 20
+	m := NewMap()
+	value := make([]byte, 1<<20)
+	for i := range keys {
+		value[0] = byte(i)
+		m.Apply([]actors.Entry{{Command: kvwire.Put(fmt.Sprintf("%03d", i), value)}})
+	}
+	var state bytes.Buffer
+	if _, err := frozen(t, m).WriteTo(&state); err != nil {
+		t.Fatal(err)
+	}
+	want := m.Hash()
+	for range 2 {
+		if err := m.Restore(bytes.NewReader(state.Bytes())); err != nil { // it knows its size
+			t.Fatal(err)
+		}
+		if m.Len() != keys || m.Hash() != want {
+			t.Errorf("%d keys, and the hash %x", m.Len(), m.Hash())
+		}
+	}
+}
+
 func TestTheFirstDamagedItemIsNamed(t *testing.T) {
 	const count = 8 * blockItems
 	for _, c := range []struct {
