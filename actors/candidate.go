@@ -47,9 +47,13 @@ func (c *candidate) ask(s *server) {
 	if s.role != c {
 		return
 	}
+	if !c.campaign {
+		s.inquire(c.round)
+		return
+	}
 	for _, p := range s.peers.all {
 		if s.configuration().votes(p.ID) {
-			m := s.candidacy(p.ID, !c.campaign, c.round)
+			m := s.candidacy(p.ID, false, c.round)
 			m.Transfer = c.transfer
 			s.inquireOf(p, m)
 		}
@@ -112,7 +116,7 @@ func (s *server) campaign() {
 	}
 	s.become(&follower{})
 	s.resetElectionTimer()
-	s.inquire()
+	s.inquire(0)
 }
 
 // describe: no leader is known.

@@ -1,6 +1,10 @@
 package actors
 
-import "github.com/troupe-raft/troupe/messages"
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-raft/troupe/messages"
+)
 
 // A server that left its group may not have the entry that says so, and nobody sends it any more. It goes on asking, without a vote, too,
 // and is told by whomever it asks. Only who belonged to the group can have left: a new node gets a log that begins before it came.
@@ -33,9 +37,16 @@ func (s *state) left(m *messages.RequestVote) bool {
 	return c.Index > 0 && c.Index <= s.commitIndex && m.ConfigurationIndex <= c.Index && !c.has(m.Header.From, m.Header.StoreId)
 }
 
-// inquire is what a server without a vote does that hears no leader: it asks what a candidate asks, to be told if it left.
-func (s *server) inquire() {
+// inquire is what a server does that hears no leader: it asks for pre-votes. It asks who has no vote, too, and who may be a member, as it
+// was told. Its configuration may be old, and one of them may lead: who leads hears where this server is, and who knows tells it that it
+// left.
+func (s *server) inquire(round uint64) {
 	for _, p := range s.peers.all {
-		s.inquireOf(p, s.candidacy(p.ID, true, 0))
+		s.inquireOf(p, s.candidacy(p.ID, true, round))
+	}
+	for _, hint := range s.peers.hints {
+		if _, in := s.configuration().Member(hint.ID); !in {
+			s.ask(actor.NewPID(hint.Address, actorName(s.group)), s.candidacy(hint.ID, true, round))
+		}
 	}
 }
