@@ -132,12 +132,17 @@ func (s *state) mustAmend(e messages.EntryView) {
 	if err := s.amend(s.log.last, e); err != nil {
 		panic(err)
 	}
-	s.meet(s.configuration())
+	s.pinNamed(s.configuration())
 }
 
 // meet takes up the members of a configuration, and the data directories that it names.
 func (s *state) meet(c *Configuration) {
 	s.peers.follow(c, s.id)
+	s.pinNamed(c)
+}
+
+// pinNamed pins the data directories that a configuration names. Its members are the peers.
+func (s *state) pinNamed(c *Configuration) {
 	for _, p := range s.peers.all {
 		if m, _ := c.Member(p.ID); m.StoreID != 0 && p.pinnedStore != m.StoreID {
 			s.pin(p, m.StoreID) // also when the peer was heard from another one before: that one is not in the group

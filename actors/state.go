@@ -73,7 +73,7 @@ func newState(c *Config, identity *messages.Identity, r persistence.Recovered) (
 	if r.Compacted == 0 && r.Last > 0 && s.charter().index == 0 {
 		return s, errFounding
 	}
-	s.meet(s.configuration()) // and not those before: a pin of one that was replaced since would take the place of a durable one
+	s.pinNamed(s.configuration()) // and not those before: a pin of one that was replaced since would take the place of a durable one
 	s.commit(s.commitIndex)
 	return s, nil
 }

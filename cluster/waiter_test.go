@@ -22,7 +22,9 @@ func TestACallEndsWithItsTime(t *testing.T) {
 	c := newTestCalls(t)
 	w := c.waiter()
 	w.begin(t.Context())
-	w.expire(w.due-1, nil)
+	if w.expire(w.due-1, nil); len(w.answer) > 0 {
+		t.Error("it ends early")
+	}
 	w.expire(w.due, nil)
 	if a := <-w.answer; !errors.Is(a.Err, context.DeadlineExceeded) || len(w.answer) > 0 {
 		t.Error("without a deadline:", a.Err)

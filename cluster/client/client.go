@@ -14,7 +14,7 @@ import (
 // Client is a connection to a cluster. It is safe for concurrent use; one is enough for a program.
 //
 // Every method takes a context; one without a deadline is given 5 seconds, or what [Timeout] says. Errors are sentences, and each matches
-// one of this package's errors with errors.Is.
+// one of this package's errors with errors.Is. A call may end some hundredths of a second after its context.
 type Client struct {
 	route     *route
 	empty     bool // no endpoints were given
