@@ -18,7 +18,9 @@ type truth struct {
 	leaders     map[uint64]string
 	// entries by place and term, with what comes before (Log Matching, by induction).
 	entries map[place]content
-	votes   map[ballot]string
+	// configurations are all that were ever in a log, but for the founding one.
+	configurations []configured
+	votes          map[ballot]string
 	// stores are the data directories that each node had in the group, in the order of places: that of the founding, and those that it came
 	// with when it was replaced.
 	stores []map[uint64]bool
@@ -33,6 +35,11 @@ type truth struct {
 }
 
 type place struct{ index, term uint64 }
+
+type configured struct {
+	index   uint64
+	members string
+}
 
 type content struct {
 	hash     uint64
@@ -79,7 +86,7 @@ func (w *world) observe(n *node, g int, v actors.Observation) {
 	if now.Term < before.status.Term || now.CommitIndex < before.status.CommitIndex || now.AppliedIndex < before.status.AppliedIndex {
 		w.fail("term, commit and applied never fall within an incarnation", "%s: %+v, then %+v", n.id, before.status, now)
 	}
-	if notCounted(now) && !n.wiped && !n.disk.double {
+	if notCounted(now) && !n.wiped && !n.disk.double && n.joins[g] == 0 {
 		w.fail("only a wiped server is told that it does not count", "%s: %+v", n.id, now)
 	}
 	if !before.begun {
@@ -146,6 +153,7 @@ func (w *world) matchLogs(n *node, g int, v actors.Observation) {
 		}
 		if id.members != "" {
 			w.checkOverlap(n, mine.log.members(), id.members)
+			t.configurations = append(t.configurations, configured{i, id.members})
 		}
 		mine.log.append(id)
 		here := place{i, id.term}
@@ -244,8 +252,9 @@ func (w *world) commit(n *node, g int, v actors.Observation, index uint64) {
 		w.founded(g)
 	}
 	has := func(member string) bool {
-		other := w.nodes[w.placeOf(member)]
-		return other.wiped || other.disk.groups[g].log.covers(index, id) // a wiped disk may have had it, and been counted
+		other, counted := w.nodes[w.placeOf(member)], v.Counted(member)
+		gone := other.wiped || counted != 0 && counted != other.storeID // such a disk may have had it, and been counted
+		return gone || other.disk.groups[g].log.covers(index, id)
 	}
 	if !v.Configuration().Quorum().Heard(has) {
 		w.fail("what is committed is synced on a majority", "%s commits %d@%d%s", n.id, index, id.term, w.describe())

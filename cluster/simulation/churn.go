@@ -6,8 +6,8 @@ import (
 	"github.com/troupe-raft/troupe/actors"
 )
 
-// churning says whether operators change members. They do in half of the seeds: those have neither mixed versions, since no member may be
-// too old, nor disks that are lost, since a small group could not stand it.
+// churning says whether operators change members. They do in half of the seeds: those have no mixed versions, since no member may be
+// too old, and a disk is lost only where those that are left are enough.
 func (o *Options) churning() bool { return o.Faults[Churn] > 0 && o.Seed/2%2 == 0 }
 
 // reconfiguration is an operator's, of a group's members.

@@ -128,7 +128,7 @@ var happenings = map[Fault]func(*world){
 		w.arrives[l] = max(w.arrives[l], w.now+w.between(50*time.Millisecond, 3*time.Second))
 	},
 	Stop:  func(w *world) { w.stop(w.someone()) },
-	Churn: (*world).churn, Replace: (*world).replaceNode, Transfer: (*world).handOver, Move: (*world).move,
+	Churn: (*world).churn, Replace: (*world).replaceNode, Rejoin: (*world).rejoin, Transfer: (*world).handOver, Move: (*world).move,
 	NoSnapshot: func(w *world) {
 		n := w.someone()
 		w.hit(NoSnapshot)

@@ -1,6 +1,8 @@
 package simulation
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/troupe-raft/troupe/messages"
@@ -20,6 +22,22 @@ func (w *world) replaceNode() {
 	}
 	w.hit(Replace)
 	w.note("%s is replaced", n.id)
+	w.renew(n)
+}
+
+// rejoin takes the disk of a node that groups still count. It waits until an operator has removed the member that it was.
+func (w *world) rejoin() {
+	n := w.someone()
+	if !w.options.churning() || !n.up || !w.dispensable(n) {
+		return
+	}
+	w.hit(Rejoin)
+	w.note("%s loses its disk, and joins", n.id)
+	w.renew(n)
+}
+
+// renew starts a node again with an empty disk, to join its groups.
+func (w *world) renew(n *node) {
 	for g, d := range n.doors {
 		n.joins[g] = d.Status().ClusterID
 	}
@@ -29,6 +47,47 @@ func (w *world) replaceNode() {
 	for g := range w.truth {
 		w.truth[g].stores[n.place][n.storeID] = true
 	}
+}
+
+// dispensable says whether each configuration that is or may come into force keeps its majorities without the disk of n.
+func (w *world) dispensable(n *node) bool {
+	if w.history.unansweredChange() != nil {
+		return false
+	}
+	for g := range w.truth {
+		t := &w.truth[g]
+		if len(t.committed) == 0 || len(n.doors) <= g || n.doors[g].Status().ClusterID == 0 {
+			return false
+		}
+		last := uint64(len(t.committed))
+		if !w.lives(g, t.membersAt(last), n) {
+			return false
+		}
+		for _, c := range t.configurations {
+			if c.index > last && !w.lives(g, c.members, n) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// lives says whether the disks that a configuration counts are enough without that of lost.
+func (w *world) lives(g int, configuration string, lost *node) bool {
+	var c messages.Configuration
+	if configuration == "" || proto.Unmarshal([]byte(configuration), &c) != nil {
+		for _, n := range w.nodes {
+			c.Voters = append(c.Voters, &messages.Member{Id: n.id})
+		}
+	}
+	var intact nodeSet
+	for _, m := range slices.Concat(c.Voters, c.Outgoing) {
+		n := w.nodes[w.placeOf(m.Id)]
+		if n != lost && (m.StoreId == n.storeID || m.StoreId == 0 && n.joins[g] == 0) {
+			intact |= 1 << n.place
+		}
+	}
+	return agree(w.majorities(configuration), intact)
 }
 
 // joining says whether a node has nothing of a group yet. It asks by the client port to be taken in, wherever it is.
