@@ -27,9 +27,9 @@ type forwarded struct {
 	at        time.Time
 }
 
-// forwards says whether the leader can be asked: it is known, and knows what it is asked.
+// forwards says whether the leader can be asked: it is known, knows what it is asked, and knows this server by its data directory.
 func (f *follower) forwards(s *server) bool {
-	return f.leader != "" && !s.c.WithoutForwarding && s.charter().level >= messages.LevelSessions
+	return f.leader != "" && !s.c.WithoutForwarding && s.charter().level >= messages.LevelSessions && !s.disowned(f.leader)
 }
 
 func (f *follower) callers(s *server, proposals []proposal, queries []query) {

@@ -308,6 +308,12 @@ func (s *state) pin(p *peer, storeID uint64) {
 	})
 }
 
+// disowned says whether a peer knows this server by another data directory: it drops what this server's callers want.
+func (s *server) disowned(by string) bool {
+	p := s.peers.of(by)
+	return p != nil && p.disowns
+}
+
 func (s *server) warn(p *peer, message string) {
 	if !p.warned[message] {
 		p.warned[message] = true

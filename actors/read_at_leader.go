@@ -56,6 +56,10 @@ func (f *follower) readIndexReply(s *server, m *messages.ReadIndexReply) {
 // repeatLost sees to what the leader, which is heard, did not answer: questions are asked again, and proposals are given up, so that the
 // next ones have their place in the window.
 func (f *follower) repeatLost(s *server) {
+	if !f.forwards(s) {
+		f.stopForwarding(s)
+		return
+	}
 	f.askReadIndex(s)
 	f.stopWaiting(s, f.heard.Add(-2*s.c.Timing.Election))
 	f.sendQueue(s)

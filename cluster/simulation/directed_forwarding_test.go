@@ -97,3 +97,26 @@ func TestARefusalAfterARestartIsNoProof(t *testing.T) {
 		t.Errorf("k is %q: the test shows nothing", got)
 	}
 }
+
+// A wiped node gets the log all the same, by mail that was late. Its leader drops what its callers want: they learn soon that it does not
+// lead, and who does.
+func TestAWipedNodeRefusesItsCallers(t *testing.T) {
+	s := newScenarioOf(t, Options{Nodes: 3})
+	a, b := s.nodes[0], s.nodes[1]
+	late := s.copies(func(p packet) bool { return p.to == b && entriesOf(p) > 0 })
+	s.elect(a)
+	s.settled()
+	s.swap(b, newDouble())
+	asked := s.query(b, "k")
+	late.release()
+	s.until("the wiped node has the log", func() bool { return s.status(b).LastIndex > 0 })
+	read, write := s.query(b, "k"), s.propose(b, "put k 1")
+	all := func() bool { return asked.done && read.done && write.done }
+	s.within(electionTimeout, "its callers are answered", all)
+	for _, c := range []*caller{read, write} {
+		var elsewhere *actors.NotLeaderError
+		if !errors.As(c.got.Err, &elsewhere) || elsewhere.LeaderID != a.id {
+			t.Errorf("%s: %v", c.what, c.got.Err)
+		}
+	}
+}
