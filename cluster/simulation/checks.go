@@ -252,9 +252,8 @@ func (w *world) commit(n *node, g int, v actors.Observation, index uint64) {
 		w.founded(g)
 	}
 	has := func(member string) bool {
-		other, counted := w.nodes[w.placeOf(member)], v.Counted(member)
-		gone := other.wiped || counted != 0 && counted != other.storeID // such a disk may have had it, and been counted
-		return gone || other.disk.groups[g].log.covers(index, id)
+		other := w.nodes[w.placeOf(member)]
+		return other.gone(v.Counted(member)) || other.disk.groups[g].log.covers(index, id)
 	}
 	if !v.Configuration().Quorum().Heard(has) {
 		w.fail("what is committed is synced on a majority", "%s commits %d@%d%s", n.id, index, id.term, w.describe())

@@ -79,13 +79,15 @@ func (w *world) checkNewLeader(n *node, g int, v actors.Observation) {
 	w.strikeLeader(n)
 }
 
-// checkFollower: what a leader counts of a follower is so. A disk that is gone, because it was wiped or its node replaced, may have had it.
+// gone says whether a disk that is counted is there no more, because it was wiped or its node replaced. It may have had anything.
+func (n *node) gone(counted uint64) bool { return n.wiped || counted != 0 && counted != n.storeID }
+
+// checkFollower: what a leader counts of a follower is so.
 func (w *world) checkFollower(n *node, g int, other *node, v actors.Observation) {
 	mine, term := &n.seen[g], v.Status().Term
 	p := &mine.peers[other.place]
 	match, round := v.Progress(other.id)
-	counted := v.Counted(other.id)
-	gone := other.wiped || counted != 0 && counted != other.storeID
+	gone := other.gone(v.Counted(other.id))
 	if match != p.match && match > mine.log.before && !gone && !other.disk.groups[g].hadIn(term, match, mine.log.at(match)) {
 		w.fail("a leader counts a match only of what is on that follower's disk in that term",
 			"%s in term %d counts %s up to %d%s", n.id, term, other.id, match, w.describe())

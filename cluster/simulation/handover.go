@@ -29,9 +29,9 @@ func (w *world) handOver() {
 
 // asksToStand: the target has all of the leader's log, on its disk (thesis 3.10).
 func (w *world) asksToStand(n *node, m *messages.TimeoutNow) {
-	g, to := groupNumber(m.Header.Group), w.placeOf(m.Header.To)
-	log := &n.seen[g].log
-	if last := log.last(); last > log.before && !w.nodes[to].disk.groups[g].hadIn(m.Header.Term, last, log.at(last)) {
+	g, to := groupNumber(m.Header.Group), w.nodes[w.placeOf(m.Header.To)]
+	log, gone := &n.seen[g].log, to.gone(m.Header.ToStoreId)
+	if last := log.last(); last > log.before && !gone && !to.disk.groups[g].hadIn(m.Header.Term, last, log.at(last)) {
 		w.fail("a leader hands over to who has all of its log, durably", "%s in term %d asks %s, which lacks entry %d%s",
 			n.id, m.Header.Term, m.Header.To, last, w.describe())
 	}
