@@ -79,6 +79,9 @@ func (s *server) spawnMachine() *actor.PID {
 		interpreter: interpreter{sm: s.c.Machine, sessions: newSessions(), applied: s.lastApplied},
 		door:        s.door, store: s.c.Store, number: s.c.Number, limits: s.c.Limits, logger: s.c.Logger, observer: s.c.ObserveSessions,
 	}
+	if s.snapshot == nil {
+		s.door.beside.open(m.sm, m.applied)
+	}
 	pid, err := s.ctx.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return m }, s.c.Props...), machineName)
 	if err != nil {
 		panic(err)

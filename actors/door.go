@@ -32,7 +32,9 @@ type Door struct {
 	// machine is named by the server's path, so that stale reads reach it without the server.
 	machine *actor.PID
 	limits  Limits
+	clock   Clock
 	board   board
+	beside  beside
 
 	admittedBytes    atomic.Int64
 	admittedCommands atomic.Int64
@@ -49,7 +51,7 @@ type Door struct {
 	// open: the machine runs. Mail to an actor that does not run yet is lost.
 	open bool
 	// restoring: the machine's state is not there.
-	restoring bool
+	restoring atomic.Bool
 }
 
 // proposal is what an entry is to be made of.
@@ -156,6 +158,10 @@ func (d *Door) Query(q []byte, caller Caller) { d.Read(Read{}, q, caller) }
 
 // Read asks for a read of some consistency.
 func (d *Door) Read(r Read, q []byte, caller Caller) {
+	if a, ok := d.ReadNow(r, q); ok {
+		caller.Answer(a)
+		return
+	}
 	if r.Consistency == Stale {
 		d.QueryStale(q, caller)
 		return
@@ -215,7 +221,7 @@ func (d *Door) QueryStale(q []byte, caller Caller) {
 		return
 	}
 	read := []query{{query: q, caller: caller}}
-	if d.restores() {
+	if d.restoring.Load() {
 		d.refuseQueries(read, ErrRestoring)
 		return
 	}
@@ -236,19 +242,6 @@ func (d *Door) look(l *lookup) {
 	case open:
 		d.root.Send(d.machine, l)
 	}
-}
-
-func (d *Door) restores() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.restoring
-}
-
-// restore says whether the machine waits for a snapshot, or loads one.
-func (d *Door) restore(restoring bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.restoring = restoring
 }
 
 // opened says that the machine runs, and hands it the reads that came before.
@@ -366,6 +359,7 @@ func (d *Door) refuseQueries(queries []query, err error) {
 
 // close refuses whoever comes from now on. The first reason stays.
 func (d *Door) close(err error) {
+	d.beside.closed.Store(true)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed == nil {

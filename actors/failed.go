@@ -42,7 +42,7 @@ func (f *failed) receive(s *server, m any) {
 			s.send(s.ctx.Sender(), &messages.InstallSnapshotReply{Header: replyHeader(s, m.Header), Error: f.err.Error()})
 		}
 	case *restored:
-		s.door.restore(false) // stale reads can be answered
+		s.door.restoring.Store(false) // stale reads can be answered
 	case *frozen:
 		s.ctx.Send(s.machine, &thaw{m.view})
 	case *recorded:

@@ -130,7 +130,7 @@ func (l *leader) askToStand(s *server) {
 		return
 	}
 	h.asked = true
-	l.lease.forgo()
+	l.forgoLease(s)
 	s.sendTo(h.to, &messages.TimeoutNow{Header: s.header(h.to), Round: l.round})
 }
 

@@ -74,6 +74,7 @@ func (l *leader) spawnReplicator(s *server, to *peer) *actor.PID {
 
 // leave stops leading: nobody waits for what this leadership might still have done.
 func (l *leader) leave(s *server) {
+	l.endLease(s)
 	for _, p := range l.all {
 		if p.replicator != nil {
 			s.ctx.Stop(p.replicator)
@@ -212,6 +213,7 @@ func (l *leader) beat(s *server, now bool) {
 		round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""), until: until, now: now, promise: l.askPromises(s),
 	}
 	l.tell(s, m)
+	l.confirmLease(s) // of a leader whose own promise is enough
 }
 
 func (l *leader) mail(s *server, m any) {
@@ -295,6 +297,7 @@ func (l *leader) synced(s *server, b *batch) {
 func (l *leader) advance(s *server) {
 	if n := s.committedBy(l.all.match); n > s.commitIndex {
 		s.commit(n)
+		s.door.beside.lease.committed.Store(n)
 		if l.pace.since.IsZero() {
 			l.measure(s)
 		}

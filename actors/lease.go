@@ -26,8 +26,17 @@ type lease struct {
 	forgone bool
 }
 
-// forgo ends the lease for as long as this leadership lasts.
-func (l *lease) forgo() { l.asked, l.until, l.forgone = 0, 0, true }
+// endLease ends the lease. Others may promise the next one.
+func (l *leader) endLease(s *server) {
+	s.door.beside.lease.hide()
+	l.lease.asked, l.lease.until = 0, 0
+}
+
+// forgoLease ends the lease for as long as this leadership lasts.
+func (l *leader) forgoLease(s *server) {
+	l.endLease(s)
+	l.lease.forgone = true
+}
 
 // leaseLength is how long a promise lasts: messages carry whole milliseconds.
 func (s *server) leaseLength() time.Duration { return s.c.Timing.Election.Truncate(time.Millisecond) }
@@ -35,6 +44,9 @@ func (s *server) leaseLength() time.Duration { return s.c.Timing.Election.Trunca
 // askPromises says how long a promise the present round asks for, 0: none.
 func (l *leader) askPromises(s *server) time.Duration {
 	length := s.leaseLength()
+	if s.door.beside.lease.used.Swap(false) {
+		l.lease.wanted = s.c.Clock.Now()
+	}
 	unwanted := l.lease.wanted.IsZero() || s.c.Clock.Now().Sub(l.lease.wanted) > leaseTime
 	if unwanted || l.lease.forgone || s.charter().level < messages.LevelSessions {
 		l.lease.asked = 0
@@ -57,6 +69,9 @@ func (l *leader) confirmLease(s *server) {
 	}
 	l.lease.until = l.lease.begun + time.Duration(leaseShare*float64(s.leaseLength()))
 	l.lease.asked = 0
+	if s.commitIndex >= l.firstOfTerm {
+		s.door.beside.lease.show(l.lease.until, s.commitIndex)
+	}
 }
 
 // wantsLease notes that a read came for which a lease will do, and says whether there is one: then what is committed now answers it.

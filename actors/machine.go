@@ -66,6 +66,8 @@ func (m *machine) Receive(ctx actor.Context) {
 			m.refuse(l, mail.err)
 		}
 		m.reads = nil
+	case *queryPanicked:
+		panic(mail.reason)
 	case *actor.Stopping:
 		m.stop()
 	}
@@ -92,7 +94,9 @@ func (m *machine) lookWhatWaited() {
 }
 
 func (m *machine) freeze(ctx actor.Context) {
-	view, err := m.snapshot()
+	var view View
+	var err error
+	m.alone(func() { view, err = m.snapshot() })
 	ctx.Send(ctx.Parent(), &frozen{m.applied, nameOf(m.sm), view, err})
 }
 
@@ -100,14 +104,17 @@ func (m *machine) thaw(view View) {
 	if view == nil {
 		return // there was none
 	}
-	if err := view.Close(); err != nil {
+	var err error
+	if m.alone(func() { err = view.Close() }); err != nil {
 		m.logger.Warn("the view of a snapshot could not be closed", "err", err)
 	}
 }
 
 // restore loads a snapshot. What an apply before it did not come to is in the snapshot.
 func (m *machine) restore(ctx actor.Context, snapshot *messages.Snapshot) {
-	if err := restoreFrom(&m.interpreter, m.store, m.number, snapshot); err != nil {
+	var err error
+	m.alone(func() { err = restoreFrom(&m.interpreter, m.store, m.number, snapshot) })
+	if err != nil {
 		panic(fmt.Errorf("the snapshot at entry %d cannot be restored: %w", snapshot.LastIncludedIndex, err))
 	}
 	m.observe()
@@ -136,7 +143,9 @@ func (m *machine) replay(ctx actor.Context, last uint64) {
 }
 
 func (m *machine) apply(first uint64, entries []messages.EncodedEntry) {
-	m.answer(m.interpreter.apply(first, entries))
+	var outcomes []outcome
+	m.alone(func() { outcomes = m.interpreter.apply(first, entries) })
+	m.answer(outcomes)
 	m.observe()
 	m.release()
 }
@@ -188,6 +197,7 @@ func (m *machine) refuse(l *lookup, err error) {
 
 // stop ends whoever still waits: what was handed over is committed, but whether it was applied nobody can say.
 func (m *machine) stop() {
+	m.door.beside.open(nil, m.applied)
 	m.dropWaiters()
 	m.reads = nil
 	m.door.close(ErrClosed)

@@ -130,7 +130,7 @@ func (l *leader) configure(s *server, c *Configuration) {
 	s.c.Logger.Info("the members change",
 		"index", c.Index, "voters", ids(c.Voters), "outgoing", ids(c.Outgoing), "learners", ids(c.Learners))
 	s.append(s.currentTerm, messages.Entry_KIND_CONFIGURATION, encode(c.encoded()))
-	l.lease.asked, l.lease.until = 0, 0 // it was promised by others
+	l.endLease(s) // it was promised by others
 	l.reconcile(s)
 	if !c.joint() && l.change != nil {
 		s.waiters = append(s.waiters, waiter{c.Index, l.change.bytes(), l.change.caller})

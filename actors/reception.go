@@ -144,7 +144,7 @@ func (s *server) received(m *received) {
 // restore lets the machine load a snapshot (rule 8), when it is durable. Until then nothing is applied.
 func (s *server) restore(snapshot *messages.Snapshot) {
 	s.restoring = snapshot
-	s.door.restore(true)
+	s.door.restoring.Store(true)
 	s.taking.failures, s.taking.err = 0, nil
 	s.outbox.hold(func() { s.ctx.Send(s.machine, &restore{snapshot}) })
 	s.holdRetire()
@@ -152,7 +152,7 @@ func (s *server) restore(snapshot *messages.Snapshot) {
 
 func (s *server) restored(index, time uint64) {
 	s.restoring = nil
-	s.door.restore(false)
+	s.door.restoring.Store(false)
 	s.lastApplied = max(s.lastApplied, index)
 	s.logTime = max(s.logTime, time)
 	s.role.applied(s)

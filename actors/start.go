@@ -28,7 +28,9 @@ func Start(root *actor.RootContext, c Config) (*Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", c.Group, err)
 	}
-	s := &server{state: state, c: &c, door: &Door{root: root, limits: c.Limits, restoring: state.snapshot != nil}}
+	s := &server{state: state, c: &c, door: &Door{root: root, limits: c.Limits, clock: c.Clock}}
+	s.door.beside.allowed = concurrent(c.Machine)
+	s.door.restoring.Store(state.snapshot != nil)
 	s.taking.keep = -1
 	s.rng = rand.New(rand.NewPCG(c.Seed, hash(c.ID+"/"+c.Group)))
 	return s.door, s.spawn(root)

@@ -61,7 +61,7 @@ func (s *server) HandleFailure(
 	}
 	p := stacked(reason)
 	s.c.Logger.Error("the state machine panicked", "reason", p.reason, "stack", p.stack)
-	err := fmt.Errorf("%w: the state machine panicked: %v", ErrGroupFailed, p.reason)
+	err := machinePanicked(p)
 	s.door.close(err) // not even stale reads can be answered
 	s.dropHanded()
 	supervisor.StopChildren(child)

@@ -41,6 +41,7 @@ type item struct {
 var (
 	_ actors.StateMachine = (*Map)(nil)
 	_ actors.Named        = (*Map)(nil)
+	_ actors.Concurrent   = (*Map)(nil)
 )
 
 // NewMap is an empty map.
@@ -109,6 +110,9 @@ func (m *Map) write(present *item, owned bool, c *command) (version uint64) {
 	present.version++
 	return present.version
 }
+
+// ConcurrentQuery says that many may ask at a time.
+func (m *Map) ConcurrentQuery() bool { return true }
 
 // Query answers a get.
 func (m *Map) Query(_ context.Context, query []byte) ([]byte, error) {

@@ -12,7 +12,7 @@ import (
 )
 
 // Machine is a state machine over messages. One actor calls it, as [actors.StateMachine] says; what is said there of Snapshot and Restore
-// holds here. Messages belong to who gets them.
+// holds here, and of [actors.Concurrent]. Messages belong to who gets them.
 type Machine[Command, Result, Query, Answer proto.Message] interface {
 	// Apply applies one command, in log order. It must be deterministic: the same commands give the same results on every node. An error is
 	// a rejection, replicated like any result, and must have the same text on every node; the caller gets it as an
@@ -45,6 +45,12 @@ func (s *stateMachine[C, R, Q, A]) MachineName() string {
 		return named.MachineName()
 	}
 	return fmt.Sprintf("%T", s.machine)
+}
+
+// ConcurrentQuery implements actors.Concurrent.
+func (s *stateMachine[C, R, Q, A]) ConcurrentQuery() bool {
+	c, ok := s.machine.(actors.Concurrent)
+	return ok && c.ConcurrentQuery()
 }
 
 // Apply implements actors.StateMachine.

@@ -1,0 +1,127 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Concurrent is a state machine that may say that its Query can be called by many goroutines at a time, though never beside another of its
+// methods. Reads by a lease, and stale ones, then run on their callers' goroutines, some of which serve many others: such a Query must be
+// quick, and must not ask its own group.
+type Concurrent interface{ ConcurrentQuery() bool }
+
+// beside is how callers ask the state machine without mail, while none of its other methods runs.
+type beside struct {
+	allowed bool // it never changes
+	closed  atomic.Bool
+
+	mu      sync.RWMutex
+	sm      StateMachine // nil: not now
+	applied uint64
+
+	lease shownLease
+}
+
+// shownLease is what callers know of a leader's lease (thesis 6.4.1).
+type shownLease struct {
+	until atomic.Int64 // since the machine's boot
+	// committed is what a read must not miss: others may have read it, before the machine here has applied it.
+	committed atomic.Uint64
+	// used: a read went by the lease since the leader looked.
+	used atomic.Bool
+}
+
+// show lets reads go by the lease. What is committed is shown before.
+func (l *shownLease) show(until time.Duration, committed uint64) {
+	l.committed.Store(committed)
+	l.until.Store(int64(until))
+}
+
+func (l *shownLease) hide() { l.until.Store(0) }
+
+// holds says what a read must reflect that begins now, if a lease lasts.
+func (l *shownLease) holds(clock Clock) (index uint64, ok bool) {
+	until := l.until.Load()
+	if until == 0 || int64(clock.SinceBoot()) >= until {
+		return 0, false
+	}
+	if !l.used.Load() {
+		l.used.Store(true)
+	}
+	return l.committed.Load(), true
+}
+
+func concurrent(sm StateMachine) bool {
+	c, ok := sm.(Concurrent)
+	return ok && c.ConcurrentQuery()
+}
+
+// open lets callers ask.
+func (b *beside) open(sm StateMachine, applied uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sm, b.applied = sm, applied
+}
+
+// alone calls a method of the state machine that no query may run beside.
+func (m *machine) alone(do func()) {
+	b := &m.door.beside
+	if !b.allowed {
+		do()
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sm = nil // if it panics, nobody may ask any more
+	do()
+	b.sm, b.applied = m.sm, m.applied
+}
+
+// ReadNow answers a read on the caller's goroutine, if that can be: a stale one, or one while a lease lasts and what is committed is
+// applied, of a state machine that is [Concurrent]. Otherwise the caller asks with [Door.Read].
+func (d *Door) ReadNow(r Read, q []byte) (answer Answer, ok bool) {
+	b, least := &d.beside, uint64(0)
+	if !b.allowed || b.closed.Load() {
+		return Answer{}, false
+	}
+	switch r.Consistency {
+	case Stale:
+		if d.restoring.Load() {
+			return Answer{}, false
+		}
+	case Lease:
+		if least, ok = b.lease.holds(d.clock); !ok {
+			return Answer{}, false
+		}
+	default:
+		return Answer{}, false
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.sm == nil || b.applied < least {
+		return Answer{}, false
+	}
+	ok = true
+	defer d.panicked(&answer)
+	value, err := b.sm.Query(context.Background(), q)
+	return Answer{Index: b.applied, Value: value, Err: err}, true
+}
+
+// queryPanicked tells the machine that a query panicked on its caller's goroutine.
+type queryPanicked struct{ reason *panicked }
+
+// panicked, deferred, has the machine panic in the place of a caller.
+func (d *Door) panicked(answer *Answer) {
+	if reason := recover(); reason != nil {
+		p := stacked(reason)
+		d.root.Send(d.machine, &queryPanicked{p})
+		answer.Err = machinePanicked(p)
+	}
+}
+
+func machinePanicked(p *panicked) error {
+	return fmt.Errorf("%w: the state machine panicked: %v", ErrGroupFailed, p.reason)
+}

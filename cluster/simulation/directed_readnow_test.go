@@ -1,0 +1,139 @@
+package simulation
+
+import (
+	"testing"
+	"time"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// Directed tests of reads that callers make by themselves.
+
+// now asks a node for the value of k on the caller's goroutine.
+func (s *scenario) now(n *node, how actors.Consistency) (value string, ok bool) {
+	s.t.Helper()
+	a, ok := n.doors[0].ReadNow(actors.Read{Consistency: how}, []byte("k"))
+	if a.Err != nil {
+		s.fatal("k at %s: %v", n.id, a.Err)
+	}
+	return string(a.Value), ok
+}
+
+func TestALeaseAnswersWithoutMail(t *testing.T) {
+	s := leased(t, 3)
+	a, b := s.nodes[0], s.nodes[1]
+	if value, ok := s.now(a, actors.Lease); !ok || value != "1" {
+		t.Errorf("the leader answers by lease: %q %v", value, ok)
+	}
+	if _, ok := s.now(b, actors.Lease); ok {
+		t.Error("a follower answers by lease")
+	}
+	if value, ok := s.now(b, actors.Stale); !ok || value != "1" {
+		t.Errorf("a follower answers what may be stale: %q %v", value, ok)
+	}
+	for _, how := range []actors.Consistency{actors.Linearizable, actors.Bounded} {
+		if _, ok := s.now(a, how); ok {
+			t.Errorf("consistency %d is answered without mail", how)
+		}
+	}
+}
+
+// A lease lasts as long as it is used, also by reads that the leader does not hear of.
+func TestALeaseThatIsUsedGoesOn(t *testing.T) {
+	s := leased(t, 3)
+	for end := s.w.now + 30*time.Second; s.w.now < end; s.pass(10 * time.Millisecond) {
+		if _, ok := s.now(s.nodes[0], actors.Lease); !ok {
+			s.fatal("the lease ends")
+		}
+	}
+	s.pass(11 * time.Second)
+	if _, ok := s.now(s.nodes[0], actors.Lease); ok {
+		t.Error("a lease that nobody uses goes on")
+	}
+}
+
+// The leader has committed an entry that its own machine is late to apply. A follower has applied it, and somebody read it there.
+func TestAReadByLeaseSeesWhatOthersSaw(t *testing.T) {
+	s := leased(t, 3)
+	a, b := s.nodes[0], s.nodes[1]
+	a.machine().starve(electionTimeout / 2)
+	write := s.propose(a, "put k 2")
+	s.until("the follower has applied it", func() bool { value, _ := s.now(b, actors.Stale); return value == "2" })
+	if value, ok := s.now(a, actors.Lease); ok && value != "2" {
+		t.Errorf("k is %q by lease", value)
+	}
+	if write.done {
+		t.Error("the leader's machine was not late: the test shows nothing")
+	}
+}
+
+// machine is the mailbox of the first group's state machine.
+func (n *node) machine() *mailbox {
+	for i, m := range n.boxes {
+		if m == n.servers[0] {
+			return n.boxes[i+1]
+		}
+	}
+	return nil
+}
+
+// The lease ends before the target stands: that one may lead, and commit, long before the promises are over.
+func TestALeaderThatHandsOverHasNoLease(t *testing.T) {
+	s := leased(t, 3)
+	a, b := s.nodes[0], s.nodes[1]
+	s.settled()
+	asked := s.copies(func(p packet) bool { return is[*messages.TimeoutNow](p) })
+	a.doors[0].HandOver(b.id, &caller{s: s, what: "to hand over"})
+	asked.first("TimeoutNow")
+	s.isolateFrom(a)
+	s.writtenElsewhere(a)
+	if value, ok := s.now(a, actors.Lease); ok {
+		t.Errorf("k is %q by lease", value)
+	}
+	if !s.leads(a) {
+		t.Error("the old leader knows that it leads no more: the test shows nothing")
+	}
+}
+
+// isolateFrom lets a node hear nobody from now on.
+func (s *scenario) isolateFrom(n *node) { s.drop(func(p packet) bool { return p.to == n }) }
+
+// A new leader may have promises before it knows what was committed before it.
+func TestANewLeaderHasNoLeaseBeforeItCommits(t *testing.T) {
+	s := newCluster(t, 3)
+	a, b := s.nodes[0], s.nodes[1]
+	s.put("put k 1")
+	s.settled()
+	untold := s.drop(func(p packet) bool { return p.to == b && appendEntries(p) && entriesOf(p) == 0 })
+	s.put("put k 2")
+	s.crash(a, true)
+	untold.end()
+	uncommitted := s.drop(func(p packet) bool { return p.from == b && entriesOf(p) > 0 })
+	s.elect(b)
+	read := s.byLease(b, "k")
+	for end := s.w.now + 2*electionTimeout; s.w.now < end; s.pass(time.Millisecond) {
+		if value, ok := s.now(b, actors.Lease); ok {
+			s.fatal("k is %q by lease", value)
+		}
+	}
+	uncommitted.end()
+	if got := s.done(read); got != "2" {
+		t.Errorf("k is %q", got)
+	}
+}
+
+// Others than those who promised may elect a leader of the next configuration.
+func TestAChangeOfMembersEndsTheLease(t *testing.T) {
+	s := leased(t, 3)
+	a := s.nodes[0]
+	s.until("the first node has a lease", func() bool { _, ok := s.now(a, actors.Lease); return ok })
+	s.isolateFrom(a)
+	was := s.status(a).Configuration
+	to := actors.Change{Voters: was.Voters[:2], Learners: was.Voters[2:]}
+	a.doors[0].Reconfigure(to, &caller{s: s, what: "for other members"})
+	s.until("the leader is in the joint phase", func() bool { return s.status(a).Configuration.Index > was.Index })
+	if value, ok := s.now(a, actors.Lease); ok {
+		t.Errorf("k is %q by lease", value)
+	}
+}
