@@ -301,8 +301,9 @@ func TestShutdownLeavesNothing(t *testing.T) {
 // stale reads what the node has applied.
 type stale struct{ *cluster.Group }
 
-func (s stale) Read(ctx context.Context, query []byte) ([]byte, error) {
-	return s.ReadStale(ctx, query)
+func (s stale) Query(ctx context.Context, _ cluster.ReadOptions, query []byte) (cluster.Result, error) {
+	value, err := s.ReadStale(ctx, query)
+	return cluster.Result{Value: value}, err
 }
 
 // TestFailingDisk: the process lives, says so, and ends in time; nothing is acknowledged after the failure.

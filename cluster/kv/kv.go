@@ -24,7 +24,7 @@ var ErrInvalid = errors.New("invalid request")
 // Group is what a KV needs of a group; *cluster.Group is one.
 type Group interface {
 	Propose(ctx context.Context, command []byte, options ...cluster.ProposeOption) (cluster.Result, error)
-	Read(ctx context.Context, query []byte) ([]byte, error)
+	Query(ctx context.Context, options cluster.ReadOptions, query []byte) (cluster.Result, error)
 }
 
 // KV is the operations of the map that a group replicates. It is safe for concurrent use. Beside [ErrInvalid], errors are
@@ -49,19 +49,26 @@ func (k *KV) Put(ctx context.Context, key string, value []byte) (version uint64,
 
 // Get reads a key, linearizably. The value belongs to the caller.
 func (k *KV) Get(ctx context.Context, key string) (value []byte, version uint64, found bool, err error) {
+	return k.GetAs(ctx, cluster.ReadOptions{}, key)
+}
+
+// GetAs is Get with another consistency.
+func (k *KV) GetAs(
+	ctx context.Context, how cluster.ReadOptions, key string,
+) (value []byte, version uint64, found bool, err error) {
 	if err := checkKey(key); err != nil {
 		return nil, 0, false, err
 	}
-	answer, err := k.get(ctx, kvwire.Get(key))
+	answer, err := k.get(ctx, how, kvwire.Get(key))
 	return answer.Value, answer.Version, answer.Found, err
 }
 
-func (k *KV) get(ctx context.Context, query []byte) (kvwire.GetAnswer, error) {
-	answer, err := k.group.Read(ctx, query)
+func (k *KV) get(ctx context.Context, how cluster.ReadOptions, query []byte) (kvwire.GetAnswer, error) {
+	r, err := k.group.Query(ctx, how, query)
 	if err != nil {
 		return kvwire.GetAnswer{}, err
 	}
-	return kvwire.DecodeGetAnswer(answer)
+	return kvwire.DecodeGetAnswer(r.Value)
 }
 
 // Delete removes a key; deleted is false when there was none.

@@ -31,7 +31,10 @@ func (l *local) Propose(_ context.Context, command []byte, _ ...cluster.ProposeO
 	return cluster.Result{Index: l.index, Value: r.Value}, nil
 }
 
-func (l *local) Read(ctx context.Context, query []byte) ([]byte, error) { return l.m.Query(ctx, query) }
+func (l *local) Query(ctx context.Context, _ cluster.ReadOptions, query []byte) (cluster.Result, error) {
+	value, err := l.m.Query(ctx, query)
+	return cluster.Result{Value: value}, err
+}
 
 func open() *KV { return Open(&local{m: NewMap()}) }
 

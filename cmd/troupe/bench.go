@@ -23,7 +23,8 @@ func benchCommand() *command {
 --local N starts N nodes in this process, with loopback sockets and every write synced to disk, and calls the leader through the
 Go API. Without --endpoints it starts three. --endpoints measures a running cluster over its client ports, and writes keys named
 00000000 to 00004095 into it: TROUPE_ENDPOINTS is not read, so that no cluster is measured by mistake.
-Each client starts its next operation when the last one has ended. Reads are linearizable; mixed is 90 % reads.
+Each client starts its next operation when the last one has ended. Reads are linearizable; mixed is 90 % reads. --op lease reads by
+the leader's lease, which answers without asking the others.
 
 With nodes in this process:
 --groups G starts G replicated maps on every node, and spreads the clients over them.
@@ -82,7 +83,7 @@ func (b *benchFlags) register() {
 	flags.Var((*seconds)(&b.local.SyncTime), "sync-time", "let every sync of --local take this `time` longer, as on a slow disk")
 	flags.BoolVar(&b.local.Port, "port", false, "call the client ports of --local with a client in this process, and not the Go API")
 	flags.BoolVar(&b.sessions, "sessions", true, "write in a session, so that each write takes effect once")
-	flags.StringVar((*string)(&b.workload.Op), "op", string(bench.Put), "the `operation`: put, get, mixed or idle")
+	flags.StringVar((*string)(&b.workload.Op), "op", string(bench.Put), "the `operation`: put, get, mixed, lease or idle")
 	flags.IntVar(&b.workload.ValueSize, "value-size", 128, "`bytes` in a value")
 	flags.Var((*seconds)(&b.window.Measure), "duration", "`time` to measure")
 	flags.Var((*seconds)(&b.window.Warmup), "warmup", "`time` to run before that")

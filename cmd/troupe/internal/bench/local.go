@@ -162,8 +162,8 @@ func (l *localTarget) put(ctx context.Context, key string, value []byte) error {
 	return l.follow(err)
 }
 
-func (l *localTarget) get(ctx context.Context, key string) error {
-	_, _, _, err := l.found.Load().kv.Get(ctx, key)
+func (l *localTarget) get(ctx context.Context, how actors.Consistency, key string) error {
+	_, _, _, err := l.found.Load().kv.GetAs(ctx, cluster.ReadOptions{Read: actors.Read{Consistency: how}}, key)
 	return l.follow(err)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/client"
 	"github.com/troupe-raft/troupe/cluster/kv"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/load"
@@ -104,8 +105,8 @@ func (b *box) put(ctx context.Context, key string, value []byte) error {
 	return err
 }
 
-func (b *box) get(ctx context.Context, key string) error {
-	_, _, _, err := b.kv.Get(ctx, key)
+func (b *box) get(ctx context.Context, how actors.Consistency, key string) error {
+	_, _, _, err := b.kv.GetAs(ctx, cluster.ReadOptions{Read: actors.Read{Consistency: how}}, key)
 	return err
 }
 
@@ -117,10 +118,14 @@ func (b *box) Propose(_ context.Context, command []byte, _ ...cluster.ProposeOpt
 	return cluster.Result{}, errMailed
 }
 
-// Read implements kv.Group.
-func (b *box) Read(_ context.Context, query []byte) ([]byte, error) {
-	b.office.app.Root.RequestWithCustomSender(b.group.PID(), &cluster.Read{Query: query}, b.pid)
-	return nil, errMailed
+// Query implements kv.Group.
+func (b *box) Query(_ context.Context, how cluster.ReadOptions, query []byte) (cluster.Result, error) {
+	var mail any = &cluster.Read{Query: query}
+	if how != (cluster.ReadOptions{}) {
+		mail = &client.Query{Query: query, Read: client.Read{Consistency: how.Consistency}}
+	}
+	b.office.app.Root.RequestWithCustomSender(b.group.PID(), mail, b.pid)
+	return cluster.Result{}, errMailed
 }
 
 // SendUserMessage implements actor.Process. Mail to a node that is gone comes back as a dead letter.

@@ -75,7 +75,7 @@ func (o Offer) measure(ctx context.Context, out Output, s *system, start load.St
 	plan := o.plan()
 	plan.Begin = func() { f.begin(ctx) }
 	if s.cluster != nil {
-		w := newWatch(s.cluster, o.Workload.Op != Get)
+		w := newWatch(s.cluster, o.Workload.Op != Get && o.Workload.Op != Lease)
 		plan.Begin = func() { f.begin(ctx); w.start() }
 		plan.End = func() { watched = w.stop() }
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster/client"
 )
 
@@ -48,8 +49,8 @@ func (r *remoteTarget) put(ctx context.Context, key string, value []byte) error 
 	return err
 }
 
-func (r *remoteTarget) get(ctx context.Context, key string) error {
-	_, _, _, err := r.client.Get(ctx, key)
+func (r *remoteTarget) get(ctx context.Context, how actors.Consistency, key string) error {
+	_, _, _, err := r.client.GetAs(ctx, client.Read{Consistency: how}, key)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cmd/troupe/internal/host"
 )
 
@@ -32,7 +33,7 @@ type system struct {
 // target is one replicated map under measurement.
 type target interface {
 	put(ctx context.Context, key string, value []byte) error
-	get(ctx context.Context, key string) error
+	get(ctx context.Context, how actors.Consistency, key string) error
 	leader(ctx context.Context) string
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster/client"
 	"github.com/troupe-raft/troupe/cluster/kv"
 )
@@ -21,18 +22,19 @@ type Workload struct {
 // Operation is the name of what a client does again and again.
 type Operation string
 
-// The operations. Mixed is nine reads for each write.
+// The operations. Mixed is nine reads for each write; Lease is a read by the leader's lease.
 const (
 	Put   Operation = "put"
 	Get   Operation = "get"
 	Mixed Operation = "mixed"
+	Lease Operation = "lease"
 )
 
 // Check says what is wrong.
 func (w Workload) Check() error {
 	switch {
 	case operations[w.Op] == nil:
-		return fmt.Errorf("--op %q is not one of put, get, mixed, idle", w.Op)
+		return fmt.Errorf("--op %q is not one of put, get, mixed, lease, idle", w.Op)
 	case w.ValueSize < 0:
 		return errors.New("--value-size must not be negative")
 	case w.ValueSize > kv.MaxValueBytes:
@@ -63,14 +65,18 @@ type call struct {
 	value  []byte
 }
 
-var operations = map[Operation]func(context.Context, call) error{Put: put, Get: get, Mixed: mixed}
+var operations = map[Operation]func(context.Context, call) error{Put: put, Get: get, Mixed: mixed, Lease: lease}
 
 func put(ctx context.Context, c call) error {
 	return c.target.put(ctx, names[c.random.Uint64N(c.keys)], c.value)
 }
 
 func get(ctx context.Context, c call) error {
-	return c.target.get(ctx, names[c.random.Uint64N(c.keys)])
+	return c.target.get(ctx, actors.Linearizable, names[c.random.Uint64N(c.keys)])
+}
+
+func lease(ctx context.Context, c call) error {
+	return c.target.get(ctx, actors.Lease, names[c.random.Uint64N(c.keys)])
 }
 
 func mixed(ctx context.Context, c call) error {
