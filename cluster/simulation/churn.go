@@ -158,15 +158,15 @@ func (w *world) nextToAll(g int, now *actors.Configuration) (to actors.Change) {
 	return actors.Change{Voters: append(voters, others...)}
 }
 
-// gathered says whether every running server knows a configuration in which all nodes vote, and are where they are.
+// gathered says whether every running server knows a configuration in which all nodes vote, and are where they are, as they are.
 func (w *world) gathered(g int) bool {
 	for _, n := range w.nodes {
 		if !n.up {
 			continue
 		}
 		c := n.doors[g].Status().Configuration
-		elsewhere := func(n *node) bool { return n.misplaced(c) }
-		if len(c.Voters) < len(w.nodes) || len(c.Outgoing) > 0 || slices.ContainsFunc(w.nodes, elsewhere) {
+		other := func(n *node) bool { return n.misplaced(c) || outdated(c, w.member(g, n.place)) }
+		if len(c.Voters) < len(w.nodes) || len(c.Outgoing) > 0 || slices.ContainsFunc(w.nodes, other) {
 			return false
 		}
 	}
