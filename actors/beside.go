@@ -10,7 +10,7 @@ import (
 
 // Concurrent is a state machine that may say that its Query can be called by many goroutines at a time, though never beside another of its
 // methods. Reads by a lease, and stale ones, then run on their callers' goroutines, some of which serve many others: such a Query must be
-// quick, and must not ask its own group.
+// quick, and must not ask its own group. Apply holds up those goroutines.
 type Concurrent interface{ ConcurrentQuery() bool }
 
 // beside is how callers ask the state machine without mail, while none of its other methods runs.
@@ -84,14 +84,11 @@ func (m *machine) alone(do func()) {
 // applied, of a state machine that is [Concurrent]. Otherwise the caller asks with [Door.Read].
 func (d *Door) ReadNow(r Read, q []byte) (answer Answer, ok bool) {
 	b, least := &d.beside, uint64(0)
-	if !b.allowed || b.closed.Load() {
+	if !b.allowed || b.closed.Load() || d.restoring.Load() { // to restore may take long
 		return Answer{}, false
 	}
 	switch r.Consistency {
 	case Stale:
-		if d.restoring.Load() {
-			return Answer{}, false
-		}
 	case Lease:
 		if least, ok = b.lease.holds(d.clock); !ok {
 			return Answer{}, false

@@ -7,7 +7,7 @@ import (
 )
 
 // StateMachine is what a group replicates. One actor calls it: never two calls at a time, and a call that panics stops the group
-// on this node. Only a [View] works beside it.
+// on this node. Only a [View] works beside it, and queries beside each other if it is [Concurrent].
 type StateMachine interface {
 	// Apply applies committed commands in log order and returns one Result for each. It must be deterministic: the same
 	// commands give the same results on every node. The entries and what they point to are valid only during the call,
