@@ -92,7 +92,7 @@ func (f *follower) follows(s *server, from string) bool {
 
 // hear takes note that the leader is alive.
 func (f *follower) hear(s *server, from string) {
-	f.leader, f.heard, s.leftSaysMember = from, s.c.Clock.Now(), false
+	f.leader, f.heard, s.toldLeft = from, s.c.Clock.Now(), 0
 	s.resetElectionTimer()
 	if f.heard.Sub(f.repeated) >= s.c.Timing.Heartbeat {
 		f.repeated = f.heard

@@ -27,14 +27,18 @@ func (s *state) belongs() {
 // removed says whether this server left the group: that is committed, or another member said so.
 func (s *server) removed() bool {
 	c := s.configuration()
-	left := s.leftSaysMember || c.Index <= s.commitIndex && !c.has(s.id, s.storeID)
+	left := c.Index < s.toldLeft || c.Index <= max(s.commitIndex, s.toldLeft) && !c.has(s.id, s.storeID)
 	return left && s.belonged
 }
 
-// left says whether it is committed that a candidate is not in the group, and later than all that the candidate knows of that.
-func (s *state) left(m *messages.RequestVote) bool {
+// left is the configuration in force, if it is committed, and the candidate is not in it, nor knows of a later one. Otherwise it is 0. The
+// candidate may have come back by the time that it hears that.
+func (s *state) left(m *messages.RequestVote) uint64 {
 	c := s.configuration()
-	return c.Index > 0 && c.Index <= s.commitIndex && m.ConfigurationIndex <= c.Index && !c.has(m.Header.From, m.Header.StoreId)
+	if c.Index <= s.commitIndex && m.ConfigurationIndex <= c.Index && !c.has(m.Header.From, m.Header.StoreId) {
+		return c.Index
+	}
+	return 0
 }
 
 // inquire is what a server does that hears no leader: it asks for pre-votes. It asks who has no vote, too, and who may be a member, as it

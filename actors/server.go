@@ -39,8 +39,8 @@ type server struct {
 	taking    taking
 
 	leaderless leaderless
-	// leftSaysMember: a member said that this server is not in the group any more.
-	leftSaysMember bool
+	// toldLeft is the configuration with which this server left the group, as a member said while no leader was heard; 0: nobody did.
+	toldLeft uint64
 	// foundedElsewhere: a peer knows the group's cluster id.
 	foundedElsewhere bool
 
@@ -226,7 +226,9 @@ func (s *server) stalled() bool { return s.outbox.stalled(s.c.Clock.Now().Add(-s
 
 func (s *server) receiveVoteReply(m *messages.RequestVoteReply) {
 	if s.intact(m) {
-		s.leftSaysMember = s.leftSaysMember || m.Removed
+		if !s.role.hearsLeader(s) { // a leader knows better
+			s.toldLeft = max(s.toldLeft, m.Removed)
+		}
 		s.sees(m.Header.Term)
 		s.role.voteReply(s, m)
 	}

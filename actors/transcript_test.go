@@ -28,7 +28,7 @@ import (
 //	append from=n2 term=2 prev=1@1 [entries=2@2] [commit=1] [round=1] [store=..] [cluster=..] [to=..] [group=..]
 //	    store: the data directory that it comes from; known: the one that its sender knows n1 by
 //	vote from=n2 term=2 last=2@2 [pre] [transfer] [round=7] [configuration=1]    a RequestVote
-//	voted from=n2 [term=2] [refused] [pre] [removed] [round=..]   its reply; the round of the last request, unless given
+//	voted from=n2 [term=2] [refused] [pre] [removed=INDEX] [round=..]   its reply; the round of the last request, unless given
 //	timeoutnow from=n2 term=2 [round=..]                the leader hands over to n1
 //	handover [to=n2]                                    n1 is to hand over
 //	ack from=n2 match=3 [round=..] [term=..]            an AppendEntriesReply to the replicator of n2
@@ -194,7 +194,7 @@ func (l listener) SendUserMessage(pid *actor.PID, message any) {
 			choose(m.Transfer, " transfer", ""))
 	case *messages.RequestVoteReply:
 		l.s.say("%s <- %s term=%d %s%s", to, preVote("RequestVoteReply", m.PreVote), m.Header.Term,
-			choose(m.Granted, "granted", "refused"), choose(m.Removed, " removed", ""))
+			choose(m.Granted, "granted", "refused"), choose(m.Removed > 0, fmt.Sprintf(" removed=%d", m.Removed), ""))
 	case *messages.TimeoutNow:
 		l.s.say("%s <- TimeoutNow term=%d", to, m.Header.Term)
 	case *messages.AppendEntries:
@@ -315,7 +315,7 @@ func (s *stage) play(t *testing.T, d *datadriven.TestData) {
 	case "voted":
 		root.Send(server, sealed(&messages.RequestVoteReply{
 			Header: c.header(s.server.currentTerm), PreVote: c.has("pre"), Granted: !c.has("refused"),
-			Round: c.number("round", s.voteRound), Removed: c.has("removed"),
+			Round: c.number("round", s.voteRound), Removed: c.number("removed", 0),
 		}))
 	case "timeoutnow":
 		root.Send(server, sealed(&messages.TimeoutNow{Header: c.header(0), Round: c.number("round", 0)}))

@@ -101,7 +101,7 @@ func (m *RequestVoteReply) Seal()        { m.Checksum = checksum(m) }
 func (m *RequestVoteReply) Intact() bool { return m.Checksum == checksum(m) }
 func (m *RequestVoteReply) covered(f fields) fields {
 	f = f.header(m.Header).flag(2, m.PreVote).flag(3, m.Granted).number(4, m.Round)
-	return append(f.flag(16, m.Removed), m.unknownFields...)
+	return append(f.number(16, m.Removed), m.unknownFields...)
 }
 
 // Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.

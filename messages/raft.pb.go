@@ -348,8 +348,8 @@ type RequestVoteReply struct {
 	Granted  bool                   `protobuf:"varint,3,opt,name=granted,proto3" json:"granted,omitempty"`
 	Round    uint64                 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
 	Checksum uint32                 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
-	// The candidate is not in the group: it is committed that it left.
-	Removed       bool `protobuf:"varint,16,opt,name=removed,proto3" json:"removed,omitempty"`
+	// The index of the configuration with which the candidate left the group, which is committed; 0: it did not leave.
+	Removed       uint64 `protobuf:"varint,16,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -419,11 +419,11 @@ func (x *RequestVoteReply) GetChecksum() uint32 {
 	return 0
 }
 
-func (x *RequestVoteReply) GetRemoved() bool {
+func (x *RequestVoteReply) GetRemoved() uint64 {
 	if x != nil {
 		return x.Removed
 	}
-	return false
+	return 0
 }
 
 // TimeoutNow asks a voter to stand at once: the leader hands over to it (thesis 3.10).
@@ -1404,7 +1404,7 @@ const file_raft_proto_rawDesc = "" +
 	"\agranted\x18\x03 \x01(\bR\agranted\x12\x14\n" +
 	"\x05round\x18\x04 \x01(\x04R\x05round\x12\x1a\n" +
 	"\bchecksum\x18\x0f \x01(\aR\bchecksum\x12\x18\n" +
-	"\aremoved\x18\x10 \x01(\bR\aremoved\"n\n" +
+	"\aremoved\x18\x10 \x01(\x04R\aremoved\"n\n" +
 	"\n" +
 	"TimeoutNow\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x14\n" +
