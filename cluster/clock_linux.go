@@ -42,7 +42,9 @@ func (s *suspensions) sinceBoot() time.Duration {
 	if seen != nil {
 		boot = max(boot, seen.boot) // the clock never goes back
 	}
-	s.seen.CompareAndSwap(seen, &distances{wall, boot})
+	if !s.seen.CompareAndSwap(seen, &distances{wall, boot}) {
+		return s.sinceBoot() // another goroutine looked: all tell the same time
+	}
 	return monotonic + boot
 }
 

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// What is told of the time since boot is never less than that clock says, and hardly more, whatever was seen before: nothing, what is still
+// What is told of the time since boot is what that clock says, nearly, whatever was seen before: nothing, what is still
 // so, or how the clocks were before the wall clock was set, or before the machine was suspended.
 func TestSinceBoot(t *testing.T) {
 	now := time.Now()

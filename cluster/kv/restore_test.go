@@ -96,7 +96,6 @@ func TestManyBlocksAreRestored(t *testing.T) {
 	}
 }
 
-// The first item that is damaged is the one that is named, wherever the others are.
 // A state of which it is known that it is large gets its memory first, also when the map had another one before.
 func TestALargeStateIsRestored(t *testing.T) {
 	const keys = largeState >> 20
@@ -121,6 +120,7 @@ func TestALargeStateIsRestored(t *testing.T) {
 	}
 }
 
+// The first item that is damaged is the one that is named, wherever the others are.
 func TestTheFirstDamagedItemIsNamed(t *testing.T) {
 	const count = 8 * blockItems
 	for _, c := range []struct {

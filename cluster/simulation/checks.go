@@ -86,7 +86,7 @@ func (w *world) observe(n *node, g int, v actors.Observation) {
 	if now.Term < before.status.Term || now.CommitIndex < before.status.CommitIndex || now.AppliedIndex < before.status.AppliedIndex {
 		w.fail("term, commit and applied never fall within an incarnation", "%s: %+v, then %+v", n.id, before.status, now)
 	}
-	if notCounted(now) && !n.wiped && !n.disk.double && n.joins[g] == 0 {
+	if notCounted(now) && !n.wiped && !n.disk.double && !n.rejoined {
 		w.fail("only a wiped server is told that it does not count", "%s: %+v", n.id, now)
 	}
 	if !before.begun {

@@ -34,6 +34,7 @@ type node struct {
 	level       uint32 // the newest feature level that its version of troupe knows
 	broken      string // why it stays down for good
 	wiped       bool   // it runs from an empty disk, and does not count any more
+	rejoined    bool   // it came with an empty disk while groups counted another
 	drift       float64
 	jumped      time.Duration
 

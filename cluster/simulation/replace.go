@@ -22,6 +22,7 @@ func (w *world) replaceNode() {
 	}
 	w.hit(Replace)
 	w.note("%s is replaced", n.id)
+	n.rejoined = false
 	w.renew(n)
 }
 
@@ -33,6 +34,7 @@ func (w *world) rejoin() {
 	}
 	w.hit(Rejoin)
 	w.note("%s loses its disk, and joins", n.id)
+	n.rejoined = true
 	w.renew(n)
 }
 
