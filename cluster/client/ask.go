@@ -24,8 +24,8 @@ type request interface {
 // outcome is what became of one copy of a request.
 type outcome struct {
 	verdict verdict
-	answer  *messages.CallAnswer // if the verdict is done
-	err     error                // if it is not
+	answer  answered // if the verdict is done
+	err     error    // if it is not
 	// sent is false when the copy has certainly not left.
 	sent bool
 	from *server
@@ -127,14 +127,13 @@ func (c *Client) reroute(ctx context.Context, s *server, o outcome, follow int) 
 func (c *Client) send(ctx context.Context, s *server, copy *call) outcome {
 	copy.ctx = untimed(ctx)
 	copy.deadline, _ = ctx.Deadline()
-	copy.wire.TimeoutMs = uint32(min(time.Until(copy.deadline).Milliseconds()+1, 1<<31))
+	copy.timeoutMs = uint32(min(time.Until(copy.deadline).Milliseconds()+1, 1<<31))
 	x := c.streams.to(s)
 	if err := x.add(copy); err != nil {
 		return judgeReply(reply{err: err})
 	}
-	r := <-copy.answer
-	replies.Put(copy.answer)
-	if err := copy.ctx.Err(); r.answer == nil && err != nil {
+	r := copy.wait()
+	if err := copy.ctx.Err(); r.err != nil && err != nil {
 		return outcome{verdict: silent, err: err, sent: r.sent}
 	}
 	return judgeReply(r)
@@ -153,10 +152,10 @@ func (r *refusal) Error() string { return r.wire.Message() }
 func (r *refusal) Unwrap() error { return r.wire }
 
 func judgeReply(r reply) outcome {
-	if r.answer == nil {
+	if r.err != nil {
 		return outcome{verdict: judgeBroken(r), err: r.err, sent: r.sent}
 	}
-	e := r.answer.GetError()
+	e := r.answer.other.GetError()
 	if e == nil {
 		return outcome{verdict: done, answer: r.answer, sent: true}
 	}

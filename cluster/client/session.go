@@ -130,12 +130,10 @@ func (s *session) open() {
 		s.mu.Lock()
 		nonce, _ := s.half.Opening()
 		s.mu.Unlock()
-		r := &opening{plain{template: &messages.Call{Call: &messages.Call_Open{
-			Open: &messages.OpenRequest{Group: s.group, Nonce: nonce},
-		}}}, s}
+		r := &opening{plain{kind: openCall, body: encodeOpen(s.group, nonce)}, s}
 		err := s.client.try(ctx, r)
 		cancel()
-		if s.opened(r.answer.GetOpened(), err) {
+		if s.opened(r.answer.other.GetOpened(), err) {
 			return
 		}
 	}
@@ -195,7 +193,6 @@ func (s *session) close(ctx context.Context) {
 	if id == (messages.SessionID{}) {
 		return
 	}
-	request := &messages.CloseRequest{Group: s.group, Session: id.Bytes()}
-	r := &plain{template: &messages.Call{Call: &messages.Call_Close{Close: request}}}
+	r := &plain{kind: closeCall, body: encodeClose(s.group, id)}
 	_ = s.client.try(ctx, r) // otherwise it ends when it was idle for long
 }

@@ -3,16 +3,10 @@ package client
 import (
 	"context"
 	"errors"
-	"io"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"connectrpc.com/connect"
-
-	"github.com/troupe-raft/troupe/messages"
 )
 
 const (
@@ -20,44 +14,12 @@ const (
 	quiet, silence = 150 * time.Millisecond, 600 * time.Millisecond
 	// Calls whose time is over are looked for that often.
 	lookEvery = quiet / 6
-	// A message has so many bytes of calls, or one call.
-	messageBytes = 256 << 10
 )
 
 var errSilent = errors.New("the server does not answer")
 
-// call is one copy of a request on its way to a server. Nobody changes it after it was given to a stream.
-type call struct {
-	wire messages.Call
-	// answer gets one reply.
-	answer chan reply
-	// bytes is about how long it is.
-	bytes    int
-	ctx      context.Context // ends the call when it is cancelled
-	deadline time.Time       // ends it, too
-
-	sent, told bool // guarded by the stream's mu
-}
-
-// tell answers the call. The first reply counts, since the caller may use the channel again. The stream's mutex is held.
-func (c *call) tell(r reply) {
-	if !c.told {
-		c.told = true
-		c.answer <- r
-	}
-}
-
-// reply is what became of a call.
-type reply struct {
-	answer *messages.CallAnswer
-	// err is why there is no answer.
-	err error
-	// sent is false when the call has certainly not left.
-	sent bool
-}
-
-// stream is an Exchange with one server, which many callers share. One goroutine sends what has gathered while the last message was sent,
-// another receives. It is safe for concurrent use.
+// stream is an Exchange with one server, which many callers share. HTTP's goroutine sends what has gathered while the last message was
+// sent, another one receives. It is safe for concurrent use.
 type stream struct {
 	server *server
 	cancel context.CancelFunc
@@ -72,6 +34,7 @@ type stream struct {
 	mu      sync.Mutex
 	queue   []*call
 	pending map[uint64]*call
+	told    []*call // of receive alone: who is to be woken
 	lastID  uint64
 	// credit is how many calls may be pending; 0: the server has not answered yet.
 	credit int
@@ -118,101 +81,45 @@ func (x *stream) ring() {
 	}
 }
 
-type wire = connect.BidiStreamForClientSimple[messages.ExchangeRequest, messages.ExchangeResponse]
-
 func (x *stream) run(ctx context.Context) {
-	w, err := x.server.group.Exchange(ctx)
-	if err != nil {
-		x.end(err)
-		return
+	body := &outbound{stream: x, over: make(chan struct{})}
+	w, err := x.server.exchange.CallBidiStreamSimple(context.WithValue(ctx, outboundKey{}, body))
+	for err == nil {
+		var m *inbound
+		if m, err = w.Receive(); err == nil {
+			x.receive(m)
+		}
 	}
-	go x.receive(w)
-	x.send(ctx, w)
+	x.end(err)
 }
 
-func (x *stream) send(ctx context.Context, w *wire) {
-	for {
-		select {
-		case <-x.wake:
-		case <-ctx.Done():
-			return
-		}
-		runtime.Gosched() // whoever else was answered with the one that rang may have calls too
-		for m := x.take(); m != nil; m = x.take() {
-			if err := w.Send(m); err != nil {
-				if !errors.Is(err, io.EOF) { // otherwise receive learns why
-					x.end(err)
-				}
-				return
+// receive hands out what a message brought.
+func (x *stream) receive(m *inbound) {
+	x.heard.Store(time.Now().UnixNano())
+	if m.named {
+		x.led(x.server, m.leader)
+	}
+	x.server.answered()
+	x.mu.Lock()
+	if m.credit > 0 {
+		x.credit = m.credit
+	}
+	told := x.told[:0]
+	for _, a := range m.answers {
+		if c := x.pending[a.id]; c != nil {
+			delete(x.pending, a.id)
+			if c.settle(reply{answer: a, sent: true}) {
+				told = append(told, c)
 			}
 		}
 	}
-}
-
-// take returns the next message, or nil.
-func (x *stream) take() *messages.ExchangeRequest {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	n, bytes := 0, 0
-	for n < len(x.queue) && len(x.pending) < x.credit {
-		c := x.queue[n]
-		if bytes += c.bytes; n > 0 && bytes > messageBytes {
-			break
-		}
-		x.lastID++
-		c.wire.Id, c.sent = x.lastID, true
-		x.pending[x.lastID] = c
-		n++
-	}
-	if n == 0 && !x.ping {
-		return nil
-	}
-	m := &messages.ExchangeRequest{}
-	if x.ping {
-		m.Ping, x.ping = 1, false
-	}
-	m.Calls = make([]*messages.Call, n)
-	for i, c := range x.queue[:n] {
-		m.Calls[i] = &c.wire
-	}
-	left := copy(x.queue, x.queue[n:])
-	clear(x.queue[left:])
-	x.queue = x.queue[:left]
-	return m
-}
-
-func (x *stream) receive(w *wire) {
-	for {
-		m, err := w.Receive()
-		if err != nil {
-			x.end(err)
-			return
-		}
-		x.heard.Store(time.Now().UnixNano())
-		if m.Leader != nil {
-			x.led(x.server, m.GetLeader())
-		}
-		x.server.answered()
-		x.deliver(m)
-	}
-}
-
-// deliver hands out what a message brought.
-func (x *stream) deliver(m *messages.ExchangeResponse) {
-	x.mu.Lock()
-	if m.Credit > 0 {
-		x.credit = int(m.Credit)
-	}
-	for _, a := range m.Answers {
-		c := x.pending[a.Id]
-		if c == nil {
-			continue
-		}
-		delete(x.pending, a.Id)
-		c.tell(reply{answer: a, sent: true})
-	}
 	more := len(x.queue) > 0
 	x.mu.Unlock()
+	for _, c := range told { // who is woken has the next call, and wants the mutex
+		c.wake()
+	}
+	clear(told)
+	x.told = told
 	if more {
 		x.ring()
 	}
@@ -225,18 +132,6 @@ func (x *stream) expire() {
 		c.expire(now)
 	}
 	x.queue = slices.DeleteFunc(x.queue, func(c *call) bool { return c.expire(now) })
-}
-
-// expire says whether nobody waits for the call any more.
-func (c *call) expire(now time.Time) bool {
-	switch err := c.ctx.Err(); {
-	case c.told:
-	case err != nil:
-		c.tell(reply{err: err, sent: c.sent})
-	case !now.Before(c.deadline):
-		c.tell(reply{err: context.DeadlineExceeded, sent: c.sent})
-	}
-	return c.told
 }
 
 // watch gives the stream up when the server is silent though it should answer.
@@ -279,10 +174,10 @@ func (x *stream) end(err error) {
 	x.ended = err
 	x.over.Store(true)
 	for _, c := range x.queue {
-		c.tell(reply{err: err})
+		c.end(err)
 	}
 	for _, c := range x.pending {
-		c.tell(reply{err: err, sent: true})
+		c.end(err)
 	}
 	x.queue, x.pending = nil, nil
 	x.mu.Unlock()

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/troupe-raft/troupe/actors"
-	"github.com/troupe-raft/troupe/messages"
 )
 
 // Result is the answer to a command or a query.
@@ -20,8 +19,7 @@ type Result struct {
 }
 
 // Submit has a group replicate a command and apply it once, however often it has to be sent, and returns what the state machine answers.
-// An empty group is the first that the nodes started. The command must not change until Submit has returned, and a while longer when it
-// returned an error.
+// An empty group is the first that the nodes started. The command must not change until Submit has returned.
 func (c *Client) Submit(ctx context.Context, group string, command []byte) (Result, error) {
 	r := &submission{group: group, command: command}
 	if !c.options.atMostOnce {
@@ -30,7 +28,7 @@ func (c *Client) Submit(ctx context.Context, group string, command []byte) (Resu
 	if err := c.ask(ctx, r); err != nil {
 		return Result{}, err
 	}
-	return Result{Index: r.answer.GetIndex(), Value: r.answer.GetValue()}, nil
+	return r.answer, nil
 }
 
 // submission is a command on its way.
@@ -39,37 +37,22 @@ type submission struct {
 	command []byte
 	session *session // nil: it is sent at most once
 	state   actors.ClientCommand
-	answer  *messages.SubmitResponse
-}
-
-// submitCall is all that a copy of a command is made of.
-type submitCall struct {
-	call
-	kind    messages.Call_Submit
-	request messages.SubmitRequest
-	session messages.SessionSerial
+	answer  Result
 }
 
 func (s *submission) next(ctx context.Context) (*call, error) {
-	c := &submitCall{}
-	c.answer = replies.Get().(chan reply)
-	c.bytes = len(s.command) + callOverhead
-	c.request.Group, c.request.Command = s.group, s.command
-	c.kind.Submit, c.wire.Call = &c.request, &c.kind
 	if s.session == nil {
-		return &c.call, nil
+		return newCall(submitCall, encodeSubmit(s.group, s.command, nil)), nil
 	}
 	place, err := s.session.place(ctx, &s.state)
 	if err != nil {
 		return nil, err
 	}
-	c.session.Id, c.session.Serial, c.session.Lowest = place.Session.Bytes(), place.Serial, place.Lowest
-	c.request.Session = &c.session
-	return &c.call, nil
+	return newCall(submitCall, encodeSubmit(s.group, s.command, &place)), nil
 }
 
 func (s *submission) settle(o outcome) (over bool, err error) {
-	s.answer = o.answer.GetSubmitted()
+	s.answer = o.answer.result
 	if s.session == nil {
 		return s.settleOnly(o)
 	}
@@ -141,15 +124,13 @@ func refusedFor(o outcome) error {
 
 // plain is a request that may be repeated as it is.
 type plain struct {
-	template *messages.Call
-	bytes    int
-	answer   *messages.CallAnswer
+	kind   protowire.Number
+	body   []byte
+	answer answered
 }
 
 func (p *plain) next(context.Context) (*call, error) {
-	c := &call{answer: replies.Get().(chan reply), bytes: p.bytes + callOverhead}
-	c.wire.Call = p.template.Call
-	return c, nil
+	return newCall(p.kind, p.body), nil
 }
 
 func (p *plain) settle(o outcome) (over bool, err error) {
@@ -164,9 +145,3 @@ func (p *plain) settle(o outcome) (over bool, err error) {
 }
 
 func (p *plain) giveUp() (unknown bool) { return false }
-
-// callOverhead is what a call takes besides a command or a query, about.
-const callOverhead = 64
-
-// replies are channels for one reply, for reuse.
-var replies = sync.Pool{New: func() any { return make(chan reply, 1) }}

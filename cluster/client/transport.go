@@ -21,8 +21,9 @@ const dialTimeout = 300 * time.Millisecond
 // server is one address that the client knows. It is safe for concurrent use.
 type server struct {
 	address string
-	group   messagesconnect.GroupClient
 	cluster messagesconnect.ClusterClient
+	// exchange takes what it sends from an outbound.
+	exchange *connect.Client[none, inbound]
 	// stream is the newest one to this server, or nil.
 	stream atomic.Pointer[stream]
 	// heard is when the server last answered anything, in nanoseconds since 1970.
@@ -35,12 +36,17 @@ type server struct {
 
 func newServer(address, scheme string, client *http.Client) *server {
 	noGzip := connect.WithAcceptCompression("gzip", nil, nil) // values are small and the network is near
+	base := scheme + "://" + address
+	exchange := base + messagesconnect.GroupExchangeProcedure
 	return &server{
-		address: address,
-		group:   messagesconnect.NewGroupClient(client, scheme+"://"+address, noGzip),
-		cluster: messagesconnect.NewClusterClient(client, scheme+"://"+address, noGzip),
+		address:  address,
+		cluster:  messagesconnect.NewClusterClient(client, base, noGzip),
+		exchange: connect.NewClient[none, inbound](client, exchange, noGzip, connect.WithCodec(inboundCodec{})),
 	}
 }
+
+// none is no message.
+type none struct{}
 
 func (s *server) answered() {
 	s.heard.Store(time.Now().UnixNano())
@@ -77,7 +83,7 @@ func newTransport(config *tls.Config) (transport *http.Transport, scheme string)
 type clientPorts struct{ http.RoundTripper }
 
 func (c clientPorts) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := c.RoundTripper.RoundTrip(r)
+	response, err := c.RoundTripper.RoundTrip(withOutbound(r))
 	if err != nil && refusesCertificate(err) {
 		return nil, &tlsError{r.URL.Host, err}
 	}

@@ -12,7 +12,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/troupe-raft/troupe/actors"
-
+	"github.com/troupe-raft/troupe/cluster/internal/protofields"
 	"github.com/troupe-raft/troupe/messages/messagesconnect"
 )
 
@@ -27,7 +27,7 @@ type exchange struct {
 	lightened chan struct{} // answers were sent
 
 	// Of the reader alone: where commands are copied to, and the length of the message that it has.
-	arena    arena
+	arena    protofields.Arena
 	arriving int64
 
 	mu       sync.Mutex
@@ -146,9 +146,9 @@ func (s *exchange) take(ctx context.Context, message []byte) error {
 	now := time.Now()
 	var calls []call
 	for rest := message; len(rest) > 0; {
-		var f field
-		f, rest, _ = nextField(rest)
-		if f.number != 1 || f.bytes == nil {
+		var f protofields.Field
+		f, rest, _ = protofields.Next(rest)
+		if f.Number != 1 || f.Bytes == nil {
 			continue
 		}
 		if len(calls) == 0 {
@@ -157,7 +157,7 @@ func (s *exchange) take(ctx context.Context, message []byte) error {
 		c := &calls[0]
 		calls, n = calls[1:], n-1
 		c.stream = s
-		s.start(c, f.bytes, now)
+		s.start(c, f.Bytes, now)
 	}
 	return nil
 }

@@ -7,55 +7,22 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/internal/protofields"
 	"github.com/troupe-raft/troupe/messages"
 )
-
-// field is one field of an encoded message: a number, or bytes.
-type field struct {
-	number protowire.Number
-	value  uint64
-	bytes  []byte // nil: it is a number
-}
-
-// nextField is false when the rest is no message.
-func nextField(b []byte) (f field, rest []byte, ok bool) {
-	number, kind, n := protowire.ConsumeTag(b)
-	if n < 0 {
-		return field{}, nil, false
-	}
-	f.number, b = number, b[n:]
-	switch kind {
-	case protowire.VarintType:
-		f.value, n = protowire.ConsumeVarint(b)
-	case protowire.Fixed64Type:
-		f.value, n = protowire.ConsumeFixed64(b)
-	case protowire.BytesType:
-		f.bytes, n = protowire.ConsumeBytes(b)
-		if n >= 0 && f.bytes == nil {
-			f.bytes = []byte{}
-		}
-	default:
-		f.number = 0 // of a kind that no field has which is known here
-		n = protowire.ConsumeFieldValue(number, kind, b)
-	}
-	if n < 0 {
-		return field{}, nil, false
-	}
-	return f, b[n:], true
-}
 
 // survey counts the calls of an ExchangeRequest, and finds its ping.
 func survey(b []byte) (calls int, ping uint64, ok bool) {
 	for len(b) > 0 {
-		var f field
-		if f, b, ok = nextField(b); !ok {
+		var f protofields.Field
+		if f, b, ok = protofields.Next(b); !ok {
 			return 0, 0, false
 		}
 		switch {
-		case f.number == 1 && f.bytes != nil:
+		case f.Number == 1 && f.Bytes != nil:
 			calls++
-		case f.number == 2 && f.bytes == nil:
-			ping = f.value
+		case f.Number == 2 && f.Bytes == nil:
+			ping = f.Value
 		}
 	}
 	return calls, ping, true
@@ -64,21 +31,21 @@ func survey(b []byte) (calls int, ping uint64, ok bool) {
 var errMalformedCall = connect.NewError(connect.CodeInvalidArgument, errNoCall)
 
 // decodeCall reads a Call. What it returns beside an error is good for the answer.
-func decodeCall(b []byte, a *arena) (r request, err error) {
+func decodeCall(b []byte, a *protofields.Arena) (r request, err error) {
 	var body []byte
 	for len(b) > 0 {
-		f, rest, ok := nextField(b)
+		f, rest, ok := protofields.Next(b)
 		if !ok {
 			return r, errMalformedCall
 		}
 		b = rest
 		switch {
-		case f.bytes == nil && f.number == 1:
-			r.id = f.value
-		case f.bytes == nil && f.number == 6:
-			r.timeoutMs = f.value
-		case f.bytes != nil && f.number >= 2 && f.number <= 5:
-			r.kind, body = callKind(f.number), f.bytes
+		case f.Bytes == nil && f.Number == 1:
+			r.id = f.Value
+		case f.Bytes == nil && f.Number == 6:
+			r.timeoutMs = f.Value
+		case f.Bytes != nil && f.Number >= 2 && f.Number <= 5:
+			r.kind, body = callKind(f.Number), f.Bytes
 		}
 	}
 	if body == nil {
@@ -87,7 +54,7 @@ func decodeCall(b []byte, a *arena) (r request, err error) {
 	return r, r.decodeBody(body, a)
 }
 
-func (r *request) decodeBody(b []byte, a *arena) (err error) {
+func (r *request) decodeBody(b []byte, a *protofields.Arena) (err error) {
 	var (
 		serial      []byte // nil: none
 		id          []byte
@@ -95,28 +62,28 @@ func (r *request) decodeBody(b []byte, a *arena) (err error) {
 		staleness   uint64
 	)
 	for len(b) > 0 {
-		f, rest, ok := nextField(b)
+		f, rest, ok := protofields.Next(b)
 		if !ok {
 			return errMalformedCall
 		}
 		b = rest
-		switch number, isBytes := f.number, f.bytes != nil; {
+		switch number, isBytes := f.Number, f.Bytes != nil; {
 		case number == 1 && isBytes:
-			r.group = f.bytes
+			r.group = f.Bytes
 		case number == 2 && r.kind == openCall && !isBytes:
-			r.nonce = f.value
+			r.nonce = f.Value
 		case number == 2 && r.kind == closeCall && isBytes:
-			id = f.bytes
+			id = f.Bytes
 		case number == 2 && isBytes:
-			r.data = a.copy(f.bytes)
+			r.data = a.Copy(f.Bytes)
 		case number == 3 && r.kind == submitCall && isBytes:
-			serial = f.bytes
+			serial = f.Bytes
 		case number == 3 && r.kind == queryCall && !isBytes:
-			consistency = messages.Consistency(int32(f.value))
+			consistency = messages.Consistency(int32(f.Value))
 		case number == 4 && r.kind == queryCall && !isBytes:
-			staleness = f.value
+			staleness = f.Value
 		case number == 5 && r.kind == queryCall && !isBytes:
-			r.minIndex = f.value
+			r.minIndex = f.Value
 		}
 	}
 	switch {
@@ -135,38 +102,21 @@ func decodeSerial(b []byte) (messages.SessionCommand, error) {
 	var id []byte
 	var serial, lowest uint64
 	for len(b) > 0 {
-		f, rest, ok := nextField(b)
+		f, rest, ok := protofields.Next(b)
 		if !ok {
 			return messages.SessionCommand{}, errMalformedCall
 		}
 		b = rest
 		switch {
-		case f.number == 1 && f.bytes != nil:
-			id = f.bytes
-		case f.number == 2 && f.bytes == nil:
-			serial = f.value
-		case f.number == 3 && f.bytes == nil:
-			lowest = f.value
+		case f.Number == 1 && f.Bytes != nil:
+			id = f.Bytes
+		case f.Number == 2 && f.Bytes == nil:
+			serial = f.Value
+		case f.Number == 3 && f.Bytes == nil:
+			lowest = f.Value
 		}
 	}
 	return messages.SessionCommandOf(id, serial, lowest)
-}
-
-// arena copies small pieces into larger ones, which are a piece at most for each that is in use.
-type arena struct{ free []byte }
-
-const arenaBytes = 2 << 10
-
-func (a *arena) copy(b []byte) []byte {
-	if len(b) > arenaBytes/4 {
-		return append([]byte(nil), b...)
-	}
-	if cap(a.free)-len(a.free) < len(b) {
-		a.free = make([]byte, 0, arenaBytes)
-	}
-	from := len(a.free)
-	a.free = append(a.free, b...)
-	return a.free[from:len(a.free):len(a.free)]
 }
 
 // appendAnswer appends a call's answer, as a field of an ExchangeResponse.
