@@ -46,7 +46,7 @@ func (f *follower) enter(*server) {}
 func (f *follower) leaderID(*server) string { return f.leader }
 
 func (f *follower) hearsLeader(s *server) bool {
-	return f.leader != "" && s.c.Clock.Now().Sub(f.heard) < s.c.Timing.Election
+	return f.leader != "" && s.c.Clock.Now().Sub(f.lastHeard(s)) < s.c.Timing.Election
 }
 
 func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
@@ -79,6 +79,7 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 		reply.Promised = true
 	}
 	f.acknowledge(s, reply, verified)
+	f.rest(s, verified)
 }
 
 // follows says whether a message comes from the leader of the term, or from the first to say that it is.
@@ -199,6 +200,9 @@ func (f *follower) timeout(s *server) {
 		s.setAlarm(wait + time.Duration(s.rng.Int64N(int64(s.c.Timing.Heartbeat))))
 		return
 	}
+	if f.sleeps(s) {
+		return
+	}
 	if f.leader == "" && !s.mayLead() {
 		s.tellNoLeader() // a candidate tells it later
 	}
@@ -215,6 +219,8 @@ func (f *follower) mail(s *server, m any) {
 		f.timeoutNow(s, m)
 	case *connectionLost:
 		f.connectionLost(s, m)
+	case unheard:
+		f.unheard(s)
 	}
 }
 

@@ -37,6 +37,7 @@ func (f *follower) callers(s *server, proposals []proposal, queries []query) {
 		s.door.refuse(proposals, queries, f.notLeader(s))
 		return
 	}
+	s.stir() // what is lost is asked again when the leader is heard
 	f.forwarding.queue = append(f.forwarding.queue, proposals...)
 	f.sendQueue(s)
 	f.readAtLeader(s, queries)

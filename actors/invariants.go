@@ -47,6 +47,10 @@ func (s *server) checkInvariants() {
 	s.remember()
 }
 
+func (f *follower) check(s *server) {
+	s.must(!s.alarm.deadline.IsZero() || s.quiet.sleeps(), "a follower has an election timer, or the pulse watches over its leader")
+}
+
 func (l *leader) check(s *server) {
 	s.must(s.votedFor == s.id, "a leader voted for itself")
 	s.must(s.before.role != s.role || s.log.last >= s.before.lastOfLeader, "a leader never deletes entries (Leader Append-Only)")

@@ -27,6 +27,7 @@ type leader struct {
 	handover    handover
 	logClock    logClock
 	taken       taken
+	quiescence  quiescence
 	active
 }
 
@@ -39,6 +40,7 @@ func (l *leader) enter(s *server) {
 	s.c.Logger.Info("leads", "term", s.currentTerm, "from", l.firstOfTerm)
 	l.begin(s)
 	now := s.c.Clock.Now()
+	l.quiescence.used = now
 	l.logClock = logClock{base: s.logTime, since: now, stamped: now}
 	l.taken = taken{}
 	l.all = progresses{{id: s.id, level: s.level, heard: now}}
@@ -74,6 +76,7 @@ func (l *leader) spawnReplicator(s *server, to *peer) *actor.PID {
 
 // leave stops leading: nobody waits for what this leadership might still have done.
 func (l *leader) leave(s *server) {
+	l.endRest(s)
 	l.endLease(s)
 	for _, p := range l.all {
 		if p.replicator != nil {
@@ -134,6 +137,7 @@ func (l *leader) ignore(s *server, other string) {
 
 // callers: if command received from client, append entry to local log, respond after entry applied to state machine (section 5.3).
 func (l *leader) callers(s *server, proposals []proposal, queries []query) {
+	l.quiescence.used = s.c.Clock.Now()
 	if l.handover.to != "" {
 		s.door.refuse(proposals, nil, &NotLeaderError{Reason: ErrHandingOver})
 		proposals = nil
@@ -159,11 +163,13 @@ func (l *leader) flushed(s *server) {
 		prevIndex: l.sent, prevTerm: s.log.term(l.sent), entries: s.log.slice(l.sent+1, s.log.last), commit: s.commitIndex,
 	}
 	l.sent = s.log.last
+	l.quiescence.used = s.c.Clock.Now()
 	l.tell(s, m)
 }
 
 // timeout is the leader's heartbeat.
 func (l *leader) timeout(s *server) {
+	l.hearPulse(s)
 	now := s.c.Clock.Now()
 	if l.handover.to != "" && !now.Before(l.handover.until) {
 		l.handoverOver(s, ErrNotTakenOver)
@@ -179,6 +185,10 @@ func (l *leader) timeout(s *server) {
 	case s.stalled() && l.handover.to == "" && l.handsOver(s, "") != nil:
 		s.c.Logger.Warn("steps down: the disk stands still", "term", s.currentTerm)
 		s.become(&follower{})
+	case l.rests(s):
+		l.rest(s)
+	case l.quiescence.is:
+		l.stir(s, true)
 	default:
 		s.setAlarm(s.c.Timing.Heartbeat)
 		l.beat(s, false)
@@ -207,6 +217,7 @@ func (l *leader) hearsMajority(s *server, since time.Time) bool {
 // beat begins a round and renews the replicators' permission to send heartbeats.
 func (l *leader) beat(s *server, now bool) {
 	l.round++
+	l.quiescence.begun(s, l.round)
 	l.all.of(s.id).round = l.round
 	until := s.c.Clock.Now().Add(s.c.Timing.Election)
 	m := &permit{

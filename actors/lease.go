@@ -38,6 +38,11 @@ func (l *leader) forgoLease(s *server) {
 	l.lease.forgone = true
 }
 
+// unwanted says that no read wanted a lease for a while.
+func (l *lease) unwanted(now time.Time) bool {
+	return l.wanted.IsZero() || now.Sub(l.wanted) > leaseTime
+}
+
 // leaseLength is how long a promise lasts: messages carry whole milliseconds.
 func (s *server) leaseLength() time.Duration { return s.c.Timing.Election.Truncate(time.Millisecond) }
 
@@ -47,8 +52,7 @@ func (l *leader) askPromises(s *server) time.Duration {
 	if s.door.beside.lease.used.Swap(false) {
 		l.lease.wanted = s.c.Clock.Now()
 	}
-	unwanted := l.lease.wanted.IsZero() || s.c.Clock.Now().Sub(l.lease.wanted) > leaseTime
-	if unwanted || l.lease.forgone || s.charter().level < messages.LevelSessions {
+	if l.lease.unwanted(s.c.Clock.Now()) || l.lease.forgone || s.charter().level < messages.LevelSessions {
 		l.lease.asked = 0
 		return 0
 	}

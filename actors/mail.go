@@ -64,6 +64,8 @@ type (
 		inStore             bool
 		last                uint64
 	}
+	// pause: no heartbeats until the next permit.
+	pause struct{}
 	// permit lets a replicator go on sending heartbeats until an election timeout has passed, and begins a round. A stuck server gives
 	// none, and so does not go on leading.
 	permit struct {

@@ -17,6 +17,9 @@ type reads struct {
 
 func (r *reads) underWay() bool { return len(r.asked)+len(r.askedRemote) > 0 }
 
+// any says whether somebody waits.
+func (r *reads) any() bool { return r.underWay() || len(r.waiting)+len(r.waitingRemote) > 0 }
+
 func (r *reads) arrive(queries []query) { r.waiting = append(r.waiting, queries...) }
 
 func (r *reads) refuse(d *Door, err error) {

@@ -73,6 +73,7 @@ type remoteRead struct {
 
 // readIndex takes a question. A member has one at a time.
 func (l *leader) readIndex(s *server, m *messages.ReadIndex) {
+	l.quiescence.used = s.c.Clock.Now()
 	r := &l.reads
 	q := remoteRead{m.Header.From, m.Number}
 	if m.Header.Term != s.currentTerm || slices.Contains(r.askedRemote, q) {

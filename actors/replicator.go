@@ -43,8 +43,9 @@ type replicator struct {
 	last, commit, round uint64
 	permitted           time.Time
 	promise             time.Duration // that is asked for; 0: none
-	answered            uint64        // the last round that the follower answered
-	promised            uint64        // the last in which it promised what was asked for
+	pulse               pulsing
+	answered            uint64 // the last round that the follower answered
+	promised            uint64 // the last in which it promised what was asked for
 	sentAt              time.Time
 	refused             string // why the follower takes nothing, empty when it does
 }
@@ -76,6 +77,9 @@ func (m mode) String() string {
 	return "streaming"
 }
 
+// pulsing is whether heartbeats are sent: they may be paused, and once one was left out, the replicator sleeps.
+type pulsing struct{ paused, asleep bool }
+
 // idle wakes a replicator, and names it: another one may have been started in its place.
 type idle struct{ of *replicator }
 
@@ -89,6 +93,8 @@ func (r *replicator) Receive(ctx actor.Context) {
 		r.c.Clock.After(r.c.Timing.Heartbeat, ctx.Self(), idle{r})
 	case *permit:
 		r.renew(ctx, m)
+	case pause:
+		r.pulse.paused = true
 	case *appended:
 		r.push(ctx, m)
 	case *fetched:
@@ -120,6 +126,10 @@ func (r *replicator) Receive(ctx actor.Context) {
 func (r *replicator) renew(ctx actor.Context, m *permit) {
 	r.round, r.commit, r.last, r.header = m.round, m.commit, max(r.last, m.last), r.address(m.header)
 	r.permitted, r.promise = m.until, m.promise
+	if r.pulse.asleep {
+		r.c.Clock.After(r.c.Timing.Heartbeat, ctx.Self(), idle{r})
+	}
+	r.pulse = pulsing{}
 	if m.now && r.c.Clock.Now().Before(r.permitted) {
 		r.send(ctx, nil)
 	}
@@ -137,6 +147,10 @@ func (r *replicator) address(h *messages.Header) *messages.Header {
 // heartbeat sends an empty AppendEntries when nothing else was sent for an interval (section 5.2). It names the last entry sent,
 // so that the follower's answer shows a loss.
 func (r *replicator) heartbeat(ctx actor.Context) {
+	if r.pulse.paused {
+		r.pulse.asleep = true
+		return
+	}
 	now := r.c.Clock.Now()
 	wait := r.c.Timing.Heartbeat - now.Sub(r.sentAt)
 	if wait <= 0 {

@@ -23,6 +23,7 @@ type server struct {
 	role    role
 	alarm   alarm
 	machine *actor.PID
+	quiet   quiet
 
 	// waiters are the callers whose commands are in the log and not yet handed to the machine, in log order.
 	waiters []waiter
@@ -128,6 +129,7 @@ func (s *server) finish() {
 }
 
 func (s *server) start() {
+	s.c.quiet.enter(s.group, &s.quiet, s.ctx.Self())
 	s.machine = s.spawnMachine()
 	if s.snapshot != nil {
 		s.restoring = s.snapshot
@@ -142,6 +144,7 @@ func (s *server) start() {
 
 // stop ends all that wait for this server; its children end with it.
 func (s *server) stop() {
+	s.c.quiet.leave(s.group, &s.quiet)
 	s.door.close(ErrClosed)
 	err := s.door.refusal()
 	s.dropWaiters(0, ErrOutcomeUnknown)
@@ -168,6 +171,7 @@ func (s *server) stop() {
 
 // become changes role.
 func (s *server) become(r role) {
+	s.stir()
 	if s.role != nil {
 		s.role.leave(s)
 	}

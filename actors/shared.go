@@ -11,11 +11,12 @@ import (
 // Shared is what all groups of a node use together: its store, and the actors that work for all of them.
 type Shared struct {
 	Store *persistence.Store
-	// Journal writes what servers stage, Archive writes snapshots, Uplink says when bulk may be sent.
-	Journal, Archive, Uplink *actor.PID
+	// Journal writes what servers stage, Archive writes snapshots, Uplink says when bulk may be sent, Pulse speaks for quiescent leaders.
+	Journal, Archive, Uplink, Pulse *actor.PID
 	// Run does what snapshots need of the disk.
 	Run Executor
 
+	quiet   *quietness
 	granule int64 // how exactly servers tell the archive how long their logs are
 }
 
@@ -32,6 +33,8 @@ type SharedConfig struct {
 	// Broken is told, from any goroutine, when one of the actors panicked, with an error that has a Stack() string: the servers of the node
 	// must be told with Door.StorageFailed.
 	Broken func(error)
+	// Timing is that of the node's groups.
+	Timing Timing
 	// LogBudget is how many bytes of entries all logs of the node may have together, before the longest are cut; 0: 4 GiB.
 	LogBudget int64
 	// TransferRate is how many bytes of snapshots leave the node in a second, at most; 0: as many as links carry.
@@ -47,7 +50,8 @@ func StartShared(root *actor.RootContext, c SharedConfig, props ...actor.PropsOp
 	if c.Writer == nil {
 		c.Writer = c.Store
 	}
-	s := Shared{Store: c.Store, Run: c.Run, granule: Granule(c.LogBudget)}
+	c.Timing.setDefaults()
+	s := Shared{Store: c.Store, Run: c.Run, quiet: newQuietness(), granule: Granule(c.LogBudget)}
 	for _, start := range []func() error{
 		func() (err error) {
 			s.Journal, err = startJournal(root, c.Writer, c.Write, c.Broken, props...)
@@ -55,6 +59,7 @@ func StartShared(root *actor.RootContext, c SharedConfig, props ...actor.PropsOp
 		},
 		func() (err error) { s.Archive, err = startArchive(root, c, props...); return err },
 		func() (err error) { s.Uplink, err = startUplink(root, c, props...); return err },
+		func() (err error) { s.Pulse, err = startPulse(root, c, s.quiet, props...); return err },
 	} {
 		if err := start(); err != nil {
 			return Shared{}, err
@@ -72,4 +77,4 @@ func spawnShared(root *actor.RootContext, name string, a actor.Actor, broken fun
 }
 
 // PIDs are of the actors, in the order in which they stop.
-func (s Shared) PIDs() []*actor.PID { return []*actor.PID{s.Archive, s.Uplink, s.Journal} }
+func (s Shared) PIDs() []*actor.PID { return []*actor.PID{s.Pulse, s.Archive, s.Uplink, s.Journal} }

@@ -45,6 +45,7 @@ func (s *server) spawn(root *actor.RootContext) error {
 		Configuration: s.configuration(), Unready: s.noLeader(),
 	})
 	options := append([]actor.PropsOption{actor.WithGuardian(&stopForGood{func(p *panicked) {
+		s.quiet.stir()
 		s.c.Logger.Error("the group's server panicked and is stopped", "reason", p.reason, "stack", p.stack)
 		err := fmt.Errorf("%w: its server panicked: %v", ErrGroupFailed, p.reason)
 		status := s.door.Status()

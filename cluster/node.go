@@ -131,6 +131,7 @@ func (n *Node) start() (err error) {
 	n.shared, err = actors.StartShared(n.system.Root, actors.SharedConfig{
 		Store: n.store, Clock: wallClock{n.system.Root}, Write: n.workers.Schedule, Run: n.workers.Schedule, Broken: n.storageFailed,
 		LogBudget: n.config.LogBudget, TransferRate: n.config.TransferRate, ChunkBytes: n.config.Limits.ChunkBytes,
+		Timing: n.config.Timing,
 	}, n.props()...)
 	if err != nil {
 		return err

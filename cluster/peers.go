@@ -40,6 +40,7 @@ func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 		TLS:       tls,
 		AllowTypes: []proto.Message{
 			&messages.RequestVote{}, &messages.RequestVoteReply{}, &messages.TimeoutNow{},
+			&messages.Pulse{}, &messages.PulseReply{},
 			&messages.AppendEntries{}, &messages.AppendEntriesReply{},
 			&messages.InstallSnapshot{}, &messages.InstallSnapshotReply{},
 			&messages.Forward{}, &messages.ForwardReply{}, &messages.ReadIndex{}, &messages.ReadIndexReply{},
@@ -58,7 +59,7 @@ func startTransport(n *Node, tls *transport.TLS) (*transport.Transport, error) {
 
 // fromPeers says which actors peers may address: the node's own, servers, and their replicators.
 func fromPeers(id string) bool {
-	if id == proberName {
+	if id == proberName || id == actors.PulseName {
 		return true
 	}
 	group, found := strings.CutPrefix(id, serverPrefix)

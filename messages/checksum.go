@@ -112,6 +112,31 @@ func (m *TimeoutNow) covered(f fields) fields {
 }
 
 // Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
+func (m *Pulse) Seal()        { m.Checksum = checksum(m) }
+func (m *Pulse) Intact() bool { return m.Checksum == checksum(m) }
+func (m *Pulse) covered(f fields) fields {
+	return append(f.quiescent(m.Groups), m.unknownFields...)
+}
+
+// Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
+func (m *PulseReply) Seal()        { m.Checksum = checksum(m) }
+func (m *PulseReply) Intact() bool { return m.Checksum == checksum(m) }
+func (m *PulseReply) covered(f fields) fields {
+	return append(f.quiescent(m.Groups), m.unknownFields...)
+}
+
+func (f fields) quiescent(groups []*Quiescent) fields {
+	for _, g := range groups {
+		f = f.nested(1, g.covered)
+	}
+	return f
+}
+
+func (m *Quiescent) covered(f fields) fields {
+	return append(f.text(1, m.GetGroup()).number(2, m.GetTerm()), m.unknownFields...)
+}
+
+// Seal sets the checksum; the message must not change afterwards. Intact says whether it still fits.
 func (m *AppendEntries) Seal()        { m.Checksum = m.sum() }
 func (m *AppendEntries) Intact() bool { return m.Checksum == m.sum() }
 

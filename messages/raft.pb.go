@@ -117,7 +117,7 @@ func (x Outcome_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome_Kind.Descriptor instead.
 func (Outcome_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{9, 0}
+	return file_raft_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // Header names both ends of an RPC. A server drops what does not match it.
@@ -488,6 +488,164 @@ func (x *TimeoutNow) GetChecksum() uint32 {
 	return 0
 }
 
+// Pulse says for many groups at once what their leaders, all on the sender's node, would say in empty AppendEntries: that they lead.
+type Pulse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Groups        []*Quiescent           `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	Checksum      uint32                 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pulse) Reset() {
+	*x = Pulse{}
+	mi := &file_raft_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pulse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pulse) ProtoMessage() {}
+
+func (x *Pulse) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
+func (*Pulse) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Pulse) GetGroups() []*Quiescent {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Pulse) GetChecksum() uint32 {
+	if x != nil {
+		return x.Checksum
+	}
+	return 0
+}
+
+// PulseReply answers a Pulse. Its groups are those whose member does not rest under that leader, and has to hear it.
+type PulseReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Groups        []*Quiescent           `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	Checksum      uint32                 `protobuf:"fixed32,15,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PulseReply) Reset() {
+	*x = PulseReply{}
+	mi := &file_raft_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PulseReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PulseReply) ProtoMessage() {}
+
+func (x *PulseReply) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PulseReply.ProtoReflect.Descriptor instead.
+func (*PulseReply) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PulseReply) GetGroups() []*Quiescent {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *PulseReply) GetChecksum() uint32 {
+	if x != nil {
+		return x.Checksum
+	}
+	return 0
+}
+
+type Quiescent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quiescent) Reset() {
+	*x = Quiescent{}
+	mi := &file_raft_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quiescent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quiescent) ProtoMessage() {}
+
+func (x *Quiescent) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quiescent.ProtoReflect.Descriptor instead.
+func (*Quiescent) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Quiescent) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Quiescent) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
 type AppendEntries struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Header       *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
@@ -509,7 +667,7 @@ type AppendEntries struct {
 
 func (x *AppendEntries) Reset() {
 	*x = AppendEntries{}
-	mi := &file_raft_proto_msgTypes[4]
+	mi := &file_raft_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +679,7 @@ func (x *AppendEntries) String() string {
 func (*AppendEntries) ProtoMessage() {}
 
 func (x *AppendEntries) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[4]
+	mi := &file_raft_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +692,7 @@ func (x *AppendEntries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendEntries.ProtoReflect.Descriptor instead.
 func (*AppendEntries) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{4}
+	return file_raft_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AppendEntries) GetHeader() *Header {
@@ -623,7 +781,7 @@ type AppendEntriesReply struct {
 
 func (x *AppendEntriesReply) Reset() {
 	*x = AppendEntriesReply{}
-	mi := &file_raft_proto_msgTypes[5]
+	mi := &file_raft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +793,7 @@ func (x *AppendEntriesReply) String() string {
 func (*AppendEntriesReply) ProtoMessage() {}
 
 func (x *AppendEntriesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[5]
+	mi := &file_raft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +806,7 @@ func (x *AppendEntriesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendEntriesReply.ProtoReflect.Descriptor instead.
 func (*AppendEntriesReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{5}
+	return file_raft_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AppendEntriesReply) GetHeader() *Header {
@@ -735,7 +893,7 @@ type Forward struct {
 
 func (x *Forward) Reset() {
 	*x = Forward{}
-	mi := &file_raft_proto_msgTypes[6]
+	mi := &file_raft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +905,7 @@ func (x *Forward) String() string {
 func (*Forward) ProtoMessage() {}
 
 func (x *Forward) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[6]
+	mi := &file_raft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +918,7 @@ func (x *Forward) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forward.ProtoReflect.Descriptor instead.
 func (*Forward) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{6}
+	return file_raft_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Forward) GetHeader() *Header {
@@ -808,7 +966,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_raft_proto_msgTypes[7]
+	mi := &file_raft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +978,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[7]
+	mi := &file_raft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +991,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{7}
+	return file_raft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Proposal) GetKind() uint32 {
@@ -891,7 +1049,7 @@ type ForwardReply struct {
 
 func (x *ForwardReply) Reset() {
 	*x = ForwardReply{}
-	mi := &file_raft_proto_msgTypes[8]
+	mi := &file_raft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +1061,7 @@ func (x *ForwardReply) String() string {
 func (*ForwardReply) ProtoMessage() {}
 
 func (x *ForwardReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[8]
+	mi := &file_raft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,7 +1074,7 @@ func (x *ForwardReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
 func (*ForwardReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{8}
+	return file_raft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ForwardReply) GetHeader() *Header {
@@ -959,7 +1117,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_raft_proto_msgTypes[9]
+	mi := &file_raft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1129,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[9]
+	mi := &file_raft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1142,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{9}
+	return file_raft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Outcome) GetKind() Outcome_Kind {
@@ -1030,7 +1188,7 @@ type ReadIndex struct {
 
 func (x *ReadIndex) Reset() {
 	*x = ReadIndex{}
-	mi := &file_raft_proto_msgTypes[10]
+	mi := &file_raft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1200,7 @@ func (x *ReadIndex) String() string {
 func (*ReadIndex) ProtoMessage() {}
 
 func (x *ReadIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[10]
+	mi := &file_raft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1213,7 @@ func (x *ReadIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndex.ProtoReflect.Descriptor instead.
 func (*ReadIndex) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{10}
+	return file_raft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReadIndex) GetHeader() *Header {
@@ -1098,7 +1256,7 @@ type ReadIndexReply struct {
 
 func (x *ReadIndexReply) Reset() {
 	*x = ReadIndexReply{}
-	mi := &file_raft_proto_msgTypes[11]
+	mi := &file_raft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1268,7 @@ func (x *ReadIndexReply) String() string {
 func (*ReadIndexReply) ProtoMessage() {}
 
 func (x *ReadIndexReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[11]
+	mi := &file_raft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1281,7 @@ func (x *ReadIndexReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexReply.ProtoReflect.Descriptor instead.
 func (*ReadIndexReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{11}
+	return file_raft_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReadIndexReply) GetHeader() *Header {
@@ -1176,7 +1334,7 @@ type InstallSnapshot struct {
 
 func (x *InstallSnapshot) Reset() {
 	*x = InstallSnapshot{}
-	mi := &file_raft_proto_msgTypes[12]
+	mi := &file_raft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1346,7 @@ func (x *InstallSnapshot) String() string {
 func (*InstallSnapshot) ProtoMessage() {}
 
 func (x *InstallSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[12]
+	mi := &file_raft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1359,7 @@ func (x *InstallSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallSnapshot.ProtoReflect.Descriptor instead.
 func (*InstallSnapshot) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{12}
+	return file_raft_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *InstallSnapshot) GetHeader() *Header {
@@ -1288,7 +1446,7 @@ type InstallSnapshotReply struct {
 
 func (x *InstallSnapshotReply) Reset() {
 	*x = InstallSnapshotReply{}
-	mi := &file_raft_proto_msgTypes[13]
+	mi := &file_raft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1300,7 +1458,7 @@ func (x *InstallSnapshotReply) String() string {
 func (*InstallSnapshotReply) ProtoMessage() {}
 
 func (x *InstallSnapshotReply) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[13]
+	mi := &file_raft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1313,7 +1471,7 @@ func (x *InstallSnapshotReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallSnapshotReply.ProtoReflect.Descriptor instead.
 func (*InstallSnapshotReply) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{13}
+	return file_raft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *InstallSnapshotReply) GetHeader() *Header {
@@ -1409,7 +1567,17 @@ const file_raft_proto_rawDesc = "" +
 	"TimeoutNow\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x1a\n" +
-	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"\xbc\x02\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"V\n" +
+	"\x05Pulse\x121\n" +
+	"\x06groups\x18\x01 \x03(\v2\x19.troupe.raft.v1.QuiescentR\x06groups\x12\x1a\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"[\n" +
+	"\n" +
+	"PulseReply\x121\n" +
+	"\x06groups\x18\x01 \x03(\v2\x19.troupe.raft.v1.QuiescentR\x06groups\x12\x1a\n" +
+	"\bchecksum\x18\x0f \x01(\aR\bchecksum\"5\n" +
+	"\tQuiescent\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"\xbc\x02\n" +
 	"\rAppendEntries\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.troupe.raft.v1.HeaderR\x06header\x12$\n" +
 	"\x0eprev_log_index\x18\x02 \x01(\x04R\fprevLogIndex\x12\"\n" +
@@ -1516,44 +1684,49 @@ func file_raft_proto_rawDescGZIP() []byte {
 }
 
 var file_raft_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_raft_proto_goTypes = []any{
 	(Outcome_Kind)(0),            // 0: troupe.raft.v1.Outcome.Kind
 	(*Header)(nil),               // 1: troupe.raft.v1.Header
 	(*RequestVote)(nil),          // 2: troupe.raft.v1.RequestVote
 	(*RequestVoteReply)(nil),     // 3: troupe.raft.v1.RequestVoteReply
 	(*TimeoutNow)(nil),           // 4: troupe.raft.v1.TimeoutNow
-	(*AppendEntries)(nil),        // 5: troupe.raft.v1.AppendEntries
-	(*AppendEntriesReply)(nil),   // 6: troupe.raft.v1.AppendEntriesReply
-	(*Forward)(nil),              // 7: troupe.raft.v1.Forward
-	(*Proposal)(nil),             // 8: troupe.raft.v1.Proposal
-	(*ForwardReply)(nil),         // 9: troupe.raft.v1.ForwardReply
-	(*Outcome)(nil),              // 10: troupe.raft.v1.Outcome
-	(*ReadIndex)(nil),            // 11: troupe.raft.v1.ReadIndex
-	(*ReadIndexReply)(nil),       // 12: troupe.raft.v1.ReadIndexReply
-	(*InstallSnapshot)(nil),      // 13: troupe.raft.v1.InstallSnapshot
-	(*InstallSnapshotReply)(nil), // 14: troupe.raft.v1.InstallSnapshotReply
+	(*Pulse)(nil),                // 5: troupe.raft.v1.Pulse
+	(*PulseReply)(nil),           // 6: troupe.raft.v1.PulseReply
+	(*Quiescent)(nil),            // 7: troupe.raft.v1.Quiescent
+	(*AppendEntries)(nil),        // 8: troupe.raft.v1.AppendEntries
+	(*AppendEntriesReply)(nil),   // 9: troupe.raft.v1.AppendEntriesReply
+	(*Forward)(nil),              // 10: troupe.raft.v1.Forward
+	(*Proposal)(nil),             // 11: troupe.raft.v1.Proposal
+	(*ForwardReply)(nil),         // 12: troupe.raft.v1.ForwardReply
+	(*Outcome)(nil),              // 13: troupe.raft.v1.Outcome
+	(*ReadIndex)(nil),            // 14: troupe.raft.v1.ReadIndex
+	(*ReadIndexReply)(nil),       // 15: troupe.raft.v1.ReadIndexReply
+	(*InstallSnapshot)(nil),      // 16: troupe.raft.v1.InstallSnapshot
+	(*InstallSnapshotReply)(nil), // 17: troupe.raft.v1.InstallSnapshotReply
 }
 var file_raft_proto_depIdxs = []int32{
 	1,  // 0: troupe.raft.v1.RequestVote.header:type_name -> troupe.raft.v1.Header
 	1,  // 1: troupe.raft.v1.RequestVoteReply.header:type_name -> troupe.raft.v1.Header
 	1,  // 2: troupe.raft.v1.TimeoutNow.header:type_name -> troupe.raft.v1.Header
-	1,  // 3: troupe.raft.v1.AppendEntries.header:type_name -> troupe.raft.v1.Header
-	1,  // 4: troupe.raft.v1.AppendEntriesReply.header:type_name -> troupe.raft.v1.Header
-	1,  // 5: troupe.raft.v1.Forward.header:type_name -> troupe.raft.v1.Header
-	8,  // 6: troupe.raft.v1.Forward.proposals:type_name -> troupe.raft.v1.Proposal
-	1,  // 7: troupe.raft.v1.ForwardReply.header:type_name -> troupe.raft.v1.Header
-	10, // 8: troupe.raft.v1.ForwardReply.outcomes:type_name -> troupe.raft.v1.Outcome
-	0,  // 9: troupe.raft.v1.Outcome.kind:type_name -> troupe.raft.v1.Outcome.Kind
-	1,  // 10: troupe.raft.v1.ReadIndex.header:type_name -> troupe.raft.v1.Header
-	1,  // 11: troupe.raft.v1.ReadIndexReply.header:type_name -> troupe.raft.v1.Header
-	1,  // 12: troupe.raft.v1.InstallSnapshot.header:type_name -> troupe.raft.v1.Header
-	1,  // 13: troupe.raft.v1.InstallSnapshotReply.header:type_name -> troupe.raft.v1.Header
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	7,  // 3: troupe.raft.v1.Pulse.groups:type_name -> troupe.raft.v1.Quiescent
+	7,  // 4: troupe.raft.v1.PulseReply.groups:type_name -> troupe.raft.v1.Quiescent
+	1,  // 5: troupe.raft.v1.AppendEntries.header:type_name -> troupe.raft.v1.Header
+	1,  // 6: troupe.raft.v1.AppendEntriesReply.header:type_name -> troupe.raft.v1.Header
+	1,  // 7: troupe.raft.v1.Forward.header:type_name -> troupe.raft.v1.Header
+	11, // 8: troupe.raft.v1.Forward.proposals:type_name -> troupe.raft.v1.Proposal
+	1,  // 9: troupe.raft.v1.ForwardReply.header:type_name -> troupe.raft.v1.Header
+	13, // 10: troupe.raft.v1.ForwardReply.outcomes:type_name -> troupe.raft.v1.Outcome
+	0,  // 11: troupe.raft.v1.Outcome.kind:type_name -> troupe.raft.v1.Outcome.Kind
+	1,  // 12: troupe.raft.v1.ReadIndex.header:type_name -> troupe.raft.v1.Header
+	1,  // 13: troupe.raft.v1.ReadIndexReply.header:type_name -> troupe.raft.v1.Header
+	1,  // 14: troupe.raft.v1.InstallSnapshot.header:type_name -> troupe.raft.v1.Header
+	1,  // 15: troupe.raft.v1.InstallSnapshotReply.header:type_name -> troupe.raft.v1.Header
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_raft_proto_init() }
@@ -1567,7 +1740,7 @@ func file_raft_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raft_proto_rawDesc), len(file_raft_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -9,8 +9,9 @@ import (
 
 // truth is what is known of one group, over all nodes and incarnations.
 type truth struct {
-	committed []entryID // from index 1 on
-	terms     []uint64  // in which each was committed
+	lull      time.Duration // until then clients want nothing
+	committed []entryID     // from index 1 on
+	terms     []uint64      // in which each was committed
 	// committedAt is when somebody first said so.
 	committedAt []time.Duration
 	skipped     []bool   // a machine was not given it

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,6 +47,31 @@ func (w *world) promised(n *node, m proto.Message) {
 		w.asksToStand(n, m)
 	case *messages.AppendEntries:
 		w.sends(n, m)
+	case *messages.Pulse:
+		w.speaksFor(n, m)
+	}
+}
+
+// speaksFor: a node's pulse speaks for those who lead there, and not for long when they are stuck.
+func (w *world) speaksFor(n *node, m *messages.Pulse) {
+	for _, q := range m.Groups {
+		g := groupNumber(q.Group)
+		if w.truth[g].leaders[q.Term] != n.id {
+			w.fail("a pulse speaks only for leaders on its node", "%s speaks for group %d in term %d", n.id, g, q.Term)
+		}
+		if starving := n.servers[g].starving(); starving > w.options.Timing.Election*11/10 {
+			w.fail("a pulse does not go on for a leader that is stuck", "%s in term %d, stuck for %v", n.id, q.Term, starving)
+		}
+		w.pulses++
+	}
+}
+
+// hearsPulse: who answers a pulse is heard, in the groups that it does not name.
+func (w *world) hearsPulse(from, to *node, m *messages.PulseReply) {
+	for g := range to.seen {
+		if !slices.ContainsFunc(m.Groups, func(q *messages.Quiescent) bool { return q.Group == groupName(g) }) {
+			to.seen[g].peers[from.place].heard = w.now
+		}
 	}
 }
 

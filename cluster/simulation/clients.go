@@ -81,6 +81,10 @@ func (h *hand) next() {
 	if w.history.quiet {
 		return
 	}
+	if lull := w.truth[h.group].lull; w.chaos && w.now < lull {
+		w.after(lull-w.now+w.between(0, 120*time.Millisecond), h.next)
+		return
+	}
 	if w.chance(wander) {
 		h.at = w.rng.IntN(len(w.nodes))
 	}

@@ -50,6 +50,7 @@ const (
 	Replace     Fault = "replace"     // a node that left comes back as a new one
 	Rejoin      Fault = "rejoin"      // a member loses its disk, and joins as a new one
 	Transfer    Fault = "transfer"    // a leader is asked to hand over
+	Lull        Fault = "lull"        // a group's clients want nothing for a while
 	Move        Fault = "move"        // nodes have other addresses, or each other's, when they start again
 )
 
@@ -64,7 +65,7 @@ func AllFaults() Faults {
 		Kill: 0.1, PowerLoss: 0.15, Pause: 0.15, SlowDisk: 0.1, WriteError: 0.02, SyncError: 0.02, DiskFull: 0.02,
 		BitRot: 0.01, Wipe: 0.01, Rollback: 0.01, ClockJump: 0.1, Drift: 1, Panic: 0.01,
 		ActorPanic: 0.02, Hangup: 0.2, Reset: 0.4, Jam: 0.2, NewLeader: 0.1, Stop: 0.05, Starve: 0.2, NoSnapshot: 0.2, Churn: 1,
-		Transfer: 0.3, Replace: 0.5, Rejoin: 0.1, Move: 0.1,
+		Transfer: 0.3, Replace: 0.5, Rejoin: 0.1, Move: 0.1, Lull: 0.5,
 	}
 }
 

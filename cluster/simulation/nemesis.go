@@ -86,6 +86,10 @@ var happenings = map[Fault]func(*world){
 		}
 	},
 	Wipe: (*world).wipe,
+	Lull: func(w *world) {
+		w.hit(Lull)
+		w.truth[w.rng.IntN(len(w.truth))].lull = w.now + w.between(500*time.Millisecond, 3*time.Second)
+	},
 	Rollback: func(w *world) {
 		n := w.damage()
 		if n == nil {

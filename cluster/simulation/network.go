@@ -112,6 +112,9 @@ func (w *world) deliver(p packet) {
 	}
 	if intact, ok := copied.(interface{ Intact() bool }); ok && (p.original != nil || intact.Intact()) {
 		w.heard(p.to, copied)
+		if pulse, ok := copied.(*messages.PulseReply); ok {
+			w.hearsPulse(p.from, p.to, pulse)
+		}
 	}
 	p.to.system.Root.RequestWithCustomSender(actor.NewPID(p.to.address, p.target), copied, p.sender)
 }

@@ -97,7 +97,7 @@ func (n *node) open() error {
 	broken := func(err error) { n.w.fail("no actor panics", "%v", err) }
 	n.shared, err = actors.StartShared(n.system.Root, actors.SharedConfig{
 		Store: store, Writer: recorder{n}, Clock: clock{n, n.incarnation}, Write: n.execute, Run: n.runAside, Broken: broken,
-		LogBudget: n.w.logBudget, ChunkBytes: n.w.limits.ChunkBytes,
+		LogBudget: n.w.logBudget, ChunkBytes: n.w.limits.ChunkBytes, Timing: n.w.options.Timing,
 	}, props...)
 	if err != nil {
 		return err

@@ -133,6 +133,7 @@ func (t tap) SendUserMessage(pid *actor.PID, message any) {
 func requestVote(p packet) bool        { return is[*messages.RequestVote](p) }
 func requestVoteReply(p packet) bool   { return is[*messages.RequestVoteReply](p) }
 func appendEntries(p packet) bool      { return is[*messages.AppendEntries](p) }
+func pulse(p packet) bool              { return is[*messages.Pulse](p) }
 func appendEntriesReply(p packet) bool { return is[*messages.AppendEntriesReply](p) }
 
 func is[M proto.Message](p packet) bool {

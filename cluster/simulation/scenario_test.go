@@ -178,7 +178,7 @@ func (s *scenario) settled() {
 // leader is heard.
 func (s *scenario) elect(n *node) {
 	s.t.Helper()
-	others := s.drop(func(p packet) bool { return p.from != n && (requestVote(p) || appendEntries(p)) })
+	others := s.drop(func(p packet) bool { return p.from != n && (requestVote(p) || appendEntries(p) || pulse(p)) })
 	s.until(n.id+" leads", func() bool {
 		for _, other := range s.nodes {
 			if s.status(other).Term > s.status(n).Term {

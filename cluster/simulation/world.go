@@ -74,7 +74,9 @@ type Result struct {
 	Snapshots, Cuts, Installs int
 	// Repeats are committed commands that no state machine was given: they took effect before, or their session was gone.
 	Repeats int
-	Hits    map[Fault]int
+	// Pulses is how often a node's pulse spoke for a leader.
+	Pulses int
+	Hits   map[Fault]int
 	// Hash of all that happened, in order: equal for equal seeds.
 	Hash uint64
 	// Failure is nil when everything held.
@@ -110,6 +112,7 @@ type world struct {
 	chaos       bool
 	steps       int
 	hits_       map[Fault]int
+	pulses      int // how often one spoke for a leader
 	// snapshots, cuts and installs that servers showed.
 	snapshots, cuts, installs int
 
@@ -249,7 +252,7 @@ func (w *world) fail(sentence, format string, args ...any) {
 func (w *world) result() Result {
 	r := Result{
 		Options: w.options, Steps: w.steps, Virtual: w.now, Completed: w.history.completed,
-		Snapshots: w.snapshots, Cuts: w.cuts, Installs: w.installs, Hits: w.hits_, Hash: w.trace.hash, Failure: w.failure,
+		Snapshots: w.snapshots, Cuts: w.cuts, Installs: w.installs, Pulses: w.pulses, Hits: w.hits_, Hash: w.trace.hash, Failure: w.failure,
 	}
 	for i := range w.truth {
 		r.Committed += len(w.truth[i].committed)

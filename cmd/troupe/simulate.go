@@ -21,9 +21,10 @@ made smaller, and printed with the sentence that did not hold, the last events, 
 --faults takes all, none, or a list such as loss=0.02,partition,power-loss: rates are probabilities per message for faults of the
 network and per election for new-leader, and per second of virtual time for all others.
 With --json: one line for each seed, of {"seed","nodes","groups","clients","steps","virtual_seconds","committed","completed",
-"snapshots","cuts","installs","repeats","hits","hash"}. "snapshots", "cuts" and "installs" are those of all nodes; "repeats" are
-commands without effect, since an earlier copy had it or their session was gone; "hits" counts each fault; "hash" is the same
-for the same run. A seed that fails has "failure": {"sentence","detail","last"}, and is the last.
+"snapshots","cuts","installs","repeats","pulses","hits","hash"}. "snapshots", "cuts" and "installs" are those of all nodes;
+"repeats" are commands without effect, since an earlier copy had it or their session was gone; "pulses" counts how often a node
+spoke for a quiescent leader, "hits" each fault; "hash" is the same for the same run. A seed that fails has
+"failure": {"sentence","detail","last"}, and is the last.
 `,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal, []string) error {
 			var s simulate.Seeds

@@ -24,6 +24,7 @@ type seedJSON struct {
 	Cuts      int                      `json:"cuts"`
 	Installs  int                      `json:"installs"`
 	Repeats   int                      `json:"repeats"`
+	Pulses    int                      `json:"pulses"`
 	Hits      map[simulation.Fault]int `json:"hits"`
 	Hash      string                   `json:"hash"` // of 64 bits: more than a number of JSON holds everywhere
 	Failure   *failureJSON             `json:"failure,omitempty"`
@@ -40,7 +41,7 @@ func toJSON(r simulation.Result) seedJSON {
 	s := seedJSON{
 		Seed: o.Seed, Nodes: o.Nodes, Groups: o.Groups, Clients: o.Clients, Steps: r.Steps, Virtual: r.Virtual.Seconds(),
 		Committed: r.Committed, Completed: r.Completed, Snapshots: r.Snapshots, Cuts: r.Cuts, Installs: r.Installs,
-		Repeats: r.Repeats, Hits: r.Hits, Hash: strconv.FormatUint(r.Hash, 16),
+		Repeats: r.Repeats, Pulses: r.Pulses, Hits: r.Hits, Hash: strconv.FormatUint(r.Hash, 16),
 	}
 	if f := r.Failure; f != nil {
 		s.Failure = &failureJSON{f.Sentence, f.Detail, f.Last}
@@ -54,7 +55,7 @@ func (s seedJSON) result(options simulation.Options) simulation.Result {
 	r := simulation.Result{
 		Options: options, Steps: s.Steps, Virtual: time.Duration(s.Virtual * float64(time.Second)),
 		Committed: s.Committed, Completed: s.Completed, Snapshots: s.Snapshots, Cuts: s.Cuts, Installs: s.Installs, Repeats: s.Repeats,
-		Hits: s.Hits,
+		Pulses: s.Pulses, Hits: s.Hits,
 	}
 	if f := s.Failure; f != nil {
 		r.Failure = &simulation.Failure{Sentence: f.Sentence, Detail: f.Detail, Last: f.Last}

@@ -18,7 +18,7 @@ type tally struct {
 	seeds, steps, committed int
 	completed               int
 	snapshots, cuts         int
-	installs                int
+	installs, pulses        int
 	hits                    map[simulation.Fault]int
 	failure                 *simulation.Result
 }
@@ -33,6 +33,7 @@ func (a *tally) add(r simulation.Result) {
 	a.snapshots += r.Snapshots
 	a.cuts += r.Cuts
 	a.installs += r.Installs
+	a.pulses += r.Pulses
 	for f, n := range r.Hits {
 		a.hits[f] += n
 	}
@@ -61,7 +62,7 @@ func (a *tally) print(out *screen.Screen, took time.Duration) {
 	defer a.mu.Unlock()
 	out.Print("%d seeds, %d steps (%.0f/s), %d entries committed, %d operations completed\n", a.seeds, a.steps,
 		float64(a.steps)/took.Seconds(), a.committed, a.completed)
-	out.Print("%d snapshots, %d cuts, %d installs\n", a.snapshots, a.cuts, a.installs)
+	out.Print("%d snapshots, %d cuts, %d installs, %d pulses\n", a.snapshots, a.cuts, a.installs, a.pulses)
 	for _, f := range slices.Sorted(maps.Keys(a.hits)) {
 		out.Print("  %-15s %8d\n", f, a.hits[f])
 	}
