@@ -147,11 +147,11 @@ func (p *peers) at(address string) *peer {
 }
 
 // replaces says whether a peer that knows this server by another data directory knows the one before it: the configuration names this one,
-// or the server joined, and its log does not have that yet.
+// or none since the server left, or the server joined, and its log does not have that yet.
 func (s *state) replaces() bool {
 	m, in := s.configuration().Member(s.id)
 	joins := len(s.founders.Voters) == 0 && !s.belonged
-	return joins || in && m.StoreID == s.storeID
+	return joins || !in || m.StoreID == s.storeID
 }
 
 // disowners names the peers that do not count what this server says.
