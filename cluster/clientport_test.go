@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -360,4 +362,28 @@ func TestHealthPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustContain(t, kv.Mount(node, group), "nothing can be mounted")
+}
+
+// A name that protobuf would not encode is refused as any other that no group has, and ends nobody else's calls.
+func TestAGroupWhoseNameIsNoText(t *testing.T) {
+	node, group := single(t, t.TempDir(), kv.NewMap())
+	eventually(t, "the node leads", func() bool { return leads(group) })
+	c := client.New([]string{node.ClientAddr()})
+	defer c.Close()
+	var others sync.WaitGroup
+	others.Go(func() {
+		for range 20 {
+			if _, err := c.Put(t.Context(), "k", nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 20 {
+		_, queried := c.Query(t.Context(), "\xff", client.Read{}, nil)
+		_, submitted := c.Submit(t.Context(), "\xff", nil)
+		if !errors.Is(queried, client.ErrInvalid) || !errors.Is(submitted, client.ErrInvalid) {
+			t.Fatal(queried, submitted)
+		}
+	}
+	others.Wait()
 }
