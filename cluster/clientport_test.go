@@ -366,6 +366,9 @@ func TestHealthPages(t *testing.T) {
 
 // A name that protobuf would not encode is refused as any other that no group has, and ends nobody else's calls.
 func TestAGroupWhoseNameIsNoText(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	node, group := single(t, t.TempDir(), kv.NewMap())
 	eventually(t, "the node leads", func() bool { return leads(group) })
 	c := client.New([]string{node.ClientAddr()})

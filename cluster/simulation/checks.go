@@ -66,6 +66,7 @@ func newTruth(groups int) []truth {
 
 // seen is what a server showed after its last message, and what it heard in this incarnation.
 type seen struct {
+	spoken time.Duration // when the node's pulse last spoke for its leader
 	status actors.Status
 	begun  bool
 	log    logged

@@ -62,14 +62,16 @@ func (w *world) speaksFor(n *node, m *messages.Pulse) {
 		if starving := n.servers[g].starving(); starving > w.options.Timing.Election*11/10 {
 			w.fail("a pulse does not go on for a leader that is stuck", "%s in term %d, stuck for %v", n.id, q.Term, starving)
 		}
+		n.seen[g].spoken = w.now
 		w.pulses++
 	}
 }
 
-// hearsPulse: who answers a pulse is heard, in the groups that it does not name.
+// hearsPulse: who answers a pulse is heard, in the groups that were spoken for, and that it does not name.
 func (w *world) hearsPulse(from, to *node, m *messages.PulseReply) {
 	for g := range to.seen {
-		if !slices.ContainsFunc(m.Groups, func(q *messages.Quiescent) bool { return q.Group == groupName(g) }) {
+		named := slices.ContainsFunc(m.Groups, func(q *messages.Quiescent) bool { return q.Group == groupName(g) })
+		if spoken := to.seen[g].spoken; !named && spoken > 0 && w.now-spoken <= w.options.Timing.Election {
 			to.seen[g].peers[from.place].heard = w.now
 		}
 	}
