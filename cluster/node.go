@@ -45,7 +45,9 @@ type Node struct {
 	started  time.Time // when a start last ended
 	starts   sync.WaitGroup
 	closing  bool
-	peersMu  sync.Mutex // guards the transport's peers
+
+	peersMu sync.Mutex // guards peers, and the transport's
+	peers   peerBook
 
 	failure atomic.Pointer[error]
 
@@ -69,7 +71,8 @@ func Start(ctx context.Context, c Config, opts ...Option) (*Node, error) {
 	}
 	n := &Node{
 		config: c, log: c.Logger.With("node", c.ID),
-		groups: map[string]*Group{}, starting: map[string]*Group{}, ending: make(chan struct{}), done: make(chan struct{}),
+		groups: map[string]*Group{}, starting: map[string]*Group{}, peers: newPeerBook(),
+		ending: make(chan struct{}), done: make(chan struct{}),
 	}
 	for _, option := range opts {
 		if option != nil {

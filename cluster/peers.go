@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -107,11 +105,14 @@ func messageBytes(limits actors.Limits) int {
 	return max(16<<20, 4*(limits.EntryBytes+max(limits.MessageBytes, 256<<10)+64<<10))
 }
 
-// setPeers makes the members of every group that is started, or starting, the peers of the transport.
-func (n *Node) setPeers() {
+// setPeers makes the members of every group that is started, or starting, the peers of the transport. It is told of one group whose
+// members may be others than before.
+func (n *Node) setPeers(g *Group) {
 	n.peersMu.Lock() // held until the transport knows; mu is not, as the transport reports lost peers
 	defer n.peersMu.Unlock()
-	n.transport.SetPeers(n.peerAddresses())
+	if n.peers.note(g, n.namedBy(g)) {
+		n.transport.SetPeers(n.peers.addresses())
+	}
 }
 
 // settling says that this node may get to know more peers soon: groups are being started, or were a moment ago, or none was yet.
@@ -121,19 +122,19 @@ func (n *Node) settling() bool {
 	return n.closing || len(n.groups) == 0 || len(n.starting) > 0 || time.Since(n.started) < settleTime
 }
 
-func (n *Node) peerAddresses() []string {
+// namedBy are the addresses where a group's members may be; none when it was not started.
+func (n *Node) namedBy(g *Group) (addresses []string) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	all := map[string]bool{}
-	for _, groups := range []map[string]*Group{n.groups, n.starting} {
-		for _, g := range groups {
-			for _, m := range g.Members() {
-				all[m.Address] = true
-				if i := indexOf(g.hints, m.ID); i >= 0 {
-					all[g.hints[i].Address] = true
-				}
-			}
+	there := n.groups[g.name] == g || n.starting[g.name] == g
+	n.mu.Unlock()
+	if !there {
+		return nil
+	}
+	for _, m := range g.Members() {
+		addresses = append(addresses, m.Address)
+		if i := indexOf(g.hints, m.ID); i >= 0 {
+			addresses = append(addresses, g.hints[i].Address)
 		}
 	}
-	return slices.Collect(maps.Keys(all))
+	return addresses
 }

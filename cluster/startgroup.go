@@ -87,7 +87,7 @@ func (n *Node) unreserve(g *Group) {
 	delete(n.starting, g.name)
 	n.started = time.Now()
 	n.mu.Unlock()
-	n.setPeers()
+	n.setPeers(g)
 	n.starts.Done()
 }
 
@@ -173,10 +173,10 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, given []actors.Mem
 func (n *Node) reconfigured(g *Group) func(*actors.Configuration) {
 	return func(c *actors.Configuration) {
 		if first := g.configuration.Swap(c) == nil; first {
-			n.setPeers()
+			n.setPeers(g)
 			return
 		}
-		n.workers.Schedule(n.setPeers) // a mailbox must not wait for connections
+		n.workers.Schedule(func() { n.setPeers(g) }) // a mailbox must not wait for connections
 		g.keepAddress(c)
 	}
 }
