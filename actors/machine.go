@@ -55,6 +55,9 @@ func (m *machine) Receive(ctx actor.Context) {
 		} else {
 			m.reads = append(m.reads, mail)
 		}
+		if mail.tell {
+			ctx.Send(ctx.Parent(), looked{})
+		}
 	case *freeze:
 		m.freeze(ctx)
 	case *thaw:

@@ -13,6 +13,7 @@ type reads struct {
 	round                      uint64
 	readIndex                  uint64
 	begun                      time.Duration // since the machine's boot
+	gathering                  gathering
 }
 
 func (r *reads) underWay() bool { return len(r.asked)+len(r.askedRemote) > 0 }
@@ -32,7 +33,7 @@ func (r *reads) refuse(d *Door, err error) {
 // not know what is committed (section 8).
 func (l *leader) read(s *server) {
 	r := &l.reads
-	if r.underWay() || len(r.waiting)+len(r.waitingRemote) == 0 || s.commitIndex < l.firstOfTerm {
+	if r.underWay() || len(r.waiting)+len(r.waitingRemote) == 0 || s.commitIndex < l.firstOfTerm || r.gathers() {
 		return
 	}
 	r.asked, r.waiting = r.waiting, nil
@@ -50,8 +51,9 @@ func (l *leader) confirmReads(s *server) {
 		return
 	}
 	s.learns(r.readIndex, r.begun)
+	r.gathering = gatheringAfter(len(r.asked))
 	if len(r.asked) > 0 {
-		s.door.look(&lookup{readIndex: r.readIndex, queries: r.asked})
+		s.door.look(&lookup{readIndex: r.readIndex, queries: r.asked, tell: r.gathering.left > 0})
 	}
 	for _, q := range r.askedRemote {
 		s.replyReadIndex(q, r.readIndex)
