@@ -135,6 +135,26 @@ func TestR09AFollowersReadJoinsNoRoundUnderWay(t *testing.T) {
 	}
 }
 
+// Callers of the leader do not wait for callers who were answered elsewhere.
+func TestR10ARoundOfFollowersHoldsUpNobody(t *testing.T) {
+	s := newCluster(t, 3)
+	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
+	s.put("put k 1")
+	s.settled()
+	replies := s.hold(func(p packet) bool { return p.to == a && appendEntriesReply(p) })
+	first := s.query(a, "k")
+	s.pass(time.Millisecond)
+	ofB, ofC := s.query(b, "k"), s.query(c, "k") // they share the next round
+	s.pass(time.Millisecond)
+	replies.release()
+	s.done(first)
+	s.done(ofB)
+	s.done(ofC)
+	if got := s.done(s.query(a, "k")); got != "1" {
+		t.Errorf("k = %q", got)
+	}
+}
+
 // A follower's read waits until the follower has applied its read index.
 func TestR01AFollowerReadsWhatItHasApplied(t *testing.T) {
 	s := newCluster(t, 3)
