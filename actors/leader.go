@@ -241,8 +241,8 @@ func (l *leader) mail(s *server, m any) {
 		l.readIndex(s, m)
 	case gathered:
 		l.cohort.timed = false
-	case looked:
-		l.looked(s)
+	case turn:
+		l.turned(s)
 	case *connectionLost: // of a follower: its replicator finds out
 	case *connectionMade:
 		// A follower that was restarted knows no leader, and may lack entries.

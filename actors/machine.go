@@ -55,9 +55,8 @@ func (m *machine) Receive(ctx actor.Context) {
 		} else {
 			m.reads = append(m.reads, mail)
 		}
-		if mail.tell {
-			ctx.Send(ctx.Parent(), looked{})
-		}
+	case turn:
+		ctx.Send(ctx.Parent(), mail)
 	case *freeze:
 		m.freeze(ctx)
 	case *thaw:

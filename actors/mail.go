@@ -93,11 +93,10 @@ type (
 	lookup struct {
 		readIndex uint64
 		queries   []query
-		tell      bool          // the server wants to hear when they are answered, or wait for their index
 		place     *list.Element // among the door's
 	}
-	// looked: a lookup had its turn.
-	looked struct{}
+	// turn comes back when the machine has seen to all mail before it.
+	turn struct{}
 	// refuseReads: nothing more will be applied, so that reads that wait for it are refused.
 	refuseReads struct{ err error }
 )

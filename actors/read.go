@@ -36,7 +36,7 @@ func (l *leader) read(s *server) {
 	if r.underWay() || len(r.waiting)+len(r.waitingRemote) == 0 || s.commitIndex < l.firstOfTerm || r.gathers() {
 		return
 	}
-	r.asked, r.waiting = r.waiting, nil
+	r.asked, r.waiting, r.gathering = r.waiting, nil, gathering{}
 	r.askedRemote, r.waitingRemote = r.waitingRemote, nil
 	r.readIndex, r.begun = s.commitIndex, s.c.Clock.SinceBoot()
 	l.beat(s, true)
@@ -53,7 +53,10 @@ func (l *leader) confirmReads(s *server) {
 	s.learns(r.readIndex, r.begun)
 	r.gathering = gatheringAfter(len(r.asked))
 	if len(r.asked) > 0 {
-		s.door.look(&lookup{readIndex: r.readIndex, queries: r.asked, tell: r.gathering.left > 0})
+		s.door.look(&lookup{readIndex: r.readIndex, queries: r.asked})
+	}
+	if r.gathering.left > 0 {
+		s.ctx.Send(s.machine, turn{}) // behind the lookup
 	}
 	for _, q := range r.askedRemote {
 		s.replyReadIndex(q, r.readIndex)

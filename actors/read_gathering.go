@@ -26,16 +26,14 @@ func (g *gathering) waits(waiting int) bool {
 // gathers says whether the next round waits. Reads of followers have gathered there.
 func (r *reads) gathers() bool { return len(r.waitingRemote) == 0 && r.gathering.waits(len(r.waiting)) }
 
-// looked: the machine has answered the round before, and had a turn.
-func (l *leader) looked(s *server) {
+// turned: the machine has answered the round before, and had a turn.
+func (l *leader) turned(s *server) {
 	g := &l.reads.gathering
-	if g.left == 0 {
+	g.left = max(g.left-1, 0)
+	if g.waits(len(l.reads.waiting)) {
+		s.ctx.Send(s.machine, turn{})
 		return
 	}
-	if g.left--; g.left > 0 && g.waits(len(l.reads.waiting)) {
-		s.door.look(&lookup{tell: true})
-	} else {
-		g.left = 0
-	}
+	*g = gathering{}
 	l.read(s)
 }
