@@ -97,24 +97,35 @@ type quiet struct {
 	leader string // its node's address; empty: the follower wants to hear its leader, or knows none
 	term   uint64
 	heard  time.Time
-	// asleep: the server has no timer, and pid is told, once, when its leader is not heard.
-	asleep, told bool
-	pid          *actor.PID
+	watch  watch
+	pid    *actor.PID
 }
+
+// watch is who watches over the leader.
+type watch uint8
+
+const (
+	// byTimer: the server has an election timer.
+	byTimer watch = iota
+	// byPulse: it has none, and pid is told when the leader is not heard.
+	byPulse
+	// warned: pid was told, and the server will set its timer.
+	warned
+)
 
 // rest lets the pulse of the leader's node stand for the leader.
 func (q *quiet) rest(leader string, term uint64, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.leader, q.term, q.heard, q.asleep = leader, term, now, false
+	q.leader, q.term, q.heard, q.watch = leader, term, now, byTimer
 }
 
 // stir ends the rest, and says whether the server slept.
 func (q *quiet) stir() (slept bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	slept = q.asleep
-	q.leader, q.term, q.heard, q.asleep = "", 0, time.Time{}, false
+	slept = q.watch != byTimer
+	q.leader, q.term, q.heard, q.watch = "", 0, time.Time{}, byTimer
 	return slept
 }
 
@@ -122,32 +133,34 @@ func (q *quiet) stir() (slept bool) {
 func (q *quiet) sleep() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.asleep, q.told = q.leader != "", false
-	return q.asleep
+	if q.leader != "" {
+		q.watch = byPulse
+	}
+	return q.leader != ""
 }
 
 // wake says whether the server slept.
 func (q *quiet) wake() (slept bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	slept, q.asleep = q.asleep, false
+	slept, q.watch = q.watch != byTimer, byTimer
 	return slept
 }
 
 func (q *quiet) sleeps() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.asleep
+	return q.watch != byTimer
 }
 
 // overdue says whether the server is to be told now.
 func (q *quiet) overdue(since time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.asleep || q.told || q.heard.After(since) {
+	if q.watch != byPulse || q.heard.After(since) {
 		return false
 	}
-	q.told = true
+	q.watch = warned
 	return true
 }
 

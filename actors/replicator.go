@@ -43,7 +43,7 @@ type replicator struct {
 	last, commit, round uint64
 	permitted           time.Time
 	promise             time.Duration // that is asked for; 0: none
-	pulse               pulsing
+	heartbeats          heartbeats
 	answered            uint64 // the last round that the follower answered
 	promised            uint64 // the last in which it promised what was asked for
 	sentAt              time.Time
@@ -77,8 +77,17 @@ func (m mode) String() string {
 	return "streaming"
 }
 
-// pulsing is whether heartbeats are sent: they may be paused, and once one was left out, the replicator sleeps.
-type pulsing struct{ paused, asleep bool }
+// heartbeats is whether they are sent.
+type heartbeats uint8
+
+const (
+	// beating: when nothing else was sent for an interval.
+	beating heartbeats = iota
+	// pausing: the next is left out.
+	pausing
+	// asleep: it was, and no timer runs.
+	asleep
+)
 
 // idle wakes a replicator, and names it: another one may have been started in its place.
 type idle struct{ of *replicator }
@@ -94,7 +103,7 @@ func (r *replicator) Receive(ctx actor.Context) {
 	case *permit:
 		r.renew(ctx, m)
 	case pause:
-		r.pulse.paused = true
+		r.pause()
 	case *appended:
 		r.push(ctx, m)
 	case *fetched:
@@ -126,14 +135,20 @@ func (r *replicator) Receive(ctx actor.Context) {
 func (r *replicator) renew(ctx actor.Context, m *permit) {
 	r.round, r.commit, r.last, r.header = m.round, m.commit, max(r.last, m.last), r.address(m.header)
 	r.permitted, r.promise = m.until, m.promise
-	if r.pulse.asleep {
+	if r.heartbeats == asleep {
 		r.c.Clock.After(r.c.Timing.Heartbeat, ctx.Self(), idle{r})
 	}
-	r.pulse = pulsing{}
+	r.heartbeats = beating
 	if m.now && r.c.Clock.Now().Before(r.permitted) {
 		r.send(ctx, nil)
 	}
 	r.pump(ctx)
+}
+
+func (r *replicator) pause() {
+	if r.heartbeats == beating {
+		r.heartbeats = pausing
+	}
 }
 
 // address copies a header and names the receiver: messages on their way are never changed.
@@ -147,8 +162,8 @@ func (r *replicator) address(h *messages.Header) *messages.Header {
 // heartbeat sends an empty AppendEntries when nothing else was sent for an interval (section 5.2). It names the last entry sent,
 // so that the follower's answer shows a loss.
 func (r *replicator) heartbeat(ctx actor.Context) {
-	if r.pulse.paused {
-		r.pulse.asleep = true
+	if r.heartbeats != beating {
+		r.heartbeats = asleep
 		return
 	}
 	now := r.c.Clock.Now()
