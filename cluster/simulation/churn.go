@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/troupe-raft/troupe/actors"
@@ -13,7 +14,9 @@ func (o *Options) churning() bool { return o.Faults[Churn] > 0 && o.Seed/2%2 == 
 // reconfiguration is an operator's, of a group's members.
 type reconfiguration struct {
 	n           *node
+	g           int
 	incarnation int
+	to          actors.Change
 }
 
 // churn asks some node for other members.
@@ -27,7 +30,7 @@ func (w *world) churn() {
 
 func (w *world) reconfigure(n *node, g int, to actors.Change) {
 	w.note("%s is asked for the voters %v and learners %v, after %d", n.id, to.Voters, to.Learners, to.Base)
-	c := &reconfiguration{n, n.incarnation}
+	c := &reconfiguration{n, g, n.incarnation, to}
 	w.history.changes[c] = true
 	n.doors[g].Reconfigure(to, c)
 }
@@ -39,8 +42,11 @@ func (c *reconfiguration) Answer(a actors.Answer) {
 		w.fail("who asks for other members is answered once", "%s, again, with %+v", c.n.id, a)
 	}
 	delete(w.history.changes, c)
-	if a.Err == nil {
+	switch {
+	case a.Err == nil:
 		w.note("%s has other members since %d", c.n.id, a.Index)
+	case errors.Is(a.Err, actors.ErrOutcomeUnknown) && len(c.to.Voters) > 0:
+		w.history.doubts = append(w.history.doubts, c)
 	}
 }
 

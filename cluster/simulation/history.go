@@ -23,7 +23,9 @@ type history struct {
 	requests map[*request]bool
 	// changes are those of members that have no answer.
 	changes map[*reconfiguration]bool
-	quiet   bool // clients begin nothing new
+	// doubts are those that may be done after all: what was forwarded may arrive when its caller has stopped waiting.
+	doubts []*reconfiguration
+	quiet  bool // clients begin nothing new
 }
 
 // outcome is what a client learned.

@@ -71,7 +71,33 @@ func (w *world) dispensable(n *node) bool {
 			}
 		}
 	}
-	return true
+	return !slices.ContainsFunc(w.history.doubts, func(c *reconfiguration) bool {
+		return w.mayBeDone(c) && !w.lives(c.g, c.configuration(), n)
+	})
+}
+
+// mayBeDone says whether no configuration is committed that is newer than the one that a change was drawn for, if it was drawn for one.
+func (w *world) mayBeDone(c *reconfiguration) bool {
+	newest := uint64(0)
+	for i, id := range w.truth[c.g].committed {
+		if id.members != "" {
+			newest = uint64(i + 1)
+		}
+	}
+	return c.to.Base == 0 || c.to.Base >= newest
+}
+
+// configuration is what comes into force if the change is done after all.
+func (c *reconfiguration) configuration() string {
+	var after messages.Configuration
+	for _, v := range c.to.Voters {
+		after.Voters = append(after.Voters, &messages.Member{Id: v.ID, StoreId: v.StoreID})
+	}
+	b, err := proto.Marshal(&after)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
 }
 
 // lives says whether the disks that a configuration counts are enough without that of lost.
