@@ -45,7 +45,7 @@ func (c *reconfiguration) Answer(a actors.Answer) {
 	switch {
 	case a.Err == nil:
 		w.note("%s has other members since %d", c.n.id, a.Index)
-	case errors.Is(a.Err, actors.ErrOutcomeUnknown) && len(c.to.Voters) > 0:
+	case errors.Is(a.Err, actors.ErrOutcomeUnknown):
 		w.history.doubts = append(w.history.doubts, c)
 	}
 }

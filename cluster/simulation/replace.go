@@ -71,12 +71,16 @@ func (w *world) dispensable(n *node) bool {
 			}
 		}
 	}
-	return !slices.ContainsFunc(w.history.doubts, func(c *reconfiguration) bool {
-		return w.mayBeDone(c) && !w.lives(c.g, c.configuration(), n)
-	})
+	needs := func(c *reconfiguration) bool { return w.mayBeDone(c) && !w.lives(c.g, c.configuration(), n) }
+	for c := range w.history.changes { // of nodes that went down: what they forwarded may arrive
+		if needs(c) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(w.history.doubts, needs)
 }
 
-// mayBeDone says whether no configuration is committed that is newer than the one that a change was drawn for, if it was drawn for one.
+// mayBeDone says whether a change has voters, and no configuration is committed that is newer than the one that it was drawn for, if any.
 func (w *world) mayBeDone(c *reconfiguration) bool {
 	newest := uint64(0)
 	for i, id := range w.truth[c.g].committed {
@@ -84,7 +88,7 @@ func (w *world) mayBeDone(c *reconfiguration) bool {
 			newest = uint64(i + 1)
 		}
 	}
-	return c.to.Base == 0 || c.to.Base >= newest
+	return len(c.to.Voters) > 0 && (c.to.Base == 0 || c.to.Base >= newest)
 }
 
 // configuration is what comes into force if the change is done after all.
