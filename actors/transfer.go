@@ -16,6 +16,7 @@ import (
 type transfer struct {
 	snapshot *messages.Snapshot
 	file     *openFile // nil: not open
+	err      error     // why it could not be opened
 	// begun: the uplink lets this snapshot go. It was asked unless the transfer rests.
 	begun bool
 	// rests until, because the follower did not take what was sent; it refused so many times.
@@ -84,9 +85,26 @@ func (r *replicator) install(ctx actor.Context, snapshot *messages.Snapshot) {
 	r.settleAll(ctx)
 	r.mode = installing
 	r.nextIndex, r.prevTerm = snapshot.LastIncludedIndex+1, snapshot.LastIncludedTerm
+	before := r.transfer
 	r.transfer = &transfer{snapshot: snapshot, seenAt: r.c.Clock.Now()}
 	r.tellMove(ctx)
-	ctx.Send(r.c.Uplink, &beginTransfer{ctx.Self()})
+	if before == nil {
+		ctx.Send(r.c.Uplink, &beginTransfer{ctx.Self()})
+		return
+	}
+	r.insteadOf(ctx, before)
+}
+
+// insteadOf goes on in the place of a transfer whose file could not be opened.
+func (r *replicator) insteadOf(ctx actor.Context, before *transfer) {
+	t := r.transfer
+	t.begun, t.rests, t.refusals, t.failed = before.begun, before.rests, before.refusals, before.failed
+	switch {
+	case bytes.Equal(t.snapshot.Digest, before.snapshot.Digest):
+		r.breakOff(ctx, before.err)
+	case t.begun:
+		r.openSnapshot(ctx)
+	}
 }
 
 func (r *replicator) transferBegins(ctx actor.Context) {
@@ -100,28 +118,35 @@ func (r *replicator) transferBegins(ctx actor.Context) {
 		r.sendChunks(ctx)
 		return
 	}
-	c, self, root := r.c, ctx.Self(), ctx.ActorSystem().Root
+	r.openSnapshot(ctx)
+}
+
+func (r *replicator) openSnapshot(ctx actor.Context) {
+	t, c, self, root := r.transfer, r.c, ctx.Self(), ctx.ActorSystem().Root
 	c.Run(func() {
 		file, err := c.Store.OpenSnapshot(c.Number, t.snapshot)
 		root.Send(self, &fileOpened{t, &openFile{file: file}, err})
 	})
 }
 
+// fileOpened: a file may be gone, because a newer snapshot took its place while the transfer waited for its turn. The transfer goes on
+// with that one. At the end of the queue it would find the next one gone.
 func (r *replicator) fileOpened(ctx actor.Context, m *fileOpened) {
+	late := m.of != r.transfer || m.of.file != nil
 	switch {
-	case m.err != nil && m.of == r.transfer:
-		r.breakOff(ctx, m.err)
-	case m.err != nil:
-	case m.of != r.transfer:
+	case late && m.err == nil:
 		r.c.Run(m.file.close)
+	case late:
+	case m.err != nil:
+		m.of.err = m.err
+		r.fetch(ctx, locating, &fetch{needsSnapshot: true})
 	default:
 		m.of.file = m.file
 		r.sendChunks(ctx)
 	}
 }
 
-// breakOff ends a transfer whose file cannot be read: a newer one may have taken its place. The next heartbeat finds out what the follower
-// needs.
+// breakOff ends a transfer whose file cannot be read. The next heartbeat finds out what the follower needs.
 func (r *replicator) breakOff(ctx actor.Context, err error) {
 	if why := err.Error(); why != r.refused {
 		r.c.Logger.Warn("a snapshot for a follower could not be read", "follower", r.to, "err", err)

@@ -12,15 +12,17 @@ import (
 // post is a context that keeps what is sent.
 type post struct {
 	actor.Context
+	system  *actor.ActorSystem
 	message any
 	sent    []any
 	to      []*actor.PID
 }
 
-func (p *post) Message() any                 { return p.message }
-func (p *post) Self() *actor.PID             { return actor.NewPID("n1:1", "uplink") }
-func (p *post) Parent() *actor.PID           { return actor.NewPID("n1:1", "server") }
-func (p *post) Request(to *actor.PID, m any) { p.Send(to, m) }
+func (p *post) ActorSystem() *actor.ActorSystem { return p.system }
+func (p *post) Message() any                    { return p.message }
+func (p *post) Self() *actor.PID                { return actor.NewPID("n1:1", "uplink") }
+func (p *post) Parent() *actor.PID              { return actor.NewPID("n1:1", "server") }
+func (p *post) Request(to *actor.PID, m any)    { p.Send(to, m) }
 func (p *post) Send(to *actor.PID, m any) {
 	p.sent, p.to = append(p.sent, m), append(p.to, to)
 }
