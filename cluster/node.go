@@ -37,6 +37,7 @@ type Node struct {
 	prober    *prober
 	calls     *calls
 	workers   workers
+	mailboxes *mailboxes
 
 	mu       sync.Mutex
 	groups   map[string]*Group
@@ -121,6 +122,7 @@ func (n *Node) start() (err error) {
 		}
 	})
 	n.system = transport.NewSystem(n.log)
+	n.mailboxes = newMailboxes(&n.workers)
 	undo = append(undo, n.system.Shutdown, n.workers.close)
 	n.prober = newProber(n)
 	if n.transport, err = startTransport(n, tls); err == nil {
@@ -132,7 +134,7 @@ func (n *Node) start() (err error) {
 	}
 
 	n.shared, err = actors.StartShared(n.system.Root, actors.SharedConfig{
-		Store: n.store, Clock: wallClock{n.system.Root}, Write: n.workers.Schedule, Run: n.workers.Schedule, Broken: n.storageFailed,
+		Store: n.store, Clock: wallClock{n.system.Root}, Write: n.workers.run, Run: n.workers.run, Broken: n.storageFailed,
 		LogBudget: n.config.LogBudget, TransferRate: n.config.TransferRate, ChunkBytes: n.config.Limits.ChunkBytes,
 		Timing: n.config.Timing,
 	}, n.props()...)
@@ -159,7 +161,7 @@ func (n *Node) openStore() (*persistence.Store, error) {
 
 // props returns the properties that all of Raft's actors on this node have.
 func (n *Node) props() []actor.PropsOption {
-	return []actor.PropsOption{actor.WithDispatcher(&n.workers)}
+	return []actor.PropsOption{actor.WithDispatcher(n.mailboxes)}
 }
 
 // tend does something for the store once a second, until that fails or the node is stopped. Others report the failure.

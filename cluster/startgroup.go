@@ -176,7 +176,7 @@ func (n *Node) reconfigured(g *Group) func(*actors.Configuration) {
 			n.setPeers(g)
 			return
 		}
-		n.workers.Schedule(func() { n.setPeers(g) }) // a mailbox must not wait for connections
+		n.workers.run(func() { n.setPeers(g) }) // a mailbox must not wait for connections
 		g.keepAddress(c)
 	}
 }

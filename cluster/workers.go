@@ -1,13 +1,8 @@
 package cluster
 
-import (
-	"runtime"
-	"sync"
+import "sync"
 
-	"github.com/asynkron/protoactor-go/actor"
-)
-
-// workers run the mailboxes of a node, and its journal's writes, on goroutines that are used again. Proto.Actor starts a new
+// workers are goroutines that are used again, for the mailboxes of a node and for its journal's writes. Proto.Actor starts a new
 // goroutine for every wake-up of a mailbox; growing their small stacks took a quarter of the time.
 type workers struct {
 	mu     sync.Mutex
@@ -15,13 +10,11 @@ type workers struct {
 	closed bool
 }
 
-var _ actor.Dispatcher = (*workers)(nil)
-
 // maxIdleWorkers bounds what a burst leaves behind.
 const maxIdleWorkers = 256
 
-// Schedule runs f soon. It does not block.
-func (w *workers) Schedule(f func()) {
+// run runs f soon. It does not block; f may.
+func (w *workers) run(f func()) {
 	w.mu.Lock()
 	last := len(w.idle) - 1
 	if last < 0 {
@@ -35,13 +28,9 @@ func (w *workers) Schedule(f func()) {
 	next <- f
 }
 
-// Throughput is how many messages a mailbox handles before others get a turn: Proto.Actor's own number.
-func (w *workers) Throughput() int { return 300 }
-
 func (w *workers) work(f func()) {
 	next := make(chan func(), 1)
 	for f != nil {
-		runtime.Gosched() // who wakes a mailbox has more for it, as a rule: they are handled together
 		f()
 		if !w.rest(next) {
 			return
@@ -61,7 +50,7 @@ func (w *workers) rest(next chan func()) bool {
 	return true
 }
 
-// close ends the workers as they become idle. What is scheduled later runs all the same.
+// close ends the workers as they become idle. What comes later runs all the same.
 func (w *workers) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -14,18 +14,18 @@ func TestWorkersRunEverythingAndEnd(t *testing.T) {
 		var all sync.WaitGroup
 		for range 2 * maxIdleWorkers {
 			all.Add(1)
-			w.Schedule(all.Done)
+			w.run(all.Done)
 		}
 		all.Wait()
 	}
 	blocked, ran := make(chan struct{}), make(chan struct{})
-	w.Schedule(func() { <-blocked })
-	w.Schedule(func() { close(ran) }) // does not wait for the other
+	w.run(func() { <-blocked })
+	w.run(func() { close(ran) }) // does not wait for the other
 	<-ran
 	w.close()
 	close(blocked)
 	late := make(chan struct{})
-	w.Schedule(func() { close(late) })
+	w.run(func() { close(late) })
 	<-late
 	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -46,7 +46,7 @@ func deep(n int) int {
 func BenchmarkWakeUp(b *testing.B) {
 	var w workers
 	defer w.close()
-	for name, schedule := range map[string]func(func()){"go": func(f func()) { go f() }, "worker": w.Schedule} {
+	for name, schedule := range map[string]func(func()){"go": func(f func()) { go f() }, "worker": w.run} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			done := make(chan struct{})
