@@ -84,6 +84,9 @@ type bell struct{}
 // PID is the server's.
 func (d *Door) PID() *actor.PID { return d.pid }
 
+// Limits are the group's, with the defaults where none were given.
+func (d *Door) Limits() Limits { return d.limits }
+
 // Status is as of the last message that the server handled.
 func (d *Door) Status() Status { return d.board.status() }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/troupe-raft/troupe/actors"
@@ -14,15 +15,19 @@ import (
 // courier brings what this node's callers want to the group, wherever its leader is. Commands take effect exactly once: they go in a
 // session that the courier opens (thesis 6.3). It is safe for concurrent use.
 type courier struct {
-	door *actors.Door
+	door   *actors.Door
+	limits actors.Limits
 	// patient: what no leader takes waits for one.
 	patient bool
+	// answered are errands whose copies have their answers, the last one first. Who has the mutex settles them.
+	answered atomic.Pointer[errand]
 
 	mu      sync.Mutex
 	session *actors.ClientSession
 	opening bool
-	// waiting are commands that wait for the session, or for room in its window.
-	waiting []*errand
+	// waiting are commands that wait for the session, or for room in its window: as many as the group admits, and as many bytes.
+	waiting      []*errand
+	waitingBytes int
 	// plainUntil: until then commands go without a session, each once, since not all members know sessions.
 	plainUntil time.Time
 }
@@ -31,7 +36,7 @@ type courier struct {
 const retryLevel = 10 * time.Second
 
 func newCourier(door *actors.Door, patient bool) *courier {
-	return &courier{door: door, patient: patient, session: actors.NewClientSession(rand.Uint64)}
+	return &courier{door: door, limits: door.Limits(), patient: patient, session: actors.NewClientSession(rand.Uint64)}
 }
 
 // errand is one command or query on its way. It is the caller at the door of each copy of it; one at a time is there.
@@ -43,6 +48,10 @@ type errand struct {
 	plain   bool         // without a session: one copy is sent at most
 	until   time.Time    // zero: until it is given up
 	tries   int
+
+	// answer is the copy's, until it is settled; next was answered before.
+	answer actors.Answer
+	next   *errand
 
 	// Guarded by the courier.
 	command actors.ClientCommand
@@ -59,29 +68,40 @@ func (e *errand) send() {
 	}
 	c.mu.Lock()
 	if e.over {
-		c.mu.Unlock()
+		c.release()
 		return
 	}
 	if e.plain = e.plain || !c.plainUntil.IsZero() && time.Now().Before(c.plainUntil); e.plain {
-		c.mu.Unlock()
+		c.release()
 		c.door.Propose(e.data, e)
 		return
 	}
 	place, ok := c.session.Send(&e.command)
-	open := false
-	if !ok {
-		c.waiting = append(c.waiting, e)
-		_, needed := c.session.Opening()
-		open = needed && !c.opening
-		c.opening = c.opening || open
+	if ok {
+		c.release(placed{e, place})
+		return
 	}
-	c.mu.Unlock()
+	open, full := c.wait(e)
+	c.release()
 	switch {
-	case ok:
-		c.door.ProposeIn(place, e.data, e)
+	case full:
+		e.refuse(actors.ErrOverloaded)
 	case open:
 		c.open(0)
 	}
+}
+
+// wait lets a command wait, if there is room, and says whether a session is to be opened. The courier is locked.
+func (c *courier) wait(e *errand) (open, full bool) {
+	if len(c.waiting) >= c.limits.AdmittedCommands || c.waitingBytes+len(e.data) > c.limits.AdmittedBytes {
+		return false, true
+	}
+	c.waiting = append(c.waiting, e)
+	c.waitingBytes += len(e.data)
+	_, needed := c.session.Opening()
+	open = needed && !c.opening
+	c.opening = c.opening || open
+	return open, false
 }
 
 // placed is a command that has its place in the session.
@@ -99,6 +119,7 @@ func (c *courier) ready() (all []placed) {
 			return all
 		}
 		c.waiting = c.waiting[1:]
+		c.waitingBytes -= len(e.data)
 		all = append(all, placed{e, place})
 	}
 	c.waiting = nil
@@ -111,23 +132,59 @@ func (c *courier) sendAll(all []placed) {
 	}
 }
 
-// Answer implements actors.Caller, for a copy.
+// Answer implements actors.Caller, for a copy. It does not wait for the mutex, but leaves the answer to whoever has it: thousands of
+// callers may queue there, and who answers thousands would queue behind them for each.
 func (e *errand) Answer(a actors.Answer) {
 	c := e.courier
-	c.mu.Lock()
-	again := e.settle(&a)
-	answered := !again && !e.over
-	e.over = e.over || answered
-	ready := c.ready()
-	c.mu.Unlock()
-	switch {
-	case answered:
-		e.caller.Answer(a)
-	case again:
-		e.tries++
-		time.AfterFunc(pauseAfter(e.tries), e.send)
+	e.answer = a
+	for {
+		e.next = c.answered.Load()
+		if c.answered.CompareAndSwap(e.next, e) {
+			break
+		}
 	}
-	c.sendAll(ready)
+	if c.mu.TryLock() {
+		c.release()
+	}
+}
+
+// release settles what was answered, unlocks the courier and sends what may be sent. What is answered while it is locked, others leave to
+// this one.
+func (c *courier) release(first ...placed) {
+	for {
+		settled := c.settleAll()
+		ready := c.ready()
+		c.mu.Unlock()
+		c.sendAll(first)
+		for e := settled; e != nil; {
+			told := e
+			e, e.next = e.next, nil
+			told.caller.Answer(told.answer) // who may use it again at once
+		}
+		c.sendAll(ready)
+		if c.answered.Load() == nil || !c.mu.TryLock() {
+			return
+		}
+		first = nil
+	}
+}
+
+// settleAll settles what was answered. It returns the errands whose callers are to be told, the first one first.
+func (c *courier) settleAll() (first *errand) {
+	for e := c.answered.Swap(nil); e != nil; {
+		before := e.next
+		e.next = nil
+		switch again := e.settle(&e.answer); {
+		case again:
+			e.tries++
+			time.AfterFunc(pauseAfter(e.tries), e.send)
+		case !e.over:
+			e.over = true
+			e.next, first = first, e
+		}
+		e = before
+	}
+	return first
 }
 
 // settle notes what became of a copy, and says whether another one is to be sent. Otherwise a is what the caller is told. The courier is
@@ -185,15 +242,17 @@ func (e *errand) giveUp(because error) (error, bool) {
 	c := e.courier
 	c.mu.Lock()
 	if e.over {
-		c.mu.Unlock()
+		c.release()
 		return nil, false
 	}
 	e.over = true
-	c.waiting = slices.DeleteFunc(c.waiting, func(w *errand) bool { return w == e })
+	if i := slices.Index(c.waiting, e); i >= 0 {
+		c.waiting = slices.Delete(c.waiting, i, i+1)
+		c.waitingBytes -= len(e.data)
+	}
 	unknown := e.read == nil && (c.session.GiveUp(&e.command) || e.plain)
-	last, ready := e.last, c.ready()
-	c.mu.Unlock()
-	c.sendAll(ready)
+	last := e.last
+	c.release()
 	switch {
 	case unknown:
 		return &unknownError{because}, true
@@ -209,7 +268,7 @@ func (e *errand) refuse(err error) {
 	over := e.over
 	e.over = true
 	e.courier.session.GiveUp(&e.command)
-	e.courier.mu.Unlock()
+	e.courier.release()
 	if !over {
 		e.caller.Answer(actors.Answer{Err: err})
 	}
@@ -225,7 +284,7 @@ func (e *gaveUpError) Unwrap() []error { return []error{e.last, e.because} }
 func (c *courier) open(tries int) {
 	c.mu.Lock()
 	nonce, _ := c.session.Opening()
-	c.mu.Unlock()
+	c.release()
 	c.door.OpenSession(nonce, &opener{c, tries})
 }
 
@@ -254,13 +313,13 @@ func (o *opener) Answer(a actors.Answer) {
 		e.last = err
 	}
 	if err != nil && !again {
-		refused, c.waiting = c.waiting, nil
+		refused, c.waiting, c.waitingBytes = c.waiting, nil, 0
 	}
 	plain := errors.Is(err, actors.ErrNotReady)
 	if plain {
 		c.plainUntil = time.Now().Add(retryLevel)
 	}
-	c.mu.Unlock()
+	c.release()
 	c.sendAll(ready)
 	for _, e := range refused {
 		if plain {

@@ -98,3 +98,39 @@ func TestQueryWaitsForItsIndex(t *testing.T) {
 	}
 	mustContain(t, err, "has applied the log up to entry")
 }
+
+// As many commands wait for room in their node's session as the group admits. Those beyond are refused at once.
+func TestCommandsThatWaitForTheirSessionAreBounded(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	release := make(chan struct{})
+	bounded := func(c *cluster.Config) { c.Limits.AdmittedCommands, c.Limits.Sessions.Window = 6, 4 }
+	_, group := singleAs(t, t.TempDir(), echo{release}, bounded)
+	eventually(t, "the node leads", func() bool { return leads(group) })
+	if _, err := group.Propose(t.Context(), []byte("a")); err != nil { // a session is open
+		t.Fatal(err)
+	}
+	const window, waiting, beyond = 4, 6, 20
+	errs := make(chan error, window+waiting+beyond)
+	for range cap(errs) {
+		go func() {
+			_, err := group.Propose(t.Context(), []byte("slow"))
+			errs <- err
+		}()
+	}
+	for range beyond {
+		if err := <-errs; !errors.Is(err, actors.ErrOverloaded) {
+			t.Error(err)
+		}
+	}
+	if len(errs) > 0 {
+		t.Errorf("%d more are answered: %v", len(errs), <-errs)
+	}
+	close(release)
+	for range window + waiting {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}

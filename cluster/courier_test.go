@@ -1,0 +1,61 @@
+package cluster
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/messages"
+)
+
+// told notes who was answered.
+type told struct {
+	n   int
+	all *[]int
+}
+
+func (t told) Answer(actors.Answer) { *t.all = append(*t.all, t.n) }
+
+// Who answers does not wait while others have the courier: they tell the callers, in the order in which those were answered.
+func TestWhoAnswersDoesNotWaitForTheCourier(t *testing.T) {
+	c := &courier{session: actors.NewClientSession(func() uint64 { return 1 })}
+	var all []int
+	c.mu.Lock()
+	for n := range 10 {
+		e := &errand{courier: c, read: &actors.Read{}, caller: told{n, &all}}
+		e.Answer(actors.Answer{}) // would never return
+	}
+	if len(all) > 0 {
+		t.Fatalf("%v were answered while the courier was locked", all)
+	}
+	c.release()
+	if !slices.Equal(all, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}) {
+		t.Fatalf("answered: %v", all)
+	}
+	last := &errand{courier: c, read: &actors.Read{}, caller: told{10, &all}}
+	if last.Answer(actors.Answer{}); len(all) != 11 {
+		t.Fatal("nobody had the courier, and the caller was not told")
+	}
+}
+
+// What is answered after others were settled, and before the courier is unlocked, is not forgotten.
+func TestNoAnswerIsForgotten(t *testing.T) {
+	var all []int
+	c := &courier{}
+	between := func() {}
+	c.session = actors.NewClientSession(func() uint64 { // it is asked when a session is gone
+		between()
+		return 1
+	})
+	c.session.Opened(actors.OpenedSession{ID: messages.SessionID{Nonce: 1}, Window: 10})
+	gone := &errand{courier: c, caller: told{0, &all}, until: time.Unix(1, 0)}
+	if _, ok := c.session.Send(&gone.command); !ok {
+		t.Fatal("there is no session")
+	}
+	between = func() { (&errand{courier: c, read: &actors.Read{}, caller: told{1, &all}}).Answer(actors.Answer{}) }
+	gone.Answer(actors.Answer{Err: actors.ErrSessionGone})
+	if !slices.Equal(all, []int{0, 1}) {
+		t.Fatalf("answered: %v", all)
+	}
+}
