@@ -319,8 +319,7 @@ func (o *opener) Answer(a actors.Answer) {
 	if plain {
 		c.plainUntil = time.Now().Add(retryLevel)
 	}
-	c.release()
-	c.sendAll(ready)
+	c.release(ready...)
 	for _, e := range refused {
 		if plain {
 			e.send()

@@ -91,11 +91,12 @@ const watchEvery = 2 * time.Millisecond
 // watch looks after mailboxes that wait. If none of them began since the last look, or no goroutine waits for a processor, those that run
 // are blocked, and as many more may run. Otherwise fewer may, until only atOnce do.
 func (m *mailboxes) watch() {
+	idle := processorsIdle() // without the mutex: it looks at all processors
 	m.mu.Lock()
 	waiting, more := len(m.woken)-m.first, 0
 	switch {
 	case waiting == 0:
-	case m.begun == m.looked || processorsIdle():
+	case m.begun == m.looked || idle:
 		more = min(waiting, atOnce+m.extra)
 		m.extra += more
 		m.running += more

@@ -14,22 +14,19 @@ func TestMailboxesRunInTurnAFewAtATime(t *testing.T) {
 	defer w.close()
 	m := newMailboxes(&w)
 	var all sync.WaitGroup
-	var running, most, ran atomic.Int64
+	var running, most atomic.Int64
 	for range 10_000 {
 		all.Add(1)
 		m.Schedule(func() {
 			defer all.Done()
 			most.Store(max(most.Load(), running.Add(1)))
-			for range 1000 {
-				ran.Add(1)
+			for range 10 {
+				runtime.Gosched() // so that whoever may begin does
 			}
 			running.Add(-1)
 		})
 	}
 	all.Wait()
-	if n := ran.Load(); n != 10_000*1000 {
-		t.Fatalf("%d steps were made", n)
-	}
 	m.eventuallyIdle(t)
 	if most.Load() > 100 {
 		t.Fatalf("%d ran at a time", most.Load())
