@@ -9,8 +9,8 @@ import (
 )
 
 // Concurrent is a state machine that may say that its Query can be called by many goroutines at a time, though never beside another of its
-// methods. Reads by a lease, and stale ones, then run on their callers' goroutines, some of which serve many others: such a Query must be
-// quick, and must not ask its own group. Apply holds up those goroutines.
+// methods. Reads then run on their callers' goroutines where they can, some of which serve many others: such a Query must be quick, and
+// must not ask its own group. Apply holds up those goroutines.
 type Concurrent interface{ ConcurrentQuery() bool }
 
 // beside is how callers ask the state machine without mail, while none of its other methods runs.
@@ -84,7 +84,7 @@ func (m *machine) alone(do func()) {
 // applied, of a state machine that is [Concurrent]. Otherwise the caller asks with [Door.Read].
 func (d *Door) ReadNow(r Read, q []byte) (answer Answer, ok bool) {
 	b, least := &d.beside, uint64(0)
-	if !b.allowed || b.closed.Load() || d.restoring.Load() { // to restore may take long
+	if !b.allowed {
 		return Answer{}, false
 	}
 	switch r.Consistency {
@@ -96,15 +96,53 @@ func (d *Door) ReadNow(r Read, q []byte) (answer Answer, ok bool) {
 	default:
 		return Answer{}, false
 	}
+	return d.LookNow(least, q)
+}
+
+// Looker is a [Caller] of a read who can make it by itself.
+type Looker interface {
+	Caller
+	// MayLook takes the place of Answer, when the read may be made: with [Door.LookNow], on the caller's goroutine. It must not block.
+	MayLook(readIndex uint64)
+}
+
+// LookNow makes a read on the caller's goroutine that may be made once readIndex is applied. If that cannot be now, the caller asks again,
+// and not as a [Looker].
+func (d *Door) LookNow(readIndex uint64, q []byte) (answer Answer, ok bool) {
+	b := &d.beside
+	if !b.allowed || b.closed.Load() || d.restoring.Load() { // to restore may take long
+		return Answer{}, false
+	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if b.sm == nil || b.applied < least {
+	if b.sm == nil || b.applied < readIndex {
 		return Answer{}, false
 	}
 	ok = true
 	defer d.panicked(&answer)
 	value, err := b.sm.Query(context.Background(), q)
 	return Answer{Index: b.applied, Value: value, Err: err}, true
+}
+
+// mostLookers is how many callers the server tells at a time that they may look. To wake more takes it long; the machine does that.
+const mostLookers = 256
+
+// letLook tells the lookers among the callers that they may look, and returns the other reads.
+func (d *Door) letLook(readIndex uint64, queries []query) []query {
+	if !d.beside.allowed || len(queries) > mostLookers {
+		return queries
+	}
+	others := queries[:0]
+	for _, q := range queries {
+		if looker, can := q.caller.(Looker); can && !q.barrier {
+			d.release(1, len(q.query))
+			looker.MayLook(readIndex)
+		} else {
+			others = append(others, q)
+		}
+	}
+	clear(queries[len(others):])
+	return others
 }
 
 // queryPanicked tells the machine that a query panicked on its caller's goroutine.

@@ -27,9 +27,7 @@ func (s *server) readBounded(queries []query) []query {
 	}
 	staleness := s.c.Clock.SinceBoot() - s.known.asked
 	by, others := pick(queries, func(q query) bool { return bounded(q) && staleness <= q.read.MaxStaleness })
-	if len(by) > 0 {
-		s.door.look(&lookup{readIndex: s.known.index, queries: by})
-	}
+	s.look(s.known.index, by)
 	return others
 }
 

@@ -92,6 +92,6 @@ func (l *leader) readByLease(s *server, queries []query) []query {
 		return queries
 	}
 	by, others := pick(queries, byLease)
-	s.door.look(&lookup{readIndex: s.commitIndex, queries: by})
+	s.look(s.commitIndex, by)
 	return others
 }

@@ -44,6 +44,16 @@ func (l *leader) read(s *server) {
 	l.confirmReads(s)
 }
 
+// look has reads made that may be made once readIndex is applied, by their callers or by the machine.
+func (s *server) look(readIndex uint64, queries []query) {
+	if s.lastApplied >= readIndex {
+		queries = s.door.letLook(readIndex, queries)
+	}
+	if len(queries) > 0 {
+		s.door.look(&lookup{readIndex: readIndex, queries: queries})
+	}
+}
+
 // confirmReads hands the reads of a round to the machine when a majority has answered it.
 func (l *leader) confirmReads(s *server) {
 	r := &l.reads
@@ -52,9 +62,7 @@ func (l *leader) confirmReads(s *server) {
 	}
 	s.learns(r.readIndex, r.begun)
 	r.gathering = gatheringAfter(len(r.asked))
-	if len(r.asked) > 0 {
-		s.door.look(&lookup{readIndex: r.readIndex, queries: r.asked})
-	}
+	s.look(r.readIndex, r.asked)
 	if r.gathering.left > 0 {
 		s.ctx.Send(s.machine, turn{}) // behind the lookup
 	}

@@ -48,7 +48,7 @@ func (f *follower) readIndexReply(s *server, m *messages.ReadIndexReply) {
 		return
 	}
 	s.learns(m.Index, r.begun)
-	s.door.look(&lookup{readIndex: m.Index, queries: r.asked})
+	s.look(m.Index, r.asked)
 	r.asked = nil
 	f.readAtLeader(s, nil)
 }

@@ -46,6 +46,7 @@ type errand struct {
 	data    []byte
 	read    *actors.Read // nil: it is a command
 	plain   bool         // without a session: one copy is sent at most
+	byActor bool         // a read is not made by its caller
 	until   time.Time    // zero: until it is given up
 	tries   int
 
@@ -62,7 +63,11 @@ type errand struct {
 // send sends a copy, now or when there is a session for it. The caller is answered once, unless it gives up before.
 func (e *errand) send() {
 	c := e.courier
-	if e.read != nil {
+	switch {
+	case e.byActor:
+		c.door.Read(*e.read, e.data, struct{ actors.Caller }{e}) // which is no Looker
+		return
+	case e.read != nil:
 		c.door.Read(*e.read, e.data, e)
 		return
 	}

@@ -34,11 +34,15 @@ func (e *ended) Unwrap() error { return e.cause }
 
 // do sends an errand and waits for its answer. The waiter must not be used afterwards.
 func (w *waiter) do(ctx context.Context, e errand) (actors.Answer, error) {
+	calls := w.calls
 	w.errand = e
 	w.errand.caller = w
 	w.errand.send()
 	a, err := w.wait(ctx)
-	if err == nil {
+	switch {
+	case err == nil && a.Err == errMayLook:
+		return e.look(ctx, calls, a.Index)
+	case err == nil:
 		return a, a.Err
 	}
 	if err, gaveUp := w.errand.giveUp(err); gaveUp {

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -76,6 +77,105 @@ func (n *node) machine() *mailbox {
 		}
 	}
 	return nil
+}
+
+// looking is a caller who may make its read by itself.
+type looking struct {
+	*caller
+	n   *node
+	key string
+	may func(readIndex uint64)
+}
+
+func (l *looking) MayLook(readIndex uint64) { l.may(readIndex) }
+
+// look asks again, if it cannot look now.
+func (l *looking) look(readIndex uint64) {
+	if a, ok := l.n.doors[0].LookNow(readIndex, []byte(l.key)); ok {
+		l.Answer(a)
+	} else {
+		l.n.doors[0].Query([]byte(l.key), l.caller)
+	}
+}
+
+func (s *scenario) byItself(n *node, key string) *looking {
+	l := &looking{caller: &caller{s: s, what: "get " + key + " at " + n.id + " by itself"}, n: n, key: key}
+	l.may = l.look
+	n.doors[0].Query([]byte(key), l)
+	return l
+}
+
+// looked is a cluster whose callers look by themselves.
+func looked(t *testing.T) (s *scenario, leader, follower *node) {
+	s = newCluster(t, 3)
+	s.put("put k 1")
+	s.settled()
+	return s, s.nodes[0], s.nodes[1]
+}
+
+func TestCallersLookWithoutTheMachine(t *testing.T) {
+	s, a, b := looked(t)
+	a.machine().starve(electionTimeout)
+	b.machine().starve(electionTimeout)
+	for _, n := range []*node{a, b} {
+		begun := s.w.now
+		read := s.byItself(n, "k")
+		if got := s.done(read.caller); got != "1" || s.w.now-begun >= electionTimeout/2 {
+			t.Errorf("k at %s is %q after %v", n.id, got, s.w.now-begun)
+		}
+	}
+}
+
+// The leader's machine is late to apply what others have read.
+func TestACallerWhoLooksSeesWhatOthersSaw(t *testing.T) {
+	s, a, b := looked(t)
+	a.machine().starve(electionTimeout / 2)
+	write := s.propose(a, "put k 2")
+	s.until("the follower has applied it", func() bool { value, _ := s.now(b, actors.Stale); return value == "2" })
+	read := s.byItself(a, "k")
+	if write.done {
+		t.Error("the leader's machine was not late: the test shows nothing")
+	}
+	if got := s.done(read.caller); got != "2" {
+		t.Errorf("k is %q", got)
+	}
+}
+
+// What keeps a caller from looking, after it was told that it may, makes it ask again.
+func TestR10ACallerWhoMayLookFindsABrokenMachine(t *testing.T) {
+	s, a, _ := looked(t)
+	may := false
+	read := &looking{caller: &caller{s: s, what: "get k"}, n: a, key: "k", may: func(uint64) { may = true }}
+	a.doors[0].Query([]byte("k"), read)
+	s.until("the caller may look", func() bool { return may })
+	a.disk.panics = true
+	a.doors[0].QueryStale([]byte("k"), &caller{s: s, what: "a query that panics"})
+	s.until("the group failed", func() bool { return s.status(a).Role == actors.Failed })
+	read.look(1)
+	s.until("the caller is answered", read.answered)
+	if !errors.Is(read.got.Err, actors.ErrGroupFailed) {
+		t.Errorf("%q %v", read.got.Value, read.got.Err)
+	}
+}
+
+// Whoever must tell very many has the machine do that.
+func TestManyCallersAreAnsweredByTheMachine(t *testing.T) {
+	s, a, _ := looked(t)
+	told := 0
+	read := &looking{caller: &caller{s: s, what: "all"}, n: a, key: "k", may: func(uint64) { told++ }}
+	answers := make([]*caller, 300)
+	for i := range answers {
+		answers[i] = &caller{s: s, what: "one of many"}
+		a.doors[0].Query([]byte("k"), &looking{caller: answers[i], n: a, key: "k", may: read.may})
+	}
+	for _, c := range answers {
+		if got := s.done(c); got != "1" {
+			t.Fatalf("k is %q", got)
+		}
+	}
+	if told > 0 {
+		t.Errorf("%d were told that they may look", told)
+	}
 }
 
 // The lease ends before the target stands: that one may lead, and commit, long before the promises are over.

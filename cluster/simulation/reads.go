@@ -53,7 +53,32 @@ func (t *truth) committedBy(at time.Duration) uint64 {
 func (r *read) ask() {
 	w := r.w
 	a := w.ask(r.n, r.group, string(r.Input), r.Input, r.took)
-	r.n.doors[r.group].Read(r.how, a.given, a)
+	var by actors.Caller = a
+	if w.chance(0.5) {
+		by = &looker{a, r.how}
+	}
+	r.n.doors[r.group].Read(r.how, a.given, by)
+}
+
+// looker makes its read by itself, some time after it may.
+type looker struct {
+	*asked
+	how actors.Read
+}
+
+// MayLook is called by the actors.
+func (l *looker) MayLook(readIndex uint64) {
+	l.w.after(l.w.between(0, 2*time.Millisecond), func() {
+		if !l.n.up || l.n.incarnation != l.incarnation {
+			return
+		}
+		door := l.n.doors[l.group]
+		if a, ok := door.LookNow(readIndex, l.given); ok {
+			l.Answer(a)
+		} else {
+			door.Read(l.how, l.given, l.asked)
+		}
+	})
 }
 
 // wait waits until the node has applied what the client was told of.

@@ -1,0 +1,27 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	"github.com/troupe-raft/troupe/actors"
+)
+
+// errMayLook is the error of an answer that is none: whoever waits for it makes the read by itself.
+var errMayLook = errors.New("the read may be made")
+
+var _ actors.Looker = (*errand)(nil)
+
+// MayLook implements actors.Looker. The caller is one who waits.
+func (e *errand) MayLook(readIndex uint64) {
+	e.caller.Answer(actors.Answer{Index: readIndex, Err: errMayLook})
+}
+
+// look makes a read that may be made. If the state machine cannot be asked beside its actor now, the actor is asked.
+func (e errand) look(ctx context.Context, calls *calls, readIndex uint64) (actors.Answer, error) {
+	if a, ok := e.courier.door.LookNow(readIndex, e.data); ok {
+		return a, a.Err
+	}
+	e.byActor = true
+	return calls.waiter().do(ctx, e)
+}
