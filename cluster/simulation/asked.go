@@ -35,12 +35,16 @@ func (w *world) ask(n *node, group int, what string, given []byte, took func(act
 
 // Answer is called by the actors.
 func (a *asked) Answer(answer actors.Answer) {
-	if !a.w.history.unanswered[a] {
-		a.w.fail("a caller is answered once", "%v: again, with %q %v", a, answer.Value, answer.Err)
-	}
-	delete(a.w.history.unanswered, a)
+	a.answered()
 	overwrite(a.given)
 	a.took(answer)
+}
+
+func (a *asked) answered() {
+	if !a.w.history.unanswered[a] {
+		a.w.fail("a caller is answered once", "%v is answered again", a)
+	}
+	delete(a.w.history.unanswered, a)
 }
 
 func (a *asked) String() string {

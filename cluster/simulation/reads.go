@@ -66,12 +66,14 @@ type looker struct {
 	how actors.Read
 }
 
-// MayLook is called by the actors.
+// MayLook is called by the actors, who owe nothing more then.
 func (l *looker) MayLook(readIndex uint64) {
+	l.answered()
 	l.w.after(l.w.between(0, 2*time.Millisecond), func() {
 		if !l.n.up || l.n.incarnation != l.incarnation {
 			return
 		}
+		l.w.history.unanswered[l.asked] = true
 		door := l.n.doors[l.group]
 		if a, ok := door.LookNow(readIndex, l.given); ok {
 			l.Answer(a)
