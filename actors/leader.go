@@ -216,15 +216,20 @@ func (l *leader) hearsMajority(s *server, since time.Time) bool {
 
 // beat begins a round and renews the replicators' permission to send heartbeats.
 func (l *leader) beat(s *server, now bool) {
+	m := l.nextRound(s)
+	m.now = now
+	l.tell(s, m)
+	l.confirmLease(s) // of a leader whose own promise is enough
+}
+
+func (l *leader) nextRound(s *server) *permit {
 	l.round++
 	l.quiescence.begun(s, l.round)
 	l.all.of(s.id).round = l.round
-	until := s.c.Clock.Now().Add(s.c.Timing.Election)
-	m := &permit{
-		round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""), until: until, now: now, promise: l.askPromises(s),
+	return &permit{
+		round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""),
+		until: s.c.Clock.Now().Add(s.c.Timing.Election), promise: l.askPromises(s),
 	}
-	l.tell(s, m)
-	l.confirmLease(s) // of a leader whose own promise is enough
 }
 
 func (l *leader) mail(s *server, m any) {
@@ -243,6 +248,8 @@ func (l *leader) mail(s *server, m any) {
 		l.cohort.timed = false
 	case turn:
 		l.turned(s)
+	case late:
+		l.late(s, m.round)
 	case *connectionLost: // of a follower: its replicator finds out
 	case *connectionMade:
 		// A follower that was restarted knows no leader, and may lack entries.

@@ -14,6 +14,7 @@ type reads struct {
 	readIndex                  uint64
 	begun                      time.Duration // since the machine's boot
 	gathering                  gathering
+	timed                      bool // a late is on its way
 }
 
 func (r *reads) underWay() bool { return len(r.asked)+len(r.askedRemote) > 0 }
@@ -39,7 +40,7 @@ func (l *leader) read(s *server) {
 	r.asked, r.waiting, r.gathering = r.waiting, nil, gathering{}
 	r.askedRemote, r.waitingRemote = r.waitingRemote, nil
 	r.readIndex, r.begun = s.commitIndex, s.c.Clock.SinceBoot()
-	l.beat(s, true)
+	l.beginRound(s)
 	r.round = l.round
 	l.confirmReads(s)
 }
