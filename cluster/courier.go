@@ -46,7 +46,7 @@ type errand struct {
 	data    []byte
 	read    *actors.Read // nil: it is a command
 	plain   bool         // without a session: one copy is sent at most
-	byActor bool         // a read is not made by its caller
+	looks   bool         // a read's caller can make it by itself
 	until   time.Time    // zero: until it is given up
 	tries   int
 
@@ -64,8 +64,8 @@ type errand struct {
 func (e *errand) send() {
 	c := e.courier
 	switch {
-	case e.byActor:
-		c.door.Read(*e.read, e.data, struct{ actors.Caller }{e}) // which is no Looker
+	case e.looks:
+		c.door.Read(*e.read, e.data, (*looker)(e))
 		return
 	case e.read != nil:
 		c.door.Read(*e.read, e.data, e)

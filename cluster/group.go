@@ -135,7 +135,7 @@ func (g *Group) read(ctx context.Context, how actors.Read, query []byte) (Result
 	if a, ok := g.door.ReadNow(how, query); ok {
 		return Result{Index: a.Index, Value: a.Value}, a.Err
 	}
-	a, err := g.node.calls.waiter().do(ctx, errand{courier: g.courier, data: query, read: &how})
+	a, err := g.node.calls.waiter().do(ctx, errand{courier: g.courier, data: query, read: &how, looks: true})
 	return Result{Index: a.Index, Value: a.Value}, err
 }
 

@@ -10,11 +10,17 @@ import (
 // errMayLook is the error of an answer that is none: whoever waits for it makes the read by itself.
 var errMayLook = errors.New("the read may be made")
 
-var _ actors.Looker = (*errand)(nil)
+// looker is an errand whose caller can make a read by itself.
+type looker errand
 
-// MayLook implements actors.Looker. The caller is one who waits.
-func (e *errand) MayLook(readIndex uint64) {
-	e.caller.Answer(actors.Answer{Index: readIndex, Err: errMayLook})
+var _ actors.Looker = (*looker)(nil)
+
+// Answer implements actors.Caller.
+func (l *looker) Answer(a actors.Answer) { (*errand)(l).Answer(a) }
+
+// MayLook implements actors.Looker.
+func (l *looker) MayLook(readIndex uint64) {
+	l.caller.Answer(actors.Answer{Index: readIndex, Err: errMayLook})
 }
 
 // look makes a read that may be made. If the state machine cannot be asked beside its actor now, the actor is asked.
@@ -22,6 +28,6 @@ func (e errand) look(ctx context.Context, calls *calls, readIndex uint64) (actor
 	if a, ok := e.courier.door.LookNow(readIndex, e.data); ok {
 		return a, a.Err
 	}
-	e.byActor = true
+	e.looks = false
 	return calls.waiter().do(ctx, e)
 }
