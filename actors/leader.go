@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -47,7 +48,7 @@ func (l *leader) enter(s *server) {
 	l.reconcile(s)
 	l.raiseLevel(s) // a leader without followers hears nobody
 	s.setAlarm(s.c.Timing.Heartbeat)
-	l.beat(s, false)
+	l.beat(s, nil)
 }
 
 // begin appends the no-op of the term (section 8): with it, all earlier entries can be committed (section 5.4.2). The group's first
@@ -188,10 +189,10 @@ func (l *leader) timeout(s *server) {
 	case l.rests(s):
 		l.rest(s)
 	case l.quiescence.is:
-		l.stir(s, true)
+		l.stir(s, l.all)
 	default:
 		s.setAlarm(s.c.Timing.Heartbeat)
-		l.beat(s, false)
+		l.beat(s, nil)
 		l.askToStand(s)
 		l.follow(s)
 		l.measure(s)
@@ -214,22 +215,27 @@ func (l *leader) hearsMajority(s *server, since time.Time) bool {
 	return s.configuration().Quorum().Heard(func(id string) bool { return id == s.id || heard(id) })
 }
 
-// beat begins a round and renews the replicators' permission to send heartbeats.
-func (l *leader) beat(s *server, now bool) {
-	m := l.nextRound(s)
-	m.now = now
-	l.tell(s, m)
-	l.confirmLease(s) // of a leader whose own promise is enough
-}
-
-func (l *leader) nextRound(s *server) *permit {
+// beat begins a round and renews the replicators' permission to send heartbeats. Some members are asked at once.
+func (l *leader) beat(s *server, atOnce progresses) {
 	l.round++
 	l.quiescence.begun(s, l.round)
 	l.all.of(s.id).round = l.round
-	return &permit{
-		round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""),
-		until: s.c.Clock.Now().Add(s.c.Timing.Election), promise: l.askPromises(s),
+	until := s.c.Clock.Now().Add(s.c.Timing.Election)
+	m := &permit{
+		round: l.round, commit: s.commitIndex, last: l.sent, header: s.header(""), until: until, promise: l.askPromises(s),
 	}
+	asks := *m
+	asks.now = true
+	for _, p := range l.all {
+		switch {
+		case p.replicator == nil:
+		case slices.Contains(atOnce, p):
+			s.ctx.Send(p.replicator, &asks)
+		default:
+			s.ctx.Send(p.replicator, m)
+		}
+	}
+	l.confirmLease(s) // of a leader whose own promise is enough
 }
 
 func (l *leader) mail(s *server, m any) {
@@ -254,7 +260,7 @@ func (l *leader) mail(s *server, m any) {
 	case *connectionMade:
 		// A follower that was restarted knows no leader, and may lack entries.
 		if s.peers.at(m.address) != nil {
-			l.beat(s, true)
+			l.beat(s, l.all)
 		}
 	}
 }

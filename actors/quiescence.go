@@ -33,23 +33,23 @@ func (l *leader) receive(s *server, m any) {
 	switch m.(type) {
 	case wake:
 	case *disturbed: // the node of the follower was heard, but not for it
-		l.stir(s, true)
+		l.stir(s, l.all)
 	default:
 		l.hearPulse(s)
-		l.stir(s, false)
+		l.stir(s, nil)
 	}
 	s.handle(m)
 }
 
-// stir ends a rest: the leader beats by itself again, at once or in an interval.
-func (l *leader) stir(s *server, now bool) {
+// stir ends a rest: the leader beats by itself again, for some members at once.
+func (l *leader) stir(s *server, atOnce progresses) {
 	if !l.quiescence.is {
 		return
 	}
 	l.endRest(s)
 	l.quiescence = quiescence{used: s.c.Clock.Now()}
 	s.setAlarm(s.c.Timing.Heartbeat)
-	l.beat(s, now)
+	l.beat(s, atOnce)
 }
 
 func (l *leader) endRest(s *server) {

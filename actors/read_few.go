@@ -19,23 +19,10 @@ func (s *server) patienceOfRound() time.Duration { return s.c.Timing.Heartbeat /
 
 func (l *leader) beginRound(s *server) {
 	if len(l.reads.asked) > fewReads {
-		l.beat(s, true)
+		l.beat(s, l.all)
 		return
 	}
-	m := l.nextRound(s)
-	asks := *m
-	asks.now = true
-	asked := l.lastToAnswer(s)
-	for _, p := range l.all {
-		switch {
-		case p.replicator == nil:
-		case slices.Contains(asked, p):
-			s.ctx.Send(p.replicator, &asks)
-		default:
-			s.ctx.Send(p.replicator, m)
-		}
-	}
-	l.confirmLease(s)
+	l.beat(s, l.lastToAnswer(s))
 	l.watchRound(s)
 }
 
@@ -68,7 +55,7 @@ func (l *leader) late(s *server, round uint64) {
 	switch {
 	case !r.underWay():
 	case r.round <= round:
-		l.beat(s, true)
+		l.beat(s, l.all)
 	default:
 		l.watchRound(s)
 	}

@@ -16,32 +16,23 @@ func (s *scenario) askedBy(leader *node) map[*node]int {
 	return asked
 }
 
-func TestAFewReadsAskAMajority(t *testing.T) {
-	s := newCluster(t, 5)
-	a := s.nodes[0]
-	s.put("put k 1")
-	s.settled()
-	asked := s.askedBy(a)
-	if got := s.done(s.query(a, "k")); got != "1" || len(asked) != 2 {
-		t.Errorf("k is %q, and %d were asked", got, len(asked))
-	}
-}
-
-func TestManyReadsAskAll(t *testing.T) {
-	s := newCluster(t, 3)
-	a := s.nodes[0]
-	s.put("put k 1")
-	s.settled()
-	asked := s.askedBy(a)
-	reads := make([]*caller, 100)
-	for i := range reads {
-		reads[i] = s.query(a, "k")
-	}
-	for _, read := range reads {
-		s.done(read)
-	}
-	if len(asked) != 2 {
-		t.Errorf("%d were asked", len(asked))
+// A few reads ask a majority, and many ask all.
+func TestHowManyAreAsked(t *testing.T) {
+	for _, c := range []struct{ nodes, reads, asked int }{{5, 1, 2}, {3, 1, 1}, {3, 64, 1}, {3, 65, 2}} {
+		s := newCluster(t, c.nodes)
+		s.put("put k 1")
+		s.settled()
+		asked := s.askedBy(s.nodes[0])
+		reads := make([]*caller, c.reads)
+		for i := range reads {
+			reads[i] = s.query(s.nodes[0], "k")
+		}
+		for _, read := range reads {
+			s.done(read)
+		}
+		if len(asked) != c.asked {
+			t.Errorf("%d reads at %d nodes ask %d others, not %d", c.reads, c.nodes, len(asked), c.asked)
+		}
 	}
 }
 
