@@ -1,0 +1,61 @@
+package actors
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// A batch waits for two syncs, and longer for many callers, but never longer than a heartbeat.
+func TestHowLongABatchWaits(t *testing.T) {
+	const heartbeat = 50 * time.Millisecond
+	for _, c := range []struct {
+		size        uint64
+		sync        time.Duration
+		usual, most time.Duration
+	}{
+		{1, time.Millisecond, 2 * time.Millisecond, 2 * time.Millisecond},
+		{256, time.Millisecond, 2 * time.Millisecond, 2 * time.Millisecond},
+		{1256, time.Millisecond, 2 * time.Millisecond, 7 * time.Millisecond},
+		{256, time.Second, heartbeat, heartbeat},
+		{1256, 24 * time.Millisecond, 48 * time.Millisecond, heartbeat},
+		{1 << 20, time.Millisecond, 2 * time.Millisecond, heartbeat},
+	} {
+		waits := cohort{size: c.size, sync: c.sync}
+		if usual, most := waits.waits(heartbeat); usual != c.usual || most != c.most {
+			t.Errorf("%d entries, synced in %v: %v and %v", c.size, c.sync, usual, most)
+		}
+	}
+}
+
+// A longer wait is allowed as long as callers come together in it. Otherwise it is tried more and more seldom, until it was worth it again.
+func TestLongerWaitsAreForThoseWhoCome(t *testing.T) {
+	var l longerWait
+	paused := func() (batches int) {
+		for !l.allowed() {
+			batches++
+		}
+		return batches
+	}
+	for range 3 {
+		l.ended(true)
+		if n := paused(); n != 0 {
+			t.Errorf("after a wait that was worth it there is none for %d batches", n)
+		}
+	}
+	var pauses []int
+	for range 7 {
+		l.ended(false)
+		pauses = append(pauses, paused())
+	}
+	if want := []int{8, 16, 32, 64, 128, 256, 256}; !slices.Equal(pauses, want) {
+		t.Errorf("the pauses are %v, not %v", pauses, want)
+	}
+	for range worthIt {
+		l.ended(true)
+	}
+	l.ended(false)
+	if n := paused(); n != shortestPause {
+		t.Errorf("a first failure pauses for %d batches", n)
+	}
+}
