@@ -8,6 +8,7 @@ import "time"
 type reads struct {
 	// waiting for the next round; asked: in the present one.
 	waiting, asked []query
+	free           []query // to be used again
 	// Those of followers, likewise.
 	waitingRemote, askedRemote []remoteRead
 	round                      uint64
@@ -37,7 +38,8 @@ func (l *leader) read(s *server) {
 	if r.underWay() || len(r.waiting)+len(r.waitingRemote) == 0 || s.commitIndex < l.firstOfTerm || r.gathers() {
 		return
 	}
-	r.asked, r.waiting, r.gathering = r.waiting, nil, gathering{}
+	r.asked, r.waiting, r.gathering = r.waiting, r.free, gathering{}
+	r.free = nil
 	r.askedRemote, r.waitingRemote = r.waitingRemote, nil
 	r.readIndex, r.begun = s.commitIndex, s.c.Clock.SinceBoot()
 	l.beginRound(s)
@@ -45,14 +47,18 @@ func (l *leader) read(s *server) {
 	l.confirmReads(s)
 }
 
-// look has reads made that may be made once readIndex is applied, by their callers or by the machine.
-func (s *server) look(readIndex uint64, queries []query) {
+// look has reads made that may be made once readIndex is applied, by their callers or by the machine. It returns the slice, if the machine
+// does not need it.
+func (s *server) look(readIndex uint64, queries []query) (free []query) {
+	left := queries
 	if s.lastApplied >= readIndex {
-		queries = s.door.letLook(readIndex, queries)
+		left = s.door.letLook(readIndex, queries)
 	}
-	if len(queries) > 0 {
-		s.door.look(&lookup{readIndex: readIndex, queries: queries})
+	if len(left) > 0 {
+		s.door.look(&lookup{readIndex: readIndex, queries: left})
+		return nil
 	}
+	return queries[:0]
 }
 
 // confirmReads hands the reads of a round to the machine when a majority has answered it.
@@ -63,7 +69,7 @@ func (l *leader) confirmReads(s *server) {
 	}
 	s.learns(r.readIndex, r.begun)
 	r.gathering = gatheringAfter(len(r.asked))
-	s.look(r.readIndex, r.asked)
+	r.free = s.look(r.readIndex, r.asked)
 	if r.gathering.left > 0 {
 		s.ctx.Send(s.machine, turn{}) // behind the lookup
 	}
