@@ -59,3 +59,41 @@ func TestLongerWaitsAreForThoseWhoCome(t *testing.T) {
 		t.Errorf("a first failure pauses for %d batches", n)
 	}
 }
+
+// The next batch waits longer for a thousand callers. If they do not come in that time, the batches behind it do not; if they do, others
+// may.
+func TestWhoDoesNotComeIsNotWaitedForAgain(t *testing.T) {
+	const callers = 1000
+	for _, come := range []bool{false, true} {
+		clock := &manualClock{now: time.Unix(1, 0)}
+		s := &server{c: &Config{Clock: clock, Timing: Timing{Heartbeat: time.Second}}}
+		c := cohort{timed: true} // no timer
+		next := func() time.Duration {
+			since := clock.now
+			clock.now = clock.now.Add(time.Millisecond)
+			s.log.last += callers
+			s.lastApplied = s.log.last
+			c.synced(s, &batch{claim: s.log.last, since: since})
+			return c.atLast.Sub(clock.now)
+		}
+		longest := next()
+		clock.now = clock.now.Add(longest - time.Microsecond)
+		if !c.gathers(s) {
+			t.Errorf("the batch leaves before %v", longest)
+		}
+		if come {
+			s.log.last += callers
+		}
+		clock.now = clock.now.Add(time.Microsecond)
+		if c.gathers(s) || c.gathers(s) {
+			t.Errorf("the batch does not leave after %v", longest)
+		}
+		if c.longer.pause > shortestPause || c.longer.worth > 1 {
+			t.Error("one wait counts more than once")
+		}
+		s.log.last = c.last
+		if again := next(); (again == longest) != come {
+			t.Errorf("they come: %t, and the next batch waits for %v", come, again)
+		}
+	}
+}
