@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/troupe-raft/troupe/actors"
-	"github.com/troupe-raft/troupe/messages"
 )
 
 // courier brings what this node's callers want to the group, wherever its leader is. Commands take effect exactly once: they go in a
@@ -21,6 +20,8 @@ type courier struct {
 	patient bool
 	// answered are errands whose copies have their answers, the last one first. Who has the mutex settles them.
 	answered atomic.Pointer[errand]
+
+	deliveries deliveries
 
 	mu      sync.Mutex
 	session *actors.ClientSession
@@ -83,7 +84,7 @@ func (e *errand) send() {
 	}
 	place, ok := c.session.Send(&e.command)
 	if ok {
-		c.release(placed{e, place})
+		c.release(delivery{e, place})
 		return
 	}
 	open, full := c.wait(e)
@@ -109,14 +110,8 @@ func (c *courier) wait(e *errand) (open, full bool) {
 	return open, false
 }
 
-// placed is a command that has its place in the session.
-type placed struct {
-	errand *errand
-	place  messages.SessionCommand
-}
-
 // ready are the commands that need not wait any more. The courier is locked.
-func (c *courier) ready() (all []placed) {
+func (c *courier) ready() (all []delivery) {
 	for len(c.waiting) > 0 {
 		e := c.waiting[0]
 		place, ok := c.session.Send(&e.command)
@@ -125,16 +120,10 @@ func (c *courier) ready() (all []placed) {
 		}
 		c.waiting = c.waiting[1:]
 		c.waitingBytes -= len(e.data)
-		all = append(all, placed{e, place})
+		all = append(all, delivery{e, place})
 	}
 	c.waiting = nil
 	return all
-}
-
-func (c *courier) sendAll(all []placed) {
-	for _, p := range all {
-		c.door.ProposeIn(p.place, p.errand.data, p.errand)
-	}
 }
 
 // Answer implements actors.Caller, for a copy. It does not wait for the mutex, but leaves the answer to whoever has it: thousands of
@@ -153,20 +142,14 @@ func (e *errand) Answer(a actors.Answer) {
 	}
 }
 
-// release settles what was answered, unlocks the courier and sends what may be sent. What is answered while it is locked, others leave to
+// release settles what was answered, unlocks the courier and delivers what may be. What is answered while it is locked, others leave to
 // this one.
-func (c *courier) release(first ...placed) {
+func (c *courier) release(first ...delivery) {
 	for {
-		settled := c.settleAll()
-		ready := c.ready()
+		now := parcel{first, c.settleAll(), c.ready()}
+		turn := c.deliveries.comes(now)
 		c.mu.Unlock()
-		c.sendAll(first)
-		for e := settled; e != nil; {
-			told := e
-			e, e.next = e.next, nil
-			told.caller.Answer(told.answer) // who may use it again at once
-		}
-		c.sendAll(ready)
+		c.deliveries.deliver(turn, now, c.door)
 		if c.answered.Load() == nil || !c.mu.TryLock() {
 			return
 		}

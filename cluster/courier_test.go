@@ -59,3 +59,35 @@ func TestNoAnswerIsForgotten(t *testing.T) {
 		t.Fatalf("answered: %v", all)
 	}
 }
+
+// slow is a caller who lets others be answered while he is told.
+type slow struct {
+	told
+	meanwhile func()
+}
+
+func (s slow) Answer(a actors.Answer) {
+	s.meanwhile()
+	s.told.Answer(a)
+}
+
+// What is settled later is delivered later, also when another goroutine settles it while the first is being delivered. It does not wait.
+func TestAnswersComeInOrder(t *testing.T) {
+	c := &courier{session: actors.NewClientSession(func() uint64 { return 1 })}
+	var all []int
+	answer := func(caller actors.Caller) {
+		(&errand{courier: c, read: &actors.Read{}, caller: caller}).Answer(actors.Answer{})
+	}
+	answer(slow{told{0, &all}, func() {
+		others := make(chan struct{})
+		go func() {
+			defer close(others)
+			answer(told{1, &all})
+			answer(told{2, &all})
+		}()
+		<-others
+	}})
+	if !slices.Equal(all, []int{0, 1, 2}) {
+		t.Fatalf("answered: %v", all)
+	}
+}
