@@ -91,3 +91,22 @@ func TestAnswersComeInOrder(t *testing.T) {
 		t.Fatalf("answered: %v", all)
 	}
 }
+
+// A command is with the door behind those that waited for room before it, and needs no queue when none did.
+func TestACommandDoesNotOvertakeThoseThatWaited(t *testing.T) {
+	var d deliveries
+	command := []delivery{{}}
+	if got := d.comes(parcel{first: command}); got != free {
+		t.Fatalf("a command by itself has turn %d", got)
+	}
+	if got := d.comes(parcel{ready: command}); got != mine {
+		t.Fatalf("a command that waited has turn %d", got)
+	}
+	if got := d.comes(parcel{first: command}); got != others {
+		t.Fatalf("a command behind one that waited has turn %d", got)
+	}
+	d.running.Store(false) // and who delivered has not looked again
+	if got := d.comes(parcel{first: command}); got != next {
+		t.Fatalf("a command behind one that is queued has turn %d", got)
+	}
+}

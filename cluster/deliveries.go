@@ -8,9 +8,9 @@ import (
 	"github.com/troupe-raft/troupe/messages"
 )
 
-// deliveries bring a courier's answers and commands where they belong, in the order in which they were settled and got their places, so
-// that an actor has its answers in the order of its commands. One goroutine at a time delivers, for all who come meanwhile: those queue
-// what they have, and nobody waits. It is safe for concurrent use.
+// deliveries bring a courier's answers and commands where they belong, in the order in which they were settled and got their places: an
+// actor has the answers of commands that were neither refused nor repeated in their order. One goroutine at a time delivers, for all who
+// come meanwhile: those queue what they have, and nobody waits. It is safe for concurrent use.
 type deliveries struct {
 	running atomic.Bool
 	// queued is how many parcels are in the queue; commands is how many commands of parcels are not with the door yet.
