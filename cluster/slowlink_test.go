@@ -71,7 +71,7 @@ func TestOthersAreHeardBesideATransfer(t *testing.T) {
 		t.Skip("it sends a large snapshot over a slow link")
 	}
 	t.Parallel()
-	const bytesPerSecond, state = 6 << 20, 12 << 20
+	const bytesPerSecond, state = 6 << 20, 20 << 20
 	specs := clusterSpecs(t, 3)
 	listen := specs[2].Config.PeerAddr
 	specs[2].Config.PeerListen, specs[2].Config.PeerAddr = listen, slowLink(t, listen, bytesPerSecond)
