@@ -37,8 +37,9 @@ func (c *Client) ask(ctx context.Context, r request) error {
 	if err := c.ready(); err != nil {
 		return err
 	}
+	start := time.Now()
 	if _, ok := ctx.Deadline(); !ok {
-		l := &limited{Context: ctx, deadline: time.Now().Add(c.options.timeout)}
+		l := &limited{Context: ctx, deadline: start.Add(c.options.timeout)}
 		defer l.end()
 		ctx = l
 	}
@@ -46,17 +47,16 @@ func (c *Client) ask(ctx context.Context, r request) error {
 		return err
 	}
 	defer c.flight.leave()
-	return c.try(ctx, r)
+	return c.try(ctx, r, start)
 }
 
 // try is ask for a context with a deadline, however many calls are in flight.
-func (c *Client) try(ctx context.Context, r request) error {
-	start := time.Now()
+func (c *Client) try(ctx context.Context, r request, start time.Time) error {
 	var last error
 	var asked *server
 	follow := 0
 	for try := 0; ; try++ {
-		if ctx.Err() != nil || try > 0 && left(ctx) < lastMoment {
+		if untimed(ctx).Err() != nil || try > 0 && left(ctx) < lastMoment { // the first try costs no look at the clock
 			return c.gaveUp(ctx, r, start, asked, last)
 		}
 		copy, err := r.next(ctx)
@@ -75,7 +75,7 @@ func (c *Client) try(ctx context.Context, r request) error {
 		if over, err := r.settle(o); over {
 			if o.verdict == done {
 				c.route.serves(s)
-				c.succeeded()
+				c.succeeded(s)
 			}
 			return err
 		}
@@ -125,7 +125,8 @@ func (c *Client) reroute(ctx context.Context, s *server, o outcome, follow int) 
 
 // send sends one copy, and waits for what becomes of it.
 func (c *Client) send(ctx context.Context, s *server, copy *call) outcome {
-	copy.ctx = untimed(ctx)
+	ended := untimed(ctx)
+	copy.ctx = ended
 	copy.deadline, _ = ctx.Deadline()
 	copy.timeoutMs = uint32(min(time.Until(copy.deadline).Milliseconds()+1, 1<<31))
 	x := c.streams.to(s)
@@ -133,7 +134,7 @@ func (c *Client) send(ctx context.Context, s *server, copy *call) outcome {
 		return judgeReply(reply{err: err})
 	}
 	r := copy.wait()
-	if err := copy.ctx.Err(); r.err != nil && err != nil {
+	if err := ended.Err(); r.err != nil && err != nil {
 		return outcome{verdict: silent, err: err, sent: r.sent}
 	}
 	return judgeReply(r)

@@ -70,7 +70,7 @@ func (c *Client) repeat(ctx context.Context, first time.Duration, ask func(conte
 		switch v {
 		case done:
 			c.route.leads(s)
-			c.succeeded()
+			c.succeeded(s)
 			return nil
 		case wrong:
 			return invalid(err)

@@ -146,13 +146,13 @@ func (c *Client) ready() error {
 // relearn is how often a client that is in use asks who the members are.
 const relearn = 30 * time.Second
 
-// succeeded counts a success. A client that is used more than once learns the other members' addresses in the background, so
+// succeeded counts what a server did. A client that is used more than once learns the other members' addresses in the background, so
 // that it can do without the nodes it was given.
-func (c *Client) succeeded() {
+func (c *Client) succeeded(by *server) {
 	if c.successes.Add(1) < 2 {
 		return
 	}
-	now, before := time.Now().UnixNano(), c.learned.Load()
+	now, before := by.heard.Load(), c.learned.Load()
 	if now-before < int64(relearn) || !c.learned.CompareAndSwap(before, now) {
 		return
 	}

@@ -37,17 +37,23 @@ type reply struct {
 
 // newCall is a copy that nobody else uses.
 func newCall(kind protowire.Number, body []byte) *call {
-	return &call{kind: kind, body: body, woken: wakers.Get().(chan struct{})}
+	c := calls.Get().(*call)
+	c.kind, c.body = kind, body
+	return c
 }
 
-// wakers are for reuse.
-var wakers = sync.Pool{New: func() any { return make(chan struct{}, 1) }}
+// calls are for reuse.
+var calls = sync.Pool{New: func() any { return &call{woken: make(chan struct{}, 1)} }}
 
-// wait returns the reply. The call is over then.
+// wait returns the reply. The call must not be used after that.
 func (c *call) wait() reply {
 	<-c.woken
-	wakers.Put(c.woken)
-	return c.reply
+	r := c.reply
+	if r.err == nil { // its stream has forgotten it: one without an answer stays among those that are pending
+		*c = call{woken: c.woken}
+		calls.Put(c)
+	}
+	return r
 }
 
 // settle gives the call its reply, and says whether the caller is to be woken: the first reply counts. The stream's mutex is held.

@@ -131,7 +131,7 @@ func (s *session) open() {
 		nonce, _ := s.half.Opening()
 		s.mu.Unlock()
 		r := &opening{plain{kind: openCall, body: encodeOpen(s.group, nonce)}, s}
-		err := s.client.try(ctx, r)
+		err := s.client.try(ctx, r, time.Now())
 		cancel()
 		if s.opened(r.answer.other.GetOpened(), err) {
 			return
@@ -194,5 +194,5 @@ func (s *session) close(ctx context.Context) {
 		return
 	}
 	r := &plain{kind: closeCall, body: encodeClose(s.group, id)}
-	_ = s.client.try(ctx, r) // otherwise it ends when it was idle for long
+	_ = s.client.try(ctx, r, time.Now()) // otherwise it ends when it was idle for long
 }
