@@ -128,7 +128,11 @@ func (c *Client) send(ctx context.Context, s *server, copy *call) outcome {
 	ended := untimed(ctx)
 	copy.ctx = ended
 	copy.deadline, _ = ctx.Deadline()
-	copy.timeoutMs = uint32(min(time.Until(copy.deadline).Milliseconds()+1, 1<<31))
+	remaining := time.Until(copy.deadline)
+	if remaining <= 0 {
+		return outcome{verdict: silent, err: context.DeadlineExceeded}
+	}
+	copy.timeoutMs = uint32(min(remaining.Milliseconds()+1, 1<<31))
 	x := c.streams.to(s)
 	if err := x.add(copy); err != nil {
 		return judgeReply(reply{err: err})

@@ -44,3 +44,16 @@ func TestTimeoutOfCallsWithoutDeadline(t *testing.T) {
 		}
 	}
 }
+
+// A call whose time is over before it is sent is not sent.
+func TestACallIsNotSentAfterItsTime(t *testing.T) {
+	server := listen(t, &fake{})
+	c := client.New([]string{server.address}, client.Timeout(time.Nanosecond))
+	t.Cleanup(c.Close)
+	if _, _, _, err := c.Get(within(t, 5*time.Second), "k"); err != nil { // a stream that is open
+		t.Fatal(err)
+	}
+	if _, _, _, err := c.Get(context.Background(), "k"); !errors.Is(err, client.ErrUnavailable) {
+		t.Error(err)
+	}
+}
