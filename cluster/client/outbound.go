@@ -87,6 +87,9 @@ func (o *outbound) next() bool {
 	for _, c := range o.calls {
 		m = c.append(m)
 	}
+	if n := len(o.calls); n > 0 {
+		o.stream.encoded.Store(o.calls[n-1].id)
+	}
 	clear(o.calls)
 	if ping {
 		m = protowire.AppendVarint(protowire.AppendTag(m, 2, protowire.VarintType), 1)

@@ -30,6 +30,8 @@ type stream struct {
 	wake chan struct{}
 	// heard is when the server last sent something, or when it became its turn to, in nanoseconds since 1970.
 	heard atomic.Int64
+	// encoded is the last call that was: an answer to a later one is no answer, and its call is still being read.
+	encoded atomic.Uint64
 
 	mu      sync.Mutex
 	queue   []*call
@@ -105,8 +107,9 @@ func (x *stream) receive(m *inbound) {
 		x.credit = m.credit
 	}
 	told := x.told[:0]
+	encoded := x.encoded.Load()
 	for _, a := range m.answers {
-		if c := x.pending[a.id]; c != nil {
+		if c := x.pending[a.id]; c != nil && a.id <= encoded {
 			delete(x.pending, a.id)
 			if c.settle(reply{answer: a, sent: true}) {
 				told = append(told, c)

@@ -115,3 +115,21 @@ func TestWhatIsNoAnswerIsRefused(t *testing.T) {
 		_ = inboundCodec{}.Unmarshal(b, &inbound{})
 	}
 }
+
+// A server that answers a call before it has it does not end it: the call is used again then, while it is still being encoded.
+func TestACallThatIsNotSentHasNoAnswer(t *testing.T) {
+	x := &stream{server: newServer("127.0.0.1:1", "http", nil), wake: make(chan struct{}, 1), pending: map[uint64]*call{}, credit: 1}
+	c := newCall(queryCall, nil)
+	x.queue = []*call{c}
+	early := &inbound{answers: []answered{{id: 1}}}
+	calls, _ := x.take(nil)
+	if x.receive(early); c.told {
+		t.Fatal("a call that is being encoded has an answer")
+	}
+	x.queue, x.credit = calls, 2
+	delete(x.pending, c.id)
+	(&outbound{stream: x}).next()
+	if x.receive(&inbound{answers: []answered{{id: c.id}}}); !c.told {
+		t.Fatal("a call that was sent has none")
+	}
+}
