@@ -14,6 +14,7 @@ const quietAfter = 3
 type quiescence struct {
 	is   bool
 	used time.Time // when somebody last wanted something
+	lent time.Time // when the pulse was last asked to speak for the leader, which it does for an election timeout
 	// since is the first round in which all of the log was committed; 0: it is not. Who answered it knows that.
 	since uint64
 }
@@ -59,16 +60,23 @@ func (l *leader) endRest(s *server) {
 	}
 }
 
-// hearPulse notes the followers whose nodes answered for them.
+// hearPulse notes the followers whose nodes answered for them: while the pulse spoke for this leader.
 func (l *leader) hearPulse(s *server) {
 	if !l.quiescence.is {
 		return
 	}
+	begin, end := l.quiescence.lent, l.quiescence.lent.Add(s.c.Timing.Election)
 	for _, p := range l.all {
-		if peer := s.peers.of(p.id); peer != nil {
-			if heard := s.c.quiet.node(peer.pid.Address); heard.After(p.heard) {
-				p.heard = heard
-			}
+		peer := s.peers.of(p.id)
+		if peer == nil {
+			continue
+		}
+		heard := s.c.quiet.node(peer.pid.Address)
+		if heard.After(end) {
+			heard = end
+		}
+		if heard.After(begin) && heard.After(p.heard) {
+			p.heard = heard
 		}
 	}
 }
@@ -104,9 +112,10 @@ func (l *leader) rest(s *server) {
 		l.tell(s, pause{})
 	}
 	s.setAlarm(s.c.Timing.Election * 4 / 5)
+	l.quiescence.lent = s.c.Clock.Now()
 	lent := &lend{
 		server: s.ctx.Self(), says: &messages.Quiescent{Group: s.group, Term: s.currentTerm},
-		until: s.c.Clock.Now().Add(s.c.Timing.Election),
+		until: l.quiescence.lent.Add(s.c.Timing.Election),
 	}
 	for _, p := range l.all {
 		if p.replicator != nil {

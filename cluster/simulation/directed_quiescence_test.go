@@ -63,6 +63,20 @@ func TestAQuiescentLeaderThatHearsNobodyStepsDown(t *testing.T) {
 	s.within(2*electionTimeout, "it does not lead", func() bool { return !s.leads(s.nodes[0]) })
 }
 
+// What was answered before a leader was stuck tells nothing of now. Its pulse did not speak for it meanwhile.
+func TestAQuiescentLeaderThatWasStuckIsNotHeardByOldAnswers(t *testing.T) {
+	s := quiescent(t, 3)
+	answers := s.copies(is[*messages.PulseReply])
+	s.until("an answer is on its way", func() bool { return len(answers.kept) > 0 })
+	s.nodes[0].pause()
+	s.pass(electionTimeout / 10)
+	s.isolate(s.nodes[0])
+	s.query(s.nodes[0], "k") // which the leader looks at before its pulse forgets who answered
+	s.pass(2 * electionTimeout)
+	s.nodes[0].resume()
+	s.within(electionTimeout/2, "it does not lead", func() bool { return !s.leads(s.nodes[0]) })
+}
+
 // A follower that starts again has not heard the leader. It neither waits for an election timeout nor makes anybody stand.
 func TestAFollowerThatStartsAgainHearsItsQuiescentLeader(t *testing.T) {
 	s := quiescent(t, 3)
