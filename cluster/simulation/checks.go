@@ -100,6 +100,7 @@ func (w *world) observe(n *node, g int, v actors.Observation) {
 	was := before.members
 	if c := v.Configuration(); c.Index != was {
 		before.members, before.since = c.Index, w.now
+		w.joined(n, g, c)
 	}
 	w.checkCounted(n, g, v)
 	if now.Role == actors.Leader {

@@ -10,7 +10,8 @@ import (
 type peerSeen struct {
 	counted      uint64 // see actors.Observation.Counted
 	match, round uint64
-	heard        time.Duration // when the round rose
+	heard        time.Duration // when the round rose, or the member came into the group
+	member       bool
 	late         time.Duration // since when this server had been stuck when it last sent a heartbeat
 }
 
@@ -56,7 +57,7 @@ func (w *world) checkNewLeader(n *node, g int, v actors.Observation) {
 	t.leaders[now.Term] = n.id
 	w.note("%s leads in term %d", n.id, now.Term)
 	for i := range mine.peers {
-		mine.peers[i] = peerSeen{counted: mine.peers[i].counted, heard: w.now}
+		mine.peers[i] = peerSeen{counted: mine.peers[i].counted, heard: w.now, member: mine.peers[i].member}
 	}
 	if mine.log.lastTerm() != now.Term {
 		w.fail("the log of a new leader ends with an entry of its term (section 8)",
@@ -100,6 +101,18 @@ func (w *world) checkFollower(n *node, g int, other *node, v actors.Observation)
 		p.heard = w.now
 	}
 	p.match, p.round = match, round
+}
+
+// joined: a leader has an election timeout to hear who comes into the group.
+func (w *world) joined(n *node, g int, c *actors.Configuration) {
+	for i, m := range w.members {
+		p := &n.seen[g].peers[i]
+		_, in := c.Member(m.ID)
+		if in && !p.member {
+			p.heard = w.now
+		}
+		p.member = in
+	}
 }
 
 // checkHeard is check-quorum, with some heartbeats to notice it. A server that did not come to run reads its mail first.

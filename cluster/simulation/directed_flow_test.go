@@ -366,3 +366,22 @@ func TestN06OneDeadPeerDoesNotEndTheBroadcast(t *testing.T) {
 	lost.end()
 	s.settled()
 }
+
+// When all faults end, nodes run that are broken but have not been told so yet.
+func TestAPanicAtTheLastMomentIsHealed(t *testing.T) {
+	s := newCluster(t, 3)
+	a := s.nodes[1]
+	s.put("put k 1")
+	s.until("it is applied", func() bool { return s.status(a).AppliedIndex == s.status(s.nodes[0]).AppliedIndex })
+	a.disk.panics = true
+	a.doors[0].QueryStale([]byte("k"), &caller{s: s, what: "a query that panics"})
+	s.until("it panics", func() bool { return a.panicked })
+	if a.failed() {
+		t.Fatal("it is told at once: the test shows nothing")
+	}
+	s.w.heal()
+	s.pass(electionTimeout)
+	if a.failed() {
+		t.Fatal("it is still broken")
+	}
+}

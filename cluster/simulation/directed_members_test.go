@@ -62,3 +62,29 @@ func (s *scenario) settledAmong(nodes []*node) {
 		s.until(n.id+" has all", func() bool { return s.status(n).AppliedIndex == s.status(s.leader()).LastIndex })
 	}
 }
+
+// A leader has an election timeout to hear who came into the group. Until then it is not one that hears nobody.
+func TestALeaderHasTimeToHearWhoCameIntoTheGroup(t *testing.T) {
+	s := newCluster(t, 2)
+	a, b := s.nodes[0], s.nodes[1]
+	s.members([]*node{a}, nil)
+	s.until("the other knows that it left", func() bool { return s.w.left(0, b) && s.status(b).Unready == actors.ErrRemoved })
+	s.w.renew(b)
+	s.pass(4 * electionTimeout)
+	s.members([]*node{a}, []*node{b})
+	change := actors.Change{Voters: []actors.Member{s.w.member(0, a.place), s.w.member(0, b.place)}}
+	var asked *caller
+	s.until("the other is to vote, too", func() bool {
+		if asked == nil || asked.done && asked.got.Err != nil { // it has not caught up
+			asked = &caller{s: s, what: "for a second voter"}
+			a.doors[0].Reconfigure(change, asked)
+		}
+		return len(s.status(a).Configuration.Quorum()) > 1
+	})
+	s.isolate(b)
+	s.pass(electionTimeout * 9 / 10)
+	if !s.leads(a) {
+		t.Error("it gave up before: the test shows nothing")
+	}
+	s.within(electionTimeout, "it does not lead", func() bool { return !s.leads(a) })
+}

@@ -21,7 +21,7 @@ func (w *world) heal() {
 		if n.paused {
 			n.resume()
 		}
-		if n.up && (failure(n.disk.fail.Load()) != none || n.store.Failed() != nil || n.failed()) {
+		if n.up && (failure(n.disk.fail.Load()) != none || n.store.Failed() != nil || n.failed() || n.panicked) {
 			n.crash()
 		}
 		n.restart()

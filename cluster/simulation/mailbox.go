@@ -133,8 +133,7 @@ const (
 func (m *mailbox) panicIf(now moment) {
 	if n := m.n; n.panics == now && n.incarnation == m.incarnation && m.place >= len(n.shared.PIDs()) {
 		n.panics = never
-		n.w.hit(ActorPanic)
-		panic(injectedPanic)
+		n.panic(ActorPanic)
 	}
 }
 

@@ -30,6 +30,7 @@ type node struct {
 	resumed     time.Duration // when it last was
 	stopping    bool
 	panics      moment // when the next of its actors that has a message panics
+	panicked    bool   // one of them did, or a state machine: what that breaks may not have been told yet
 	incarnation int
 	level       uint32 // the newest feature level that its version of troupe knows
 	broken      string // why it stays down for good
@@ -59,7 +60,7 @@ const directory = "data"
 
 func (n *node) start() {
 	n.incarnation++
-	n.up, n.paused, n.stopping, n.panics = true, false, false, never
+	n.up, n.paused, n.stopping, n.panics, n.panicked = true, false, false, never, false
 	n.boxes, n.servers, n.doors, n.machines = nil, nil, nil, nil
 	n.hints = slices.Clone(n.w.members)
 	n.seen = make([]seen, n.w.options.Groups)
@@ -218,6 +219,12 @@ func (n *node) restart() {
 }
 
 func (n *node) pause() { n.paused = true }
+
+func (n *node) panic(f Fault) {
+	n.panicked = true
+	n.w.hit(f)
+	panic(injectedPanic)
+}
 
 func (n *node) resume() {
 	n.paused, n.resumed = false, n.w.now

@@ -175,8 +175,7 @@ func overwrite(b []byte) {
 func (m *witness) panic() {
 	if m.n.disk.panics {
 		m.n.disk.panics = false
-		m.n.w.hit(Panic)
-		panic(injectedPanic)
+		m.n.panic(Panic)
 	}
 }
 
