@@ -79,7 +79,7 @@ func (f *follower) appendEntries(s *server, m *messages.AppendEntries) {
 		reply.Promised = true
 	}
 	f.acknowledge(s, reply, verified)
-	f.rest(s, verified)
+	f.rest(s, reply, verified)
 }
 
 // follows says whether a message comes from the leader of the term, or from the first to say that it is.

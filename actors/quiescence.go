@@ -127,9 +127,10 @@ func (l *leader) rest(s *server) {
 	}
 }
 
-// rest lets the pulse of its node stand for the leader, if this server lacks nothing, and wants nothing of the leader.
-func (f *follower) rest(s *server, verified uint64) {
-	all := verified == s.log.last && s.commitIndex == verified && s.outbox.durable >= verified && s.reception == nil
+// rest lets the pulse of its node stand for the leader, if this server lacks nothing, and wants nothing of the leader. A refusal may be
+// lost, and whose log is empty lacks all that the leader has.
+func (f *follower) rest(s *server, reply *messages.AppendEntriesReply, verified uint64) {
+	all := reply.Success && verified == s.log.last && s.commitIndex == verified && s.outbox.durable >= verified && s.reception == nil
 	if from := s.ctx.Sender(); all && from != nil && !f.waits() {
 		s.quiet.rest(from.Address, s.currentTerm, f.heard)
 	} else {

@@ -152,3 +152,23 @@ func TestAQuiescentLeaderIsKept(t *testing.T) {
 		t.Fatal("there was an election")
 	}
 }
+
+// A wiped follower lacks nothing that its empty log knows of. It must not rest: the leader thinks that it has all.
+func TestAWipedFollowerDoesNotRest(t *testing.T) {
+	s := newCluster(t, 3)
+	wiped := s.nodes[2]
+	s.put("put k 1")
+	s.pass(electionTimeout / 2)
+	s.crash(wiped, true)
+	wiped.disk = newDisk(1)
+	s.restart(wiped)
+	wiped.wiped = true
+	answers := func(p packet) bool { return p.from == wiped && is[*messages.AppendEntriesReply](p) }
+	lost, before := s.drop(answers), s.w.pulses
+	s.within(electionTimeout, "the leader is quiescent", func() bool { return s.w.pulses > before })
+	if lost.end(); lost.matched == 0 {
+		t.Error("nothing was lost: the test shows nothing")
+	}
+	again := s.copies(answers)
+	s.within(2*electionTimeout, "the leader hears it", func() bool { return len(again.kept) > 0 })
+}
