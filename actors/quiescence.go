@@ -127,8 +127,8 @@ func (l *leader) rest(s *server) {
 	}
 }
 
-// rest lets the pulse of its node stand for the leader, if this server lacks nothing, and wants nothing of the leader. A refusal may be
-// lost, and whose log is empty lacks all that the leader has.
+// rest lets the pulse of its node stand for the leader, if this server lacks nothing, and wants nothing of the leader. Who refuses entries
+// lacks something, even if its empty log differs in nothing; and the leader may not hear of the refusal.
 func (f *follower) rest(s *server, reply *messages.AppendEntriesReply, verified uint64) {
 	all := reply.Success && verified == s.log.last && s.commitIndex == verified && s.outbox.durable >= verified && s.reception == nil
 	if from := s.ctx.Sender(); all && from != nil && !f.waits() {

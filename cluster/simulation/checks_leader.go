@@ -11,7 +11,7 @@ type peerSeen struct {
 	counted      uint64 // see actors.Observation.Counted
 	match, round uint64
 	heard        time.Duration // when the round rose, or the member came into the group
-	member       bool
+	member       bool          // of the configuration in force
 	late         time.Duration // since when this server had been stuck when it last sent a heartbeat
 }
 

@@ -220,17 +220,18 @@ func (n *node) restart() {
 
 func (n *node) pause() { n.paused = true }
 
-func (n *node) panic(f Fault) {
-	n.panicked = true
-	n.w.hit(f)
-	panic(injectedPanic)
-}
-
 func (n *node) resume() {
 	n.paused, n.resumed = false, n.w.now
 	for _, m := range n.boxes {
 		n.w.enqueue(m)
 	}
+}
+
+// panic breaks what runs. Its server hears of that later.
+func (n *node) panic(f Fault) {
+	n.panicked = true
+	n.w.hit(f)
+	panic(injectedPanic)
 }
 
 func (n *node) logger() *slog.Logger { return slog.New(observer{n, n.incarnation}) }
