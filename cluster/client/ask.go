@@ -110,7 +110,7 @@ func (c *Client) reroute(ctx context.Context, s *server, o outcome, follow int) 
 		}
 	case silent, unknown:
 		var own *refusal
-		if ctx.Err() == nil && !errors.As(o.err, &own) { // its stream broke
+		if ctx.Err() == nil && left(ctx) > 0 && !errors.As(o.err, &own) { // its stream broke, in time
 			c.route.failed(s, suspectSilent)
 		}
 	case refused:

@@ -57,3 +57,25 @@ func TestACallIsNotSentAfterItsTime(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// overdue is a context whose deadline has passed, and whose timer has not noticed yet.
+type overdue struct{ context.Context }
+
+func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(-time.Microsecond), true }
+
+// That time was up before a call was sent says nothing about the server, which is asked again.
+func TestACallThatIsTooLateSaysNothingOfTheServer(t *testing.T) {
+	first, second := listen(t, &fake{}), listen(t, &fake{})
+	c := connected(t, first.address, second.address)
+	for range 2 {
+		if _, err := c.Put(within(t, 5*time.Second), "k", nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Put(overdue{context.Background()}, "k", nil); !errors.Is(err, client.ErrUnavailable) {
+			t.Error(err)
+		}
+	}
+	if n := second.putCount(); n != 0 {
+		t.Errorf("the second server was asked %d times", n)
+	}
+}
