@@ -58,25 +58,16 @@ func alone(t *testing.T, m StateMachine) *testNode {
 	return n
 }
 
-// restarted is a lone member whose server is started again with another configuration.
+// restarted is a lone member that is started again with another configuration.
 func restarted(t *testing.T, change func(*Config)) *testNode {
 	t.Helper()
 	_, nodes := startNetwork(t, 1)
-	n := nodes[0]
 	leaderOf(t, nodes)
-	if err := n.system.Root.StopFuture(n.door.PID()).Wait(); err != nil {
-		t.Fatal(err)
-	}
-	c := Config{
-		Group: "g", ID: "n1", Members: testMembers(1), Machine: newMoody(), Shared: n.shared, Number: 1,
-		Clock: realClock{n.system.Root},
-	}
-	change(&c)
-	var err error
-	if n.door, err = Start(n.system.Root, c); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	nodes[0].restart(func(c *Config) {
+		c.Machine = newMoody()
+		change(c)
+	})
+	return nodes[0]
 }
 
 // wantOnce demands that every caller gets one answer, and that nothing stays admitted.
@@ -221,18 +212,8 @@ func TestALeaderIsNotReadyBeforeItsLogIsApplied(t *testing.T) {
 	done := &answers{}
 	n.door.Propose([]byte("command"), done)
 	wantOnce(t, n.door, done)
-	if err := n.system.Root.StopFuture(n.door.PID()).Wait(); err != nil {
-		t.Fatal(err)
-	}
 	m := &stuck{enter: make(chan struct{})}
-	var err error
-	n.door, err = Start(n.system.Root, Config{
-		Group: "g", ID: "n1", Members: testMembers(1), Machine: m,
-		Shared: n.shared, Number: 1, Clock: realClock{n.system.Root},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	n.restart(func(c *Config) { c.Machine = m })
 	leaderOf(t, []*testNode{n})
 	if s := n.door.Status(); !errors.As(s.Unready, new(BehindError)) {
 		t.Errorf("it leads, and says %v", s.Unready)

@@ -35,6 +35,8 @@ type testNode struct {
 	shared  Shared
 	door    *Door
 	machine *register
+	// configure, if set, changes what the server is started with.
+	configure func(*Config)
 }
 
 // register is a state machine that keeps the commands it applied.
@@ -174,11 +176,14 @@ func (n *testNode) start(id string, members []Member) {
 	n.net.mu.Lock()
 	n.net.nodes[n.address] = n
 	n.net.mu.Unlock()
-	n.door, err = Start(n.system.Root, Config{
+	c := Config{
 		Group: "g", ID: id, Members: members, Machine: n.machine, Shared: n.shared, Number: persistence.GroupID(record.Number),
 		Clock: realClock{n.system.Root}, Seed: uint64(len(id)) + hash(id), Logger: logger,
-	})
-	if err != nil {
+	}
+	if n.configure != nil {
+		n.configure(&c)
+	}
+	if n.door, err = Start(n.system.Root, c); err != nil {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(n.stop)
@@ -199,6 +204,13 @@ func (n *testNode) stop() {
 	if err := n.store.Close(); err != nil {
 		n.t.Error(err)
 	}
+}
+
+// restart ends a lone member, and starts it with another configuration.
+func (n *testNode) restart(change func(*Config)) {
+	n.stop()
+	n.configure = change
+	n.start("n1", testMembers(1))
 }
 
 type testWriter struct{ t *testing.T }

@@ -20,7 +20,8 @@ type Read struct{ Query []byte }
 // Reply answers a [Propose] or [Read], with the error that [Group.Propose] or [Group.Read] would return, and mail of a client.
 type Reply = client.Reply
 
-// facade is a group's actor in the application's actor system. It owns nothing and waits for nothing, so it may be restarted.
+// facade is a group's actor in the application's actor system. It owns nothing, so it may be restarted, and waits for nothing but its
+// group's start.
 type facade struct {
 	root  *actor.RootContext
 	group *Group
@@ -47,6 +48,8 @@ func spawnFacade(app *actor.ActorSystem, g *Group) (*actor.PID, error) {
 
 func (f *facade) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
+	case *actor.Started:
+		f.group.awaitLaunch()
 	case *Propose:
 		f.send(f.caller(c), errand{data: m.Command})
 	case *Read:

@@ -28,7 +28,7 @@ type Group struct {
 	launched chan struct{}
 	// moving: the group is being told where this node is.
 	moving atomic.Bool
-	// stopped is closed when the node has stopped the group.
+	// stopped is closed when the node has stopped the group, or its facade is not to wait for its start any longer.
 	stopped chan struct{}
 	// facade is the group's actor in the application's actor system, nil without one.
 	facade *actor.PID
@@ -46,6 +46,13 @@ type Result struct {
 
 func newGroup(name string, n *Node) *Group {
 	return &Group{name: name, node: n, launched: make(chan struct{}), stopped: make(chan struct{})}
+}
+
+func (g *Group) awaitLaunch() {
+	select {
+	case <-g.launched:
+	case <-g.stopped:
+	}
 }
 
 // Name is the group's name.

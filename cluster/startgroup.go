@@ -133,27 +133,19 @@ func founders(record *messages.GroupRecord, given []actors.Member) []actors.Memb
 	return members
 }
 
-// launch starts a group's server. The members given are hints where those are that the log names.
+// launch starts a group. Its server comes last of what can fail: it cannot be stopped and started again beside the same journal.
 func (n *Node) launch(g *Group, record *messages.GroupRecord, given []actors.Member, machine actors.StateMachine) (err error) {
-	g.number, g.hints = persistence.GroupID(record.GetNumber()), given
-	g.door, err = actors.Start(n.system.Root, actors.Config{
-		Group: g.name, ID: n.config.ID, Members: founders(record, given), ClusterID: record.GetClusterId(), Hints: given,
-		Reconfigured:      n.reconfigured(g),
-		WithoutForwarding: n.options.withoutForwarding,
-		ClientAddress:     n.ClientAddr(), Machine: machine,
-		Shared: n.shared, Number: g.number,
-		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Logger: n.config.Logger,
-		Timing: n.config.Timing, Limits: n.config.Limits, Props: n.props(),
-	})
-	if err != nil {
+	if n.options.app != nil {
+		if g.facade, err = spawnFacade(n.options.app, g); err != nil {
+			return err
+		}
+	}
+	if err := n.startServer(g, record, given, machine); err != nil {
+		g.dropFacade()
 		return err
 	}
 	g.courier = newCourier(g.door, !n.options.withoutForwarding)
 	if n.options.app != nil {
-		if g.facade, err = spawnFacade(n.options.app, g); err != nil {
-			stopActor(n.system.Root, g.door.PID())
-			return err
-		}
 		go g.watch(context.Background(), func(e Event) { n.options.app.EventStream.Publish(&e) })
 	}
 	close(g.launched)
@@ -167,6 +159,31 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, given []actors.Mem
 		g.door.StorageFailed(err)
 	}
 	return nil
+}
+
+// dropFacade is for a group that could not be started. Mail for it is not handled any more.
+func (g *Group) dropFacade() {
+	if g.facade == nil {
+		return
+	}
+	ended := g.node.options.app.Root.StopFuture(g.facade)
+	close(g.stopped)
+	_ = ended.Wait()
+}
+
+// startServer starts a group's server. The members given are hints where those are that the log names.
+func (n *Node) startServer(g *Group, record *messages.GroupRecord, given []actors.Member, machine actors.StateMachine) (err error) {
+	g.number, g.hints = persistence.GroupID(record.GetNumber()), given
+	g.door, err = actors.Start(n.system.Root, actors.Config{
+		Group: g.name, ID: n.config.ID, Members: founders(record, given), ClusterID: record.GetClusterId(), Hints: given,
+		Reconfigured:      n.reconfigured(g),
+		WithoutForwarding: n.options.withoutForwarding,
+		ClientAddress:     n.ClientAddr(), Machine: machine,
+		Shared: n.shared, Number: g.number,
+		Clock: wallClock{n.system.Root}, Seed: randomSeed(), Logger: n.config.Logger,
+		Timing: n.config.Timing, Limits: n.config.Limits, Props: n.props(),
+	})
+	return err
 }
 
 // reconfigured follows the configurations of a group's server. The peers are known before its first message.
