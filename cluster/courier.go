@@ -29,6 +29,8 @@ type courier struct {
 	// waiting are commands that wait for the session, or for room in its window: as many as the group admits, and as many bytes.
 	waiting      []*errand
 	waitingBytes int
+	// pausing are reads that are asked again in a moment: as many as the group admits, and as many bytes.
+	pausing, pausingBytes int
 	// plainUntil: until then commands go without a session, each once, since not all members know sessions.
 	plainUntil time.Time
 }
@@ -163,9 +165,7 @@ func (c *courier) settleAll() (first *errand) {
 		before := e.next
 		e.next = nil
 		switch again := e.settle(&e.answer); {
-		case again:
-			e.tries++
-			time.AfterFunc(pauseAfter(e.tries), e.send)
+		case again && c.pause(e):
 		case !e.over:
 			e.over = true
 			e.next, first = first, e
@@ -173,6 +173,35 @@ func (c *courier) settleAll() (first *errand) {
 		e = before
 	}
 	return first
+}
+
+// pause lets an errand be sent again in a moment. The commands that do that are bounded by the window of their session; of reads no more do
+// than there is room for. The courier is locked.
+func (c *courier) pause(e *errand) bool {
+	again := e.send
+	if e.read != nil {
+		if c.pausing >= c.limits.AdmittedCommands || c.pausingBytes+len(e.data) > c.limits.AdmittedBytes {
+			e.answer.Err = actors.ErrOverloaded
+			return false
+		}
+		c.pausing, c.pausingBytes = c.pausing+1, c.pausingBytes+len(e.data)
+		again = e.resume
+	}
+	e.tries++
+	time.AfterFunc(pauseAfter(e.tries), again)
+	return true
+}
+
+// resume sends a read again, unless it was given up meanwhile.
+func (e *errand) resume() {
+	c := e.courier
+	c.mu.Lock()
+	c.pausing, c.pausingBytes = c.pausing-1, c.pausingBytes-len(e.data)
+	over := e.over
+	c.release()
+	if !over {
+		e.send()
+	}
 }
 
 // settle notes what became of a copy, and says whether another one is to be sent. Otherwise a is what the caller is told. The courier is

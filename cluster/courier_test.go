@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -109,4 +110,47 @@ func TestACommandDoesNotOvertakeThoseThatWaited(t *testing.T) {
 	if got := d.comes(parcel{first: command}); got != next {
 		t.Fatalf("a command behind one that is queued has turn %d", got)
 	}
+}
+
+// kept notes what a caller was told.
+type kept struct{ answers []actors.Answer }
+
+func (k *kept) Answer(a actors.Answer) { k.answers = append(k.answers, a) }
+
+// Of reads that are to be asked again in a moment there are no more than the group admits.
+func TestReadsThatAreAskedAgainAreBounded(t *testing.T) {
+	for name, test := range map[string]struct{ pausing, bytes, more int }{
+		"reads": {2, 1, 0},
+		"bytes": {1, 8, 3},
+	} {
+		c := &courier{patient: true, limits: actors.Limits{AdmittedCommands: 2, AdmittedBytes: 10}}
+		read := func(bytes int) *errand {
+			return &errand{courier: c, read: &actors.Read{}, data: make([]byte, bytes), caller: &kept{}}
+		}
+		c.mu.Lock()
+		for range test.pausing {
+			e := read(test.bytes)
+			if !c.pause(e) {
+				t.Errorf("%s: there is room", name)
+			}
+			e.over = true // it is given up before it would be asked again
+		}
+		c.mu.Unlock()
+		last := read(test.more)
+		last.Answer(actors.Answer{Err: actors.ErrNotLeader})
+		if told := last.caller.(*kept).answers; len(told) != 1 || !errors.Is(told[0].Err, actors.ErrOverloaded) {
+			t.Errorf("%s: it is told %v", name, told)
+		}
+		for deadline := time.Now().Add(10 * time.Second); c.pauses() != [2]int{}; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %v still pause", name, c.pauses())
+			}
+		}
+	}
+}
+
+func (c *courier) pauses() [2]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return [2]int{c.pausing, c.pausingBytes}
 }
