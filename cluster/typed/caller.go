@@ -17,7 +17,8 @@ type Group interface {
 }
 
 // Caller asks a group that runs a [Protocol.StateMachine]. It is safe for concurrent use. Its errors are those of the group or of the
-// client that it goes through, and [ErrNoSuchMessage] when the group's answer is not of this protocol; then a command took effect.
+// client that it goes through, and [ErrNoSuchMessage] when the group's answer is not of this protocol. A command with such a result took
+// effect: the error is a [client.ErrAnswerNotKept], too.
 type Caller[Command, Result, Query, Answer proto.Message] struct {
 	propose func(context.Context, []byte) (cluster.Result, error)
 	read    func(context.Context, client.Read, []byte) (cluster.Result, error)
@@ -58,7 +59,7 @@ func (c Caller[C, R, Q, A]) Propose(ctx context.Context, command C) (result R, e
 	if err != nil {
 		return result, err
 	}
-	return decode[R](r.Value)
+	return decodeResult[R](r.Value)
 }
 
 // Read reads linearizably: the answer reflects every command that was answered before the call.

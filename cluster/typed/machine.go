@@ -2,7 +2,6 @@ package typed
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -17,7 +16,7 @@ type Machine[Command, Result, Query, Answer proto.Message] interface {
 	// Apply applies one command, in log order. It must be deterministic: the same commands give the same results on every node. An error is
 	// a rejection, replicated like any result, and must have the same text on every node; the caller gets it as an
 	// [*actors.RejectedError]. A result whose text is not UTF-8 cannot be sent: its command took effect all the same, and the caller gets
-	// that as such an error, too.
+	// an [actors.ErrAnswerNotKept].
 	Apply(Command) (Result, error)
 	// Query answers a read. It must not change the state.
 	Query(context.Context, Query) (Answer, error)
@@ -63,8 +62,8 @@ func (s *stateMachine[C, R, Q, A]) Apply(entries []actors.Entry) []actors.Result
 	return s.results
 }
 
-// errResultLost is what a caller is told whose command took effect.
-var errResultLost = errors.New("the command took effect, but its result has text that is not UTF-8 and cannot be sent")
+// noResult stands for a result that cannot be encoded. It is no message: none has a field with the number 0.
+var noResult = []byte{0}
 
 func (s *stateMachine[C, R, Q, A]) apply(b []byte) ([]byte, error) {
 	command, err := decodeKnown[C](b)
@@ -77,7 +76,7 @@ func (s *stateMachine[C, R, Q, A]) apply(b []byte) ([]byte, error) {
 	}
 	value, err := encode(result)
 	if err != nil {
-		return nil, errResultLost
+		return noResult, nil // it took effect
 	}
 	return value, nil
 }

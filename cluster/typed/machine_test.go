@@ -12,10 +12,12 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/client"
 )
 
 // The protocol of a notebook: a note's name and text are fields of a command, a result counts notes, an answer has all notes.
@@ -140,8 +142,18 @@ func (mute) Query(context.Context, *wrapperspb.StringValue) (*structpb.Struct, e
 
 func TestAnswersThatCannotBeSent(t *testing.T) {
 	protocol := Protocol[*wrapperspb.StringValue, *wrapperspb.StringValue, *wrapperspb.StringValue, *wrapperspb.StringValue]{}
-	if r := apply(protocol.StateMachine(broken{}), nil); !errors.Is(r[0].Err, errResultLost) {
-		t.Error(r[0])
+	r := apply(protocol.StateMachine(broken{}), nil)
+	if r[0].Err != nil {
+		t.Error("a command that took effect is rejected:", r[0].Err)
+	}
+	for name, read := range map[string]func() error{
+		"a message": func() error { _, err := protocol.Result(&client.Reply{Value: r[0].Value}); return err },
+		"none":      func() error { _, err := decodeResult[*emptypb.Empty](r[0].Value); return err },
+	} {
+		if err := read(); !errors.Is(err, client.ErrAnswerNotKept) || !errors.Is(err, actors.ErrAnswerNotKept) ||
+			!errors.Is(err, ErrNoSuchMessage) || errors.Is(err, client.ErrRejected) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if _, err := notebook.StateMachine(mute{newNotes()}).Query(t.Context(), nil); err == nil {
 		t.Error("an answer")

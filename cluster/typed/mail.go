@@ -26,7 +26,7 @@ func (Protocol[C, R, Q, A]) Result(r *client.Reply) (result R, err error) {
 	if r.Err != nil {
 		return result, r.Err
 	}
-	return decode[R](r.Value)
+	return decodeResult[R](r.Value)
 }
 
 // Answer is the answer in the reply to a [Protocol.Query], or the reply's error.

@@ -21,6 +21,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/troupe-raft/troupe/actors"
+	"github.com/troupe-raft/troupe/cluster/client"
 )
 
 // Protocol is what a state machine speaks: its commands with their results, and its queries with their answers. All are pointers to
@@ -48,6 +51,26 @@ func decode[M proto.Message](b []byte) (M, error) {
 		return none, noSuchMessage(m)
 	}
 	return m, nil
+}
+
+// decodeResult is for results: their commands took effect, also when nobody can read them.
+func decodeResult[R proto.Message](b []byte) (R, error) {
+	result, err := decode[R](b)
+	if err != nil {
+		err = &resultError{err}
+	}
+	return result, err
+}
+
+// resultError is of a command that took effect.
+type resultError struct{ err error }
+
+func (e *resultError) Error() string {
+	return "the command took effect, and its result cannot be read: " + e.err.Error()
+}
+
+func (e *resultError) Unwrap() []error {
+	return []error{actors.ErrAnswerNotKept, client.ErrAnswerNotKept, e.err}
 }
 
 // decodeKnown takes a message only if all of it is known here: nothing of a command may be left out in silence.

@@ -78,12 +78,12 @@ func (k *clerk[C, R, Q, A]) Receive(c actor.Context) {
 	case C:
 		if b, ok := k.encode(c, m); ok {
 			mail := &client.Submit{Group: k.how.Group, Command: b, Timeout: timeout}
-			k.mail(c, mail, opened[R], client.ErrOutcomeUnknown)
+			k.mail(c, mail, opened(decodeResult[R]), client.ErrOutcomeUnknown)
 		}
 	case Q:
 		if b, ok := k.encode(c, m); ok {
 			mail := &client.Query{Group: k.how.Group, Read: k.how.Read, Query: b, Timeout: timeout}
-			k.mail(c, mail, opened[A], client.ErrUnavailable)
+			k.mail(c, mail, opened(decode[A]), client.ErrUnavailable)
 		}
 	case actor.SystemMessage, actor.AutoReceiveMessage, *actor.DeadLetterResponse:
 	default:
@@ -129,14 +129,16 @@ func (k *clerk[C, R, Q, A]) mail(c actor.Context, mail any, open func(*client.Re
 	}
 }
 
-// opened is what is in a reply, as a message to who asked.
-func opened[M proto.Message](r *client.Reply) any {
-	if r.Err != nil {
-		return r.Err
+// opened makes what is in a reply a message to who asked.
+func opened[M proto.Message](decode func([]byte) (M, error)) func(*client.Reply) any {
+	return func(r *client.Reply) any {
+		if r.Err != nil {
+			return r.Err
+		}
+		m, err := decode(r.Value)
+		if err != nil {
+			return err
+		}
+		return m
 	}
-	m, err := decode[M](r.Value)
-	if err != nil {
-		return err
-	}
-	return m
 }
