@@ -86,7 +86,7 @@ func (c *Client) try(ctx context.Context, r request, start time.Time) error {
 			continue
 		}
 		follow = 0
-		rest(ctx, try, retryAfter(o))
+		rest(ctx, try, retryAfter(o.err))
 	}
 }
 
@@ -219,12 +219,15 @@ func hintOf(err error) string {
 }
 
 // retryAfter is how long a server wants to be left alone.
-func retryAfter(o outcome) time.Duration {
+func retryAfter(err error) time.Duration {
 	var r *refusal
-	if !errors.As(o.err, &r) {
-		return 0
+	detail := (*messages.RetryAfter)(nil)
+	if errors.As(err, &r) {
+		detail = r.call.GetRetryAfter()
+	} else if d, ok := detailOf[*messages.RetryAfter](err); ok {
+		detail = d
 	}
-	return min(time.Duration(r.call.GetRetryAfter().GetMilliseconds())*time.Millisecond, time.Minute)
+	return min(time.Duration(detail.GetMilliseconds())*time.Millisecond, time.Minute)
 }
 
 // rest is a pause that is at least so long.

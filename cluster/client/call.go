@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/troupe-raft/troupe/messages"
 )
@@ -91,7 +92,7 @@ func (c *Client) repeat(ctx context.Context, first time.Duration, ask func(conte
 			c.recheck(suspect)
 		}
 		follow = 0
-		pause(ctx, try)
+		rest(ctx, try, retryAfter(err))
 	}
 }
 
@@ -175,18 +176,24 @@ func judge(err error) verdict {
 
 // leaderHint is the client address in an error's NotLeader detail, or "".
 func leaderHint(err error) string {
+	hint, _ := detailOf[*messages.NotLeader](err)
+	return hint.GetClientAddress()
+}
+
+// detailOf is an error's detail of that type.
+func detailOf[M proto.Message](err error) (m M, found bool) {
 	var e *connect.Error
 	if !errors.As(err, &e) {
-		return ""
+		return m, false
 	}
 	for _, detail := range e.Details() {
 		if value, err := detail.Value(); err == nil {
-			if hint, ok := value.(*messages.NotLeader); ok {
-				return hint.GetClientAddress()
+			if m, found = value.(M); found {
+				return m, true
 			}
 		}
 	}
-	return ""
+	return m, false
 }
 
 func (c *Client) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {

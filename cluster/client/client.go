@@ -128,7 +128,7 @@ func (c *Client) Status(ctx context.Context) (*messages.StatusResponse, error) {
 			last, asked = err, s
 		}
 		c.route.failed(s, suspectRefused)
-		pause(ctx, try)
+		rest(ctx, try, retryAfter(err))
 	}
 	return nil, unavailable(ctx, time.Since(start), addressOf(asked), last)
 }

@@ -355,3 +355,43 @@ func TestWhatAServerSaysTellsMoreThanThatAnotherIsGone(t *testing.T) {
 		}
 	}
 }
+
+// A server that has too much to do is left alone for as long as it wants, whatever it refused.
+func TestNobodyIsAskedAgainTooSoon(t *testing.T) {
+	const pause = 300 * time.Millisecond
+	for name, call := range map[string]func(context.Context, *client.Client) error{
+		"a stream": func(ctx context.Context, c *client.Client) error { _, err := c.Put(ctx, "k", nil); return err },
+		"status":   func(ctx context.Context, c *client.Client) error { _, err := c.Status(ctx); return err },
+		"a change": func(ctx context.Context, c *client.Client) error {
+			_, err := c.ChangeMember(ctx, &messages.ChangeMemberRequest{})
+			return err
+		},
+	} {
+		var refused time.Time
+		var early bool
+		once := func() error {
+			if refused.IsZero() {
+				refused = time.Now()
+				later := &messages.RetryAfter{Milliseconds: uint32(pause.Milliseconds())}
+				return withDetail(connect.CodeResourceExhausted, "too much", later)
+			}
+			early = early || time.Since(refused) < pause
+			return nil
+		}
+		server := listen(t, &fake{
+			refuse: once,
+			status: func(context.Context, *messages.StatusRequest) (*messages.StatusResponse, error) {
+				return &messages.StatusResponse{}, once()
+			},
+			change: func(context.Context, *messages.ChangeMemberRequest) (*messages.ChangeMemberResponse, error) {
+				return &messages.ChangeMemberResponse{}, once()
+			},
+		})
+		if err := call(within(t, 10*time.Second), connected(t, server.address)); err != nil || refused.IsZero() {
+			t.Errorf("%s: %v", name, err)
+		}
+		if early {
+			t.Errorf("%s: the server is asked again at once", name)
+		}
+	}
+}

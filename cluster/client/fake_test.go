@@ -33,6 +33,8 @@ type fake struct {
 	change  func(context.Context, *messages.ChangeMemberRequest) (*messages.ChangeMemberResponse, error)
 
 	snapshot func(context.Context, *messages.SnapshotRequest, *snapshotStream) error
+	// refuse is asked before a stream begins: its error is sent instead.
+	refuse func() error
 	// mute is asked before a message is sent: true keeps it back.
 	mute func() bool
 	// flaky is asked before a command of a session is answered: its error is sent instead of the answer.
@@ -61,6 +63,11 @@ func (f *fake) Exchange(ctx context.Context, stream *exchange) error {
 	f.mu.Lock()
 	f.streams++
 	f.mu.Unlock()
+	if f.refuse != nil {
+		if err := f.refuse(); err != nil {
+			return err
+		}
+	}
 	var mu sync.Mutex
 	send := func(m *messages.ExchangeResponse) {
 		mu.Lock()
