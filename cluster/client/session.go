@@ -16,6 +16,7 @@ import (
 
 var (
 	errNoPlace        = errors.New("earlier writes have no answer yet")
+	errNoSession      = errors.New("no session was opened in time")
 	errForeignSession = errors.New("the server opened another session than the one that was asked for")
 )
 
@@ -75,8 +76,11 @@ func (s *session) place(ctx context.Context, command *actors.ClientCommand) (mes
 	} else if t.err == nil { // it came just now, and is not sent
 		s.half.Settle(command, actors.CopyRefused)
 	}
-	if s.refusal != nil {
+	switch {
+	case s.refusal != nil:
 		return messages.SessionCommand{}, s.refusal
+	case s.opening:
+		return messages.SessionCommand{}, errNoSession
 	}
 	return messages.SessionCommand{}, errNoPlace
 }

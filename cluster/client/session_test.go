@@ -286,3 +286,23 @@ func TestClosingEndsTheSession(t *testing.T) {
 		t.Errorf("Close took %v", took)
 	}
 }
+
+// That a command is too large is what one server says of one copy: another, which takes more, may have an earlier copy.
+func TestACommandThatIsTooLargeElsewhereMayTakeEffect(t *testing.T) {
+	for text, want := range map[string]error{
+		"the command is too large":                      client.ErrOutcomeUnknown,
+		"the state machine rejected the command: never": client.ErrRejected,
+	} {
+		var copies atomic.Int32
+		server := listen(t, &fake{put: func(context.Context, *messages.PutRequest) (*messages.PutResponse, error) {
+			if copies.Add(1) == 1 {
+				return nil, withDetail(connect.CodeAborted, "nobody knows", &messages.OutcomeUnknown{})
+			}
+			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New(text))
+		}})
+		_, err := connected(t, server.address).Put(within(t, 10*time.Second), "k", nil)
+		if !errors.Is(err, want) || copies.Load() != 2 {
+			t.Errorf("%s: after %d copies %v", text, copies.Load(), err)
+		}
+	}
+}

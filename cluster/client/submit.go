@@ -110,13 +110,16 @@ func answerError(o outcome) error {
 	return nil
 }
 
-// ruled says that no copy of a command that was refused so takes effect: it is too large, or the state machine rejected it.
-func ruled(o outcome) bool { return connect.CodeOf(o.err) == connect.CodeInvalidArgument }
+// ruled says that no copy of a command that was refused so takes effect, since the state machine rejected it. The wire has no other sign of
+// that. Any other refusal is of one copy, by one server: another may take a larger command.
+func ruled(o outcome) bool {
+	return connect.CodeOf(o.err) == connect.CodeInvalidArgument && strings.HasPrefix(sentence(o.err), ErrRejected.Error())
+}
 
 // refusedFor is the error of a request that no server does.
 func refusedFor(o outcome) error {
 	err := &callError{text: sentence(o.err), kind: ErrInvalid, cause: o.err}
-	if ruled(o) && strings.HasPrefix(err.text, ErrRejected.Error()) { // the wire has no other sign of it
+	if ruled(o) {
 		err.cause = errors.Join(ErrRejected, o.err)
 	}
 	return err
