@@ -9,7 +9,8 @@ import (
 )
 
 // HandlerOptions are what handlers on the client port should have: a bound on what requests unpack to (the port itself bounds what
-// they have before), and JSON in which an unknown field is an error instead of a silent typing mistake.
+// they have before), JSON in which an unknown field is an error instead of a silent typing mistake, and contexts that end within a minute,
+// if a client gives a unary call more time.
 func HandlerOptions() []connect.HandlerOption { return clientport.HandlerOptions() }
 
 // MakeRoom is for handlers on the client port whose answers may be large: they call it with the context of their request before they
@@ -36,7 +37,7 @@ func NameLeader(ctx context.Context, group *Group) { clientport.NameLeader(ctx, 
 //
 //	gone                            not_found
 //	serial below the lowest         out_of_range
-//	too many, beyond the window     resource_exhausted
+//	too many, beyond the window     resource_exhausted, with a messages.RetryAfter detail
 //	applied, answer not kept        data_loss
 //
 // and of members and leaders:

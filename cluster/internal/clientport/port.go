@@ -103,6 +103,19 @@ func HandlerOptions() []connect.HandlerOption {
 		connect.WithCompression("gzip", func() connect.Decompressor { return new(unpacker) }, newPacker),
 		connect.WithCodec(strictJSON("json")),
 		connect.WithCodec(strictJSON("json; charset=utf-8")),
+		connect.WithInterceptors(connect.UnaryInterceptorFunc(limitTime)),
+	}
+}
+
+// limitTime lets no call wait longer than one of an Exchange may, whatever its client asks for: it holds a place that others need.
+func limitTime(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
+		if deadline, has := ctx.Deadline(); has && time.Until(deadline) > mostCallTime {
+			limited, cancel := context.WithTimeout(ctx, mostCallTime)
+			defer cancel()
+			ctx = limited
+		}
+		return next(ctx, r)
 	}
 }
 

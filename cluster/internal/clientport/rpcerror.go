@@ -75,10 +75,8 @@ func classify(err error) (connect.Code, proto.Message) {
 		return connect.CodeFailedPrecondition, &messages.NotLeader{LeaderId: notLeader.LeaderID, ClientAddress: notLeader.ClientAddress}
 	case is(actors.ErrNotLeader):
 		return connect.CodeFailedPrecondition, &messages.NotLeader{}
-	case is(actors.ErrOverloaded), errors.As(err, &tooMuch):
+	case is(actors.ErrOverloaded, actors.ErrTooManySessions, actors.ErrBeyondWindow), errors.As(err, &tooMuch):
 		return connect.CodeResourceExhausted, &messages.RetryAfter{Milliseconds: uint32(retryAfter.Milliseconds())}
-	case is(actors.ErrTooManySessions, actors.ErrBeyondWindow):
-		return connect.CodeResourceExhausted, nil
 	case is(actors.ErrTooLarge, errTooLarge, messages.ErrMalformedSession, actors.ErrMalformedRead), errors.As(err, &rejected):
 		return connect.CodeInvalidArgument, nil
 	case is(actors.ErrBadMembers, actors.ErrTooFewLeft, actors.ErrNotCaughtUp, actors.ErrCannotLead, actors.ErrNotTakenOver):

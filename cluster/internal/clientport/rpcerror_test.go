@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -33,8 +34,8 @@ func TestErrorsAsClientsSeeThem(t *testing.T) {
 		{errTooLarge, connect.CodeInvalidArgument, nil},
 		{actors.ErrSessionGone, connect.CodeNotFound, nil},
 		{actors.ErrSerialBelowLowest, connect.CodeOutOfRange, nil},
-		{actors.ErrBeyondWindow, connect.CodeResourceExhausted, nil},
-		{actors.ErrTooManySessions, connect.CodeResourceExhausted, nil},
+		{actors.ErrBeyondWindow, connect.CodeResourceExhausted, &messages.RetryAfter{Milliseconds: 100}},
+		{actors.ErrTooManySessions, connect.CodeResourceExhausted, &messages.RetryAfter{Milliseconds: 100}},
 		{actors.ErrAnswerNotKept, connect.CodeDataLoss, nil},
 		{&actors.LevelError{Members: []string{"n3"}}, connect.CodeUnavailable, nil},
 		{actors.ErrRestoring, connect.CodeUnavailable, nil},
@@ -79,5 +80,28 @@ func TestErrorsAsClientsSeeThem(t *testing.T) {
 	}
 	if RPCError(nil) != nil {
 		t.Error("nil became an error")
+	}
+}
+
+// A call holds a place for a minute at most, whatever time its client gives it.
+func TestACallEnds(t *testing.T) {
+	for name, test := range map[string]struct{ given, want time.Duration }{
+		"long":  {100 * time.Hour, mostCallTime},
+		"short": {time.Second, time.Second},
+		"none":  {0, 0},
+	} {
+		ctx := t.Context()
+		if test.given > 0 {
+			limited, cancel := context.WithTimeout(ctx, test.given)
+			defer cancel()
+			ctx = limited
+		}
+		_, _ = limitTime(func(ctx context.Context, _ connect.AnyRequest) (connect.AnyResponse, error) {
+			deadline, has := ctx.Deadline()
+			if has != (test.want > 0) || has && time.Until(deadline) > test.want {
+				t.Errorf("%s: it ends: %v, in %v", name, has, time.Until(deadline))
+			}
+			return nil, nil
+		})(ctx, nil)
 	}
 }
