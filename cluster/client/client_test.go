@@ -367,9 +367,12 @@ func TestNobodyIsAskedAgainTooSoon(t *testing.T) {
 			return err
 		},
 	} {
+		var mu sync.Mutex
 		var refused time.Time
 		var early bool
 		once := func() error {
+			mu.Lock()
+			defer mu.Unlock()
 			if refused.IsZero() {
 				refused = time.Now()
 				later := &messages.RetryAfter{Milliseconds: uint32(pause.Milliseconds())}
@@ -387,11 +390,11 @@ func TestNobodyIsAskedAgainTooSoon(t *testing.T) {
 				return &messages.ChangeMemberResponse{}, once()
 			},
 		})
-		if err := call(within(t, 10*time.Second), connected(t, server.address)); err != nil || refused.IsZero() {
-			t.Errorf("%s: %v", name, err)
+		err := call(within(t, 10*time.Second), connected(t, server.address))
+		mu.Lock()
+		if err != nil || refused.IsZero() || early {
+			t.Errorf("%s: %v; refused at %v, asked again too early: %v", name, err, refused, early)
 		}
-		if early {
-			t.Errorf("%s: the server is asked again at once", name)
-		}
+		mu.Unlock()
 	}
 }
