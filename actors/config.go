@@ -84,7 +84,7 @@ type Limits struct {
 	InflightBytes    int
 	// AdmittedCommands and AdmittedBytes bound what is admitted and not yet answered; default 4096 and 64 MiB. What is
 	// admitted waits for all that was admitted before it. Callers that wait are goroutines, and heartbeats have to run among them.
-	// As many commands may wait for room in the session that their node has for them.
+	// As many commands may wait for room in the session that their node has for them, and as many reads for a leader.
 	AdmittedCommands int
 	AdmittedBytes    int
 	// TailBytes and TailEntries bound what is kept in memory of the log's durable end, for followers; default 16 MiB and 32768.

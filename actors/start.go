@@ -14,8 +14,8 @@ const machineName = "machine"
 func actorName(group string) string { return "raft/" + group }
 
 // Start recovers a group's server from the store and spawns it. The server runs until its actor is stopped, and then answers
-// all callers. A server is never restarted in place: what panics stays stopped until the node is restarted. Nor is one started with
-// what another of its group has used: the journal may still have a write of that one.
+// all callers. A server is never restarted in place: what panics stays stopped until the node is restarted. A second
+// server of a group must not be started on the same journal: a write of the first may still be in it.
 func Start(root *actor.RootContext, c Config) (*Door, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err

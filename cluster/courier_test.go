@@ -120,30 +120,35 @@ func (k *kept) Answer(a actors.Answer) { k.answers = append(k.answers, a) }
 // Of reads that are to be asked again in a moment there are no more than the group admits.
 func TestReadsThatAreAskedAgainAreBounded(t *testing.T) {
 	for name, test := range map[string]struct{ pausing, bytes, more int }{
-		"reads": {2, 1, 0},
+		"reads": {2, 2, 0},
 		"bytes": {1, 8, 3},
 	} {
 		c := &courier{patient: true, limits: actors.Limits{AdmittedCommands: 2, AdmittedBytes: 10}}
-		read := func(bytes int) *errand {
-			return &errand{courier: c, read: &actors.Read{}, data: make([]byte, bytes), caller: &kept{}}
+		c.pausing, c.pausingBytes = test.pausing, test.bytes
+		var told kept
+		e := &errand{courier: c, read: &actors.Read{}, data: make([]byte, test.more), caller: &told}
+		e.Answer(actors.Answer{Err: actors.ErrNotLeader})
+		if len(told.answers) != 1 || !errors.Is(told.answers[0].Err, actors.ErrOverloaded) {
+			t.Errorf("%s: it is told %v", name, told.answers)
 		}
+	}
+}
+
+// A read makes room when it is asked again, or would have been.
+func TestReadsThatPausedMakeRoom(t *testing.T) {
+	c := &courier{limits: actors.Limits{AdmittedCommands: 2, AdmittedBytes: 10}}
+	for range 3 {
 		c.mu.Lock()
-		for range test.pausing {
-			e := read(test.bytes)
-			if !c.pause(e) {
-				t.Errorf("%s: there is room", name)
+		for range 2 {
+			// Nobody waits for it any more: there is no door.
+			if !c.pause(&errand{courier: c, read: &actors.Read{}, data: make([]byte, 5), over: true}) {
+				t.Error("there is no room")
 			}
-			e.over = true // it is given up before it would be asked again
 		}
 		c.mu.Unlock()
-		last := read(test.more)
-		last.Answer(actors.Answer{Err: actors.ErrNotLeader})
-		if told := last.caller.(*kept).answers; len(told) != 1 || !errors.Is(told[0].Err, actors.ErrOverloaded) {
-			t.Errorf("%s: it is told %v", name, told)
-		}
 		for deadline := time.Now().Add(10 * time.Second); c.pauses() != [2]int{}; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: %v still pause", name, c.pauses())
+				t.Fatalf("%v still pause", c.pauses())
 			}
 		}
 	}

@@ -28,7 +28,7 @@ type Group struct {
 	launched chan struct{}
 	// moving: the group is being told where this node is.
 	moving atomic.Bool
-	// stopped is closed when the node has stopped the group, or its facade is not to wait for its start any longer.
+	// stopped is closed when the node has stopped the group, or when its start failed.
 	stopped chan struct{}
 	// facade is the group's actor in the application's actor system, nil without one.
 	facade *actor.PID
@@ -119,7 +119,8 @@ func (g *Group) Propose(ctx context.Context, command []byte, options ...ProposeO
 }
 
 // Read asks the state machine, linearizably: the answer reflects every command that was answered before the call. Any member may be asked;
-// it waits for its leader. Without a deadline in ctx the call waits about five seconds. The query must never be changed afterwards.
+// it waits for its leader, unless too many reads wait already. Without a deadline in ctx the call waits about five seconds. The query must
+// never be changed afterwards.
 func (g *Group) Read(ctx context.Context, query []byte) ([]byte, error) {
 	r, err := g.read(ctx, actors.Read{}, query)
 	return r.Value, err

@@ -133,7 +133,7 @@ func founders(record *messages.GroupRecord, given []actors.Member) []actors.Memb
 	return members
 }
 
-// launch starts a group. Its server comes last of what can fail: it cannot be stopped and started again beside the same journal.
+// launch starts a group. The server starts last: once it has run, a second one must not use its journal.
 func (n *Node) launch(g *Group, record *messages.GroupRecord, given []actors.Member, machine actors.StateMachine) (err error) {
 	if n.options.app != nil {
 		if g.facade, err = spawnFacade(n.options.app, g); err != nil {
@@ -161,7 +161,7 @@ func (n *Node) launch(g *Group, record *messages.GroupRecord, given []actors.Mem
 	return nil
 }
 
-// dropFacade is for a group that could not be started. Mail for it is not handled any more.
+// dropFacade is for a group that could not be started. Who has mailed to it by its name gets no answer.
 func (g *Group) dropFacade() {
 	if g.facade == nil {
 		return

@@ -232,14 +232,6 @@ func retryAfter(err error) time.Duration {
 
 // rest is a pause that is at least so long.
 func rest(ctx context.Context, try int, least time.Duration) {
-	if least > 0 {
-		timer := time.NewTimer(least)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	wait(ctx, least)
 	pause(ctx, try)
 }

@@ -212,7 +212,14 @@ func left(ctx context.Context) time.Duration {
 // pause waits, longer with each try. The time is random, so that clients do not all try at once.
 func pause(ctx context.Context, try int) {
 	limit := min(firstPause<<min(try, 10), maxPause)
-	timer := time.NewTimer(limit/2 + rand.N(limit/2))
+	wait(ctx, limit/2+rand.N(limit/2))
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	if d <= 0 || ctx.Err() != nil {
+		return
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -106,8 +106,10 @@ func (c *Client) Status(ctx context.Context) (*messages.StatusResponse, error) {
 	start := time.Now()
 	var last error
 	var asked *server
+	busy := map[*server]time.Time{} // until when
 	for try := 0; ctx.Err() == nil; try++ {
 		s := c.route.any()
+		wait(ctx, time.Until(busy[s]))
 		one, cancel := context.WithTimeout(ctx, 2*firstTry<<min(try, 6))
 		response, err := s.cluster.Status(one, &messages.StatusRequest{})
 		cancel()
@@ -128,7 +130,8 @@ func (c *Client) Status(ctx context.Context) (*messages.StatusResponse, error) {
 			last, asked = err, s
 		}
 		c.route.failed(s, suspectRefused)
-		rest(ctx, try, retryAfter(err))
+		busy[s] = time.Now().Add(retryAfter(err))
+		pause(ctx, try)
 	}
 	return nil, unavailable(ctx, time.Since(start), addressOf(asked), last)
 }

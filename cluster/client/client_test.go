@@ -356,7 +356,7 @@ func TestWhatAServerSaysTellsMoreThanThatAnotherIsGone(t *testing.T) {
 	}
 }
 
-// A server that has too much to do is left alone for as long as it wants, whatever it refused.
+// A call that a server refuses because it has too much to do comes again when the server wants it to, whatever was refused.
 func TestNobodyIsAskedAgainTooSoon(t *testing.T) {
 	const pause = 300 * time.Millisecond
 	for name, call := range map[string]func(context.Context, *client.Client) error{
@@ -396,5 +396,19 @@ func TestNobodyIsAskedAgainTooSoon(t *testing.T) {
 			t.Errorf("%s: %v; refused at %v, asked again too early: %v", name, err, refused, early)
 		}
 		mu.Unlock()
+	}
+}
+
+// A server that wants to be left alone for long does not keep a call for any of them from the others.
+func TestStatusIsNotKeptByABusyServer(t *testing.T) {
+	busy := listen(t, &fake{status: func(context.Context, *messages.StatusRequest) (*messages.StatusResponse, error) {
+		return nil, withDetail(connect.CodeResourceExhausted, "too much", &messages.RetryAfter{Milliseconds: 60_000})
+	}})
+	other := listen(t, &fake{})
+	c := connected(t, busy.address, other.address)
+	for range 2 {
+		if _, err := c.Status(within(t, 10*time.Second)); err != nil {
+			t.Error(err)
+		}
 	}
 }
