@@ -164,9 +164,7 @@ func (c *courier) settleAll() (first *errand) {
 	for e := c.answered.Swap(nil); e != nil; {
 		before := e.next
 		e.next = nil
-		switch again := e.settle(&e.answer); {
-		case again && c.pause(e):
-		case !e.over:
+		if again := e.settle(&e.answer) && c.pause(e); !again && !e.over {
 			e.over = true
 			e.next, first = first, e
 		}

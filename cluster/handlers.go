@@ -9,8 +9,8 @@ import (
 )
 
 // HandlerOptions are what handlers on the client port should have: a bound on what requests unpack to (the port itself bounds what
-// they have before), JSON in which an unknown field is an error instead of a silent typing mistake, and contexts of unary calls that end
-// within a minute.
+// they have before), JSON in which an unknown field is an error instead of a silent typing mistake, and a minute as the
+// longest time that a client can give a unary call.
 func HandlerOptions() []connect.HandlerOption { return clientport.HandlerOptions() }
 
 // MakeRoom is for handlers on the client port whose answers may be large: they call it with the context of their request before they

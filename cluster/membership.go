@@ -130,17 +130,22 @@ func indexOf(list []actors.Member, id string) int {
 // amendAgain is how long a change waits for another one to end.
 const amendAgain = 20 * time.Millisecond
 
-// amend changes the members that this node knows, and again if others changed them meanwhile. It returns when the change is committed, and
-// no joint phase is left; or when ctx is done, with an unknown outcome if it was asked for.
-func (g *Group) amend(ctx context.Context, change func(to *actors.Change) error) (uint64, error) {
+// withDeadline gives a context that has no deadline the time of a call.
+func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	if _, has := ctx.Deadline(); !has {
-		limited, cancel := context.WithTimeout(ctx, defaultTimeout)
-		defer cancel()
-		ctx = limited
+	if _, has := ctx.Deadline(); has {
+		return ctx, func() {}
 	}
+	return context.WithTimeout(ctx, defaultTimeout)
+}
+
+// amend changes the members that this node knows, and again if others changed them meanwhile. It returns when the change is committed, and
+// no joint phase is left; or when ctx is done, with an unknown outcome if it was asked for.
+func (g *Group) amend(ctx context.Context, change func(to *actors.Change) error) (uint64, error) {
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
 	asked := error(nil)
 	for {
 		now := g.Status().Configuration
@@ -181,11 +186,10 @@ func passes(err error) bool {
 
 // HandOver makes another voter the leader, the best one if to is empty, and returns who leads then (thesis 3.10). Only the leader can: it
 // is [actors.ErrNotLeader] elsewhere. A member that cannot lead is [actors.ErrCannotLead]; one that does not take over within an election
-// timeout [actors.ErrNotTakenOver], and then this node goes on.
+// timeout [actors.ErrNotTakenOver], and then this node goes on. Without a deadline in ctx the call waits about five seconds.
 func (g *Group) HandOver(ctx context.Context, to string) (leader string, err error) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
 	term := g.Status().Term
 	if _, err := g.submit(ctx, func(c actors.Caller) { g.door.HandOver(to, c) }); err != nil {
 		return "", err

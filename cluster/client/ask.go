@@ -220,12 +220,10 @@ func hintOf(err error) string {
 
 // retryAfter is how long a server wants to be left alone.
 func retryAfter(err error) time.Duration {
+	detail := detailOf[*messages.RetryAfter](err)
 	var r *refusal
-	detail := (*messages.RetryAfter)(nil)
 	if errors.As(err, &r) {
 		detail = r.call.GetRetryAfter()
-	} else if d, ok := detailOf[*messages.RetryAfter](err); ok {
-		detail = d
 	}
 	return min(time.Duration(detail.GetMilliseconds())*time.Millisecond, time.Minute)
 }

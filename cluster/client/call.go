@@ -176,24 +176,23 @@ func judge(err error) verdict {
 
 // leaderHint is the client address in an error's NotLeader detail, or "".
 func leaderHint(err error) string {
-	hint, _ := detailOf[*messages.NotLeader](err)
-	return hint.GetClientAddress()
+	return detailOf[*messages.NotLeader](err).GetClientAddress()
 }
 
-// detailOf is an error's detail of that type.
-func detailOf[M proto.Message](err error) (m M, found bool) {
+// detailOf is an error's detail of that type, or nil.
+func detailOf[M proto.Message](err error) (none M) {
 	var e *connect.Error
 	if !errors.As(err, &e) {
-		return m, false
+		return none
 	}
 	for _, detail := range e.Details() {
 		if value, err := detail.Value(); err == nil {
-			if m, found = value.(M); found {
-				return m, true
+			if m, ok := value.(M); ok {
+				return m
 			}
 		}
 	}
-	return m, false
+	return none
 }
 
 func (c *Client) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -109,7 +109,9 @@ func (c *Client) Status(ctx context.Context) (*messages.StatusResponse, error) {
 	busy := map[*server]time.Time{} // until when
 	for try := 0; ctx.Err() == nil; try++ {
 		s := c.route.any()
-		wait(ctx, time.Until(busy[s]))
+		if wait(ctx, time.Until(busy[s])); ctx.Err() != nil {
+			break
+		}
 		one, cancel := context.WithTimeout(ctx, 2*firstTry<<min(try, 6))
 		response, err := s.cluster.Status(one, &messages.StatusRequest{})
 		cancel()

@@ -107,10 +107,11 @@ func HandlerOptions() []connect.HandlerOption {
 	}
 }
 
-// limitTime lets no call wait longer than one of an Exchange may, whatever its client says: it holds a place that others need.
+// limitTime lets no call wait longer than one of an Exchange may, whatever its client says: it holds a place that others need. Without a
+// deadline, handlers have times of their own.
 func limitTime(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
-		if deadline, has := ctx.Deadline(); !has || time.Until(deadline) > mostCallTime {
+		if deadline, has := ctx.Deadline(); has && time.Until(deadline) > mostCallTime {
 			limited, cancel := context.WithTimeout(ctx, mostCallTime)
 			defer cancel()
 			ctx = limited
