@@ -176,8 +176,10 @@ func (m *machine) answer(outcomes []outcome) {
 	m.waiters = m.waiters[answered:]
 }
 
-// look takes off each query when it is answered: what is left, if one panics, is what nobody has answered.
+// look answers the reads that their callers do not make by themselves. It takes off each query when it is answered: what is left, if one
+// panics, is what nobody has answered.
 func (m *machine) look(l *lookup) {
+	l.queries = m.door.letLook(l.readIndex, l.queries)
 	for len(l.queries) > 0 {
 		q := l.queries[0]
 		var value []byte
