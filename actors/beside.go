@@ -125,27 +125,29 @@ func (d *Door) LookNow(readIndex uint64, q []byte) (answer Answer, ok bool) {
 	return Answer{Index: b.applied, Value: value, Err: err}, true
 }
 
-// fewLookers is how many callers are told at a time that they may look. They queue up for the processor of who tells them: when the system
-// gives that one to somebody else, for some milliseconds as a rule, all of them are late. So others run before more are told, though not
-// more often than mostPieces times.
-const fewLookers, mostPieces = 48, 32
+// toldTogether is how many callers are told at a time that they may look. They queue up for the processor of who tells them: when the
+// system gives that one to somebody else, for some milliseconds as a rule, all of them are late. So others run before more are told, though
+// not more often than mostPieces times.
+const toldTogether, mostPieces = 32, 32
 
 // letLook tells the lookers among the callers that they may look, and returns the other reads.
 func (d *Door) letLook(readIndex uint64, queries []query) []query {
 	if !d.beside.allowed {
 		return queries
 	}
-	others, piece := queries[:0], max(fewLookers, len(queries)/mostPieces)
-	for i, q := range queries {
-		if i > 0 && i%piece == 0 {
+	others, piece, told := queries[:0], max(toldTogether, len(queries)/mostPieces), 0
+	for _, q := range queries {
+		looker, can := q.caller.(Looker)
+		if !can || q.barrier {
+			others = append(others, q)
+			continue
+		}
+		if told > 0 && told%piece == 0 {
 			runtime.Gosched()
 		}
-		if looker, can := q.caller.(Looker); can && !q.barrier {
-			d.release(1, len(q.query))
-			looker.MayLook(readIndex)
-		} else {
-			others = append(others, q)
-		}
+		told++
+		d.release(1, len(q.query))
+		looker.MayLook(readIndex)
 	}
 	clear(queries[len(others):])
 	return others

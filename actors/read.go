@@ -51,7 +51,7 @@ func (l *leader) read(s *server) {
 // machine does that. It returns the slice, if the machine does not need it.
 func (s *server) look(readIndex uint64, queries []query) (free []query) {
 	left := queries
-	if s.lastApplied >= readIndex && len(queries) <= fewLookers {
+	if s.lastApplied >= readIndex && len(queries) <= fewReads {
 		left = s.door.letLook(readIndex, queries)
 	}
 	if len(left) > 0 {
