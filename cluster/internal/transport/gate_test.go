@@ -227,7 +227,8 @@ func TestWhatDoesNotTravelIsDropped(t *testing.T) {
 		&actor.MessageEnvelope{Message: vote, Sender: actor.NewPID("127.0.0.1:9", "raft/g")}} {
 		before := tr.Stats().Dropped[DropUnsendable]
 		system.Root.Send(target, m)
-		if n := tr.Stats().Dropped[DropUnsendable]; n != before+1 {
+		// More than one: an answer too many finds its asker gone, and Proto.Actor's reply to that does not travel, either.
+		if n := tr.Stats().Dropped[DropUnsendable]; n <= before {
 			t.Errorf("%T was not dropped", m)
 		}
 	}
