@@ -39,7 +39,7 @@ const size = 3
 
 // startNodes starts the nodes with their data and logs in dir. They end when ctx is done, at the latest.
 func startNodes(ctx context.Context, dir string) (*nodes, error) {
-	free, err := host.FreeAddresses(2 * size)
+	free, err := host.FreeAddresses(ctx, 2*size)
 	if err != nil {
 		return nil, err
 	}

@@ -40,9 +40,9 @@ type LocalOptions struct {
 	FS vfs.FS
 }
 
-// StartLocal starts size nodes, n1 and so on, with their data below dir.
+// StartLocal starts size nodes, n1 and so on, with their data below dir. Their addresses are theirs until ctx is done.
 func StartLocal(ctx context.Context, size int, dir string, logger *slog.Logger, options LocalOptions) (*Local, error) {
-	addresses, err := FreeAddresses(2 * size)
+	addresses, err := FreeAddresses(ctx, 2*size)
 	if err != nil {
 		return nil, err
 	}
@@ -234,9 +234,10 @@ func (l *Local) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// FreeAddresses returns different loopback addresses that were free a moment ago. They are outside the range from which systems
-// choose ports for outgoing connections: a node that is started again must find its ports free.
-func FreeAddresses(count int) ([]string, error) {
+// FreeAddresses returns different loopback addresses that nobody listens on. Until ctx is done no other call gets them, of this process
+// or another: whoever holds the port for UDP has it. They are outside the range from which systems choose ports for outgoing
+// connections: a node that is started again must find its ports free.
+func FreeAddresses(ctx context.Context, count int) ([]string, error) {
 	const lowest, ports, attempts = 20000, 10000, 1000
 	var all []string
 	var last error
@@ -244,15 +245,27 @@ func FreeAddresses(count int) ([]string, error) {
 		if len(all) == count {
 			return all, nil
 		}
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowest+rand.N(ports)))
-		if err != nil {
+		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.N(ports))
+		if err := hold(ctx, address); err != nil {
 			last = err
 			continue
 		}
-		defer listener.Close() // held until all are chosen, so that they differ
-		all = append(all, listener.Addr().String())
+		all = append(all, address)
 	}
 	return nil, fmt.Errorf("cannot find free ports on 127.0.0.1: %w", last)
+}
+
+func hold(ctx context.Context, address string) error {
+	held, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return errors.Join(err, held.Close())
+	}
+	context.AfterFunc(ctx, func() { _ = held.Close() })
+	return listener.Close()
 }
 
 // MakeDataDir makes a new directory below parent, and the function that removes it. An empty parent means the user's cache
