@@ -2621,7 +2621,7 @@ func (x *SnapshotResponse) GetData() []byte {
 	return nil
 }
 
-// NotLeader is an error detail: ask there.
+// NotLeader is an error detail: ask there. With the code not_found it says that this node has no such group, or not yet: others may have it.
 type NotLeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Both empty when no leader is known.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -54,6 +55,7 @@ func (c *Client) ask(ctx context.Context, r request) error {
 func (c *Client) try(ctx context.Context, r request, start time.Time) error {
 	var last error
 	var asked *server
+	var without []*server // the group
 	follow := 0
 	for try := 0; ; try++ {
 		if untimed(ctx).Err() != nil || try > 0 && left(ctx) < lastMoment { // the first try costs no look at the clock
@@ -79,8 +81,16 @@ func (c *Client) try(ctx context.Context, r request, start time.Time) error {
 			}
 			return err
 		}
+		if o.verdict == elsewhere {
+			if !slices.Contains(without, s) {
+				without = append(without, s)
+			}
+			if c.route.passOver(s, without) {
+				return gaveUpFor(r, s, refusedFor(o))
+			}
+		}
 		if again, err := c.reroute(ctx, s, o, follow); err != nil {
-			return err
+			return gaveUpFor(r, s, err)
 		} else if again {
 			follow++
 			continue
@@ -99,6 +109,14 @@ func (c *Client) gaveUp(ctx context.Context, r request, start time.Time, asked *
 		return outcomeUnknown(addressOf(asked), last)
 	}
 	return unavailable(ctx, time.Since(start), addressOf(asked), last)
+}
+
+// gaveUpFor is the error of a request that cannot go on, because of err.
+func gaveUpFor(r request, s *server, err error) error {
+	if r.giveUp() {
+		return outcomeUnknown(s.address, err)
+	}
+	return err
 }
 
 // reroute notes what an outcome says about a server. again says that another one is to be asked without a pause.
@@ -200,6 +218,9 @@ func judgeRefusal(code connect.Code, e *messages.CallError) verdict {
 	case connect.CodeUnavailable:
 		return refused
 	case connect.CodeNotFound:
+		if e.NotLeader != nil {
+			return elsewhere
+		}
 		return missing
 	case connect.CodeDataLoss:
 		return forgotten

@@ -38,7 +38,8 @@ const (
 	unknown           // a write that may have been done
 	wrong             // not done, and never will be
 	stranger          // not done: this is no client port that this client can speak to
-	missing           // not done: there is no such session or group
+	missing           // not done: there is no such session
+	elsewhere         // not done: the server has no such group, others may
 	forgotten         // done, and the answer was not kept
 )
 

@@ -35,6 +35,8 @@ type fake struct {
 	snapshot func(context.Context, *messages.SnapshotRequest, *snapshotStream) error
 	// refuse is asked before a stream begins: its error is sent instead.
 	refuse func() error
+	// foreign is asked before any request: true answers it like a peer port.
+	foreign func() bool
 	// mute is asked before a message is sent: true keeps it back.
 	mute func() bool
 	// flaky is asked before a command of a session is answered: its error is sent instead of the answer.
@@ -317,7 +319,14 @@ func listen(t *testing.T, f *fake) *fake {
 	mux := http.NewServeMux()
 	mux.Handle(messagesconnect.NewGroupHandler(f))
 	mux.Handle(messagesconnect.NewClusterHandler(f))
-	server := httptest.NewUnstartedServer(mux)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.foreign != nil && f.foreign() {
+			w.Header().Set("Content-Type", "application/grpc")
+			w.WriteHeader(http.StatusUnsupportedMediaType)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetHTTP1(true)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)

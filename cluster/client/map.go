@@ -65,7 +65,7 @@ func (c *Client) write(ctx context.Context, command []byte) (done bool, version 
 	}
 	done, version, err = kvwire.DecodeResult(r.Value)
 	if err != nil {
-		return false, 0, &callError{text: err.Error(), kind: ErrInvalid, cause: err}
+		return false, 0, &callError{text: "the write took effect, but " + err.Error(), kind: ErrAnswerNotKept, cause: err}
 	}
 	return done, version, nil
 }

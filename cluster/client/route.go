@@ -160,6 +160,18 @@ func (r *route) failed(s *server, d time.Duration) {
 	r.suspect[s] = time.Now().Add(d)
 }
 
+// passOver has others asked before s, and says whether there are none: this client can speak to nobody but those.
+func (r *route) passOver(s *server, those []*server) (none bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.leader == s {
+		r.leader = nil
+	}
+	return !slices.ContainsFunc(r.servers, func(other *server) bool {
+		return !other.stranger.Load() && !slices.Contains(those, other)
+	})
+}
+
 // avoid notes that this client cannot speak to the server, and says whether there is another server to ask.
 func (r *route) avoid(s *server) (others bool) {
 	s.stranger.Store(true)

@@ -221,6 +221,9 @@ func TestExchangeOfAllKindsOfCalls(t *testing.T) {
 					t.Error(got[id])
 				}
 			}
+			if got[5].GetError().NotLeader == nil {
+				t.Error("clients take a missing group for a missing session:", got[5])
+			}
 			if fmt.Sprint(door.given) != fmt.Sprint([]messages.SessionCommand{{Session: id, Serial: 5, Lowest: 4}}) {
 				t.Error(door.given)
 			}

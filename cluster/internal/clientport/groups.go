@@ -19,9 +19,19 @@ func groupName(node Node, asked string) (string, error) {
 	}
 	name := cmp.Or(asked, groups[0])
 	if !slices.Contains(groups, name) {
-		return "", connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no group %.64q on this node: %s", asked, listed(groups)))
+		return "", &noGroup{name, groups}
 	}
 	return name, nil
+}
+
+// noGroup is why this node does nothing of what was asked.
+type noGroup struct {
+	name   string
+	groups []string // that it has
+}
+
+func (n *noGroup) Error() string {
+	return fmt.Sprintf("there is no group %.64q on this node: %s", n.name, listed(n.groups))
 }
 
 // mostListed is how many groups an error names.
@@ -39,7 +49,7 @@ func listed(groups []string) string {
 func findGroup(ctx context.Context, node Node, asked string) (Group, error) {
 	name, err := groupName(node, asked)
 	if err != nil {
-		return nil, err
+		return nil, RPCError(err)
 	}
 	NameLeader(ctx, name)
 	return node.Group(name), nil

@@ -65,6 +65,7 @@ func classify(err error) (connect.Code, proto.Message) {
 	var rejected *actors.RejectedError
 	var notMember *actors.NotMemberError
 	var tooMuch *overload
+	var homeless *noGroup
 	is := func(targets ...error) bool {
 		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 	}
@@ -81,6 +82,8 @@ func classify(err error) (connect.Code, proto.Message) {
 		return connect.CodeInvalidArgument, nil
 	case is(actors.ErrBadMembers, actors.ErrTooFewLeft, actors.ErrNotCaughtUp, actors.ErrCannotLead, actors.ErrNotTakenOver):
 		return connect.CodeInvalidArgument, nil // not failed_precondition, which says who leads
+	case errors.As(err, &homeless):
+		return connect.CodeNotFound, &messages.NotLeader{}
 	case is(actors.ErrSessionGone), errors.As(err, &notMember):
 		return connect.CodeNotFound, nil
 	case is(actors.ErrSerialBelowLowest):

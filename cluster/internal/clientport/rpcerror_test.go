@@ -33,6 +33,7 @@ func TestErrorsAsClientsSeeThem(t *testing.T) {
 		{errNoRoom, connect.CodeResourceExhausted, &messages.RetryAfter{Milliseconds: 100}},
 		{errTooLarge, connect.CodeInvalidArgument, nil},
 		{actors.ErrSessionGone, connect.CodeNotFound, nil},
+		{&noGroup{"g", []string{"kv"}}, connect.CodeNotFound, &messages.NotLeader{}},
 		{actors.ErrSerialBelowLowest, connect.CodeOutOfRange, nil},
 		{actors.ErrBeyondWindow, connect.CodeResourceExhausted, &messages.RetryAfter{Milliseconds: 100}},
 		{actors.ErrTooManySessions, connect.CodeResourceExhausted, &messages.RetryAfter{Milliseconds: 100}},

@@ -22,7 +22,7 @@ func (s clusterService) Snapshot(
 ) error {
 	group, err := groupName(s.node, r.GetGroup())
 	if err != nil {
-		return err
+		return RPCError(err)
 	}
 	NameLeader(ctx, group)
 	if !r.GetLocal() {

@@ -15,7 +15,7 @@ var _ messagesconnect.ClusterHandler = clusterService{}
 func (s clusterService) Status(ctx context.Context, r *messages.StatusRequest) (*messages.StatusResponse, error) {
 	group, err := groupName(s.node, r.GetGroup())
 	if err != nil {
-		return nil, err
+		return nil, RPCError(err)
 	}
 	NameLeader(ctx, group)
 	return s.node.Status(ctx, group, r.GetLocal()), nil
