@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -29,6 +30,9 @@ type courier struct {
 	// waiting are commands that wait for the session, or for room in its window: as many as the group admits, and as many bytes.
 	waiting      []*errand
 	waitingBytes int
+	// late refuses those whose time is over, at lateAt or, if that is zero, never.
+	late   *time.Timer
+	lateAt time.Time
 	// pausing are reads that are asked again in a moment: as many as the group admits, and as many bytes.
 	pausing, pausingBytes int
 	// plainUntil: until then commands go without a session, each once, since not all members know sessions.
@@ -89,27 +93,55 @@ func (e *errand) send() {
 		c.release(delivery{e, place})
 		return
 	}
-	open, full := c.wait(e)
+	waits := c.wait(e)
 	c.release()
-	switch {
-	case full:
+	if !waits {
 		e.refuse(actors.ErrOverloaded)
-	case open:
-		c.open(0)
 	}
 }
 
-// wait lets a command wait, if there is room, and says whether a session is to be opened. The courier is locked.
-func (c *courier) wait(e *errand) (open, full bool) {
+// wait lets a command wait, if there is room. The courier is locked.
+func (c *courier) wait(e *errand) bool {
 	if len(c.waiting) >= c.limits.AdmittedCommands || c.waitingBytes+len(e.data) > c.limits.AdmittedBytes {
-		return false, true
+		return false
 	}
 	c.waiting = append(c.waiting, e)
 	c.waitingBytes += len(e.data)
-	_, needed := c.session.Opening()
-	open = needed && !c.opening
-	c.opening = c.opening || open
-	return open, false
+	c.refuseLate(e.until)
+	return true
+}
+
+// refuseLate sees to it that nobody waits who is not to wait beyond until. The courier is locked.
+func (c *courier) refuseLate(until time.Time) {
+	switch {
+	case until.IsZero() || !c.lateAt.IsZero() && !until.Before(c.lateAt):
+		return
+	case c.late == nil:
+		c.late = time.AfterFunc(time.Until(until), c.timeIsOver)
+	default:
+		c.late.Reset(time.Until(until))
+	}
+	c.lateAt = until
+}
+
+func (c *courier) timeIsOver() {
+	c.mu.Lock()
+	c.lateAt = time.Time{}
+	now := time.Now()
+	var late []*errand
+	c.waiting = slices.DeleteFunc(c.waiting, func(e *errand) bool {
+		if e.until.IsZero() || now.Before(e.until) {
+			c.refuseLate(e.until)
+			return false
+		}
+		late = append(late, e)
+		c.waitingBytes -= len(e.data)
+		return true
+	})
+	c.release()
+	for _, e := range late {
+		e.refuse(cmp.Or(e.last, error(actors.ErrOverloaded))) // if it is not the session, others have all of the window
+	}
 }
 
 // ready are the commands that need not wait any more. The courier is locked.
@@ -149,9 +181,12 @@ func (e *errand) Answer(a actors.Answer) {
 func (c *courier) release(first ...delivery) {
 	for {
 		now := parcel{first, c.settleAll(), c.ready()}
-		turn := c.deliveries.comes(now)
+		turn, open := c.deliveries.comes(now), c.mustOpen()
 		c.mu.Unlock()
 		c.deliveries.deliver(turn, now, c.door)
+		if open {
+			c.open(0)
+		}
 		if c.answered.Load() == nil || !c.mu.TryLock() {
 			return
 		}
@@ -294,6 +329,15 @@ type gaveUpError struct{ last, because error }
 
 func (e *gaveUpError) Error() string   { return e.last.Error() + " (" + e.because.Error() + ")" }
 func (e *gaveUpError) Unwrap() []error { return []error{e.last, e.because} }
+
+// mustOpen says whether there are commands that wait for a session that nobody opens. The courier is locked.
+func (c *courier) mustOpen() bool {
+	if len(c.waiting) == 0 || c.opening {
+		return false
+	}
+	_, c.opening = c.session.Opening()
+	return c.opening
+}
 
 // open asks for a session.
 func (c *courier) open(tries int) {

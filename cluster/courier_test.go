@@ -159,3 +159,66 @@ func (c *courier) pauses() [2]int {
 	defer c.mu.Unlock()
 	return [2]int{c.pausing, c.pausingBytes}
 }
+
+// tells passes on what a caller is told.
+type tells chan error
+
+func (t tells) Answer(a actors.Answer) { t <- a.Err }
+
+// The session may go while nobody but those who wait for room in it has any use for one: they get a new one, or are told why not.
+func TestWhoWaitsForRoomGetsANewSession(t *testing.T) {
+	c := &courier{
+		door:    &actors.Door{}, // it admits nothing
+		limits:  actors.Limits{AdmittedCommands: 2, AdmittedBytes: 10},
+		session: actors.NewClientSession(func() uint64 { return 1 }),
+	}
+	c.session.Opened(actors.OpenedSession{ID: messages.SessionID{Nonce: 1}, Window: 1})
+	var gone, waits kept
+	first := &errand{courier: c, caller: &gone}
+	for range 2 { // a copy of it was lost
+		if _, ok := c.session.Send(&first.command); !ok {
+			t.Fatal("there is no session")
+		}
+	}
+	(&errand{courier: c, caller: &waits}).send()
+	if len(waits.answers) > 0 {
+		t.Fatalf("it was told %v, and should wait for room", waits.answers)
+	}
+	first.Answer(actors.Answer{Err: actors.ErrSessionGone})
+	if len(gone.answers) != 1 || !errors.Is(gone.answers[0].Err, actors.ErrOutcomeUnknown) {
+		t.Errorf("whose session is gone was told %v", gone.answers)
+	}
+	if len(waits.answers) != 1 || !errors.Is(waits.answers[0].Err, actors.ErrOverloaded) {
+		t.Errorf("who waited was told %v, not what became of the new session", waits.answers)
+	}
+}
+
+// Mail has its answer when its time is over, though nobody opens a session meanwhile, and is not proposed when somebody does later.
+func TestMailDoesNotWaitForASessionForEver(t *testing.T) {
+	c := &courier{
+		limits:  actors.Limits{AdmittedCommands: 4, AdmittedBytes: 10},
+		session: actors.NewClientSession(func() uint64 { return 1 }),
+		opening: true,
+	}
+	told := make(tells, 4)
+	now := time.Now()
+	for _, until := range []time.Time{now.Add(time.Hour), now.Add(40 * time.Millisecond), {}, now.Add(20 * time.Millisecond)} {
+		(&errand{courier: c, data: []byte("a"), caller: told, until: until}).send()
+	}
+	for range 2 {
+		select {
+		case err := <-told:
+			if !errors.Is(err, actors.ErrOverloaded) {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("nothing was told")
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.waiting) != 2 || c.waitingBytes != 2 || len(told) > 0 || !c.lateAt.Equal(now.Add(time.Hour)) {
+		t.Errorf("%d wait, with %d bytes, the next is refused at %v", len(c.waiting), c.waitingBytes, c.lateAt)
+	}
+	c.late.Stop()
+}
