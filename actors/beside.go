@@ -11,7 +11,7 @@ import (
 
 // Concurrent is a state machine that may say that its Query can be called by many goroutines at a time, though never beside another of its
 // methods. Reads then run on their callers' goroutines where they can, some of which serve many others: such a Query must be quick, and
-// must not ask its own group. Apply holds up those goroutines.
+// must not ask its own group. Apply holds up the goroutines of those who wait for their own reads only.
 type Concurrent interface{ ConcurrentQuery() bool }
 
 // beside is how callers ask the state machine without mail, while none of its other methods runs.
@@ -84,20 +84,33 @@ func (m *machine) alone(do func()) {
 // ReadNow answers a read on the caller's goroutine, if that can be: a stale one, or one while a lease lasts and what is committed is
 // applied, of a state machine that is [Concurrent]. Otherwise the caller asks with [Door.Read].
 func (d *Door) ReadNow(r Read, q []byte) (answer Answer, ok bool) {
-	b, least := &d.beside, uint64(0)
-	if !b.allowed {
-		return Answer{}, false
-	}
-	switch r.Consistency {
-	case Stale:
-	case Lease:
-		if least, ok = b.lease.holds(d.clock); !ok {
-			return Answer{}, false
-		}
-	default:
+	least, ok := d.needsNoRound(r)
+	if !ok {
 		return Answer{}, false
 	}
 	return d.LookNow(least, q)
+}
+
+// readUnheld is ReadNow on a goroutine that serves others too: Apply must not hold it up.
+func (d *Door) readUnheld(r Read, q []byte) (answer Answer, ok bool) {
+	b := &d.beside
+	least, ok := d.needsNoRound(r)
+	if !ok || !d.mayLook() || !b.mu.TryRLock() {
+		return Answer{}, false
+	}
+	defer b.mu.RUnlock()
+	return d.askBeside(least, q)
+}
+
+// needsNoRound says whether a read may be made now, and which entry must be applied then.
+func (d *Door) needsNoRound(r Read) (least uint64, ok bool) {
+	switch {
+	case !d.beside.allowed:
+		return 0, false
+	case r.Consistency == Lease:
+		return d.beside.lease.holds(d.clock)
+	}
+	return 0, r.Consistency == Stale
 }
 
 // Looker is a [Caller] of a read who can make it by itself.
@@ -110,12 +123,21 @@ type Looker interface {
 // LookNow makes a read on the caller's goroutine that may be made once readIndex is applied. If that cannot be now, the caller asks again,
 // and not as a [Looker].
 func (d *Door) LookNow(readIndex uint64, q []byte) (answer Answer, ok bool) {
-	b := &d.beside
-	if !b.allowed || b.closed.Load() || d.restoring.Load() { // to restore may take long
+	if !d.mayLook() {
 		return Answer{}, false
 	}
-	b.mu.RLock()
-	defer b.mu.RUnlock()
+	d.beside.mu.RLock()
+	defer d.beside.mu.RUnlock()
+	return d.askBeside(readIndex, q)
+}
+
+func (d *Door) mayLook() bool {
+	return d.beside.allowed && !d.beside.closed.Load() && !d.restoring.Load() // to restore may take long
+}
+
+// askBeside asks the state machine, which is locked for that.
+func (d *Door) askBeside(readIndex uint64, q []byte) (answer Answer, ok bool) {
+	b := &d.beside
 	if b.sm == nil || b.applied < readIndex {
 		return Answer{}, false
 	}

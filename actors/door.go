@@ -161,7 +161,7 @@ func (d *Door) Query(q []byte, caller Caller) { d.Read(Read{}, q, caller) }
 
 // Read asks for a read of some consistency.
 func (d *Door) Read(r Read, q []byte, caller Caller) {
-	if a, ok := d.ReadNow(r, q); ok {
+	if a, ok := d.readUnheld(r, q); ok {
 		caller.Answer(a)
 		return
 	}

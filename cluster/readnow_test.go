@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-raft/troupe/actors"
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/client"
 	"github.com/troupe-raft/troupe/cluster/kv"
 )
 
@@ -63,6 +68,49 @@ func TestWhoCannotLookAsksTheActor(t *testing.T) {
 				t.Fatalf("%q, %v", answer, err)
 			}
 		})
+	}
+}
+
+// announcing says when it applies a command for a long time.
+type announcing struct {
+	concurrentEcho
+	began chan struct{}
+}
+
+func (a announcing) Apply(entries []actors.Entry) []actors.Result {
+	if string(entries[0].Command) == "slow" {
+		close(a.began)
+	}
+	return a.concurrentEcho.Apply(entries)
+}
+
+// A goroutine that serves others too, such as the group's actor, or who reads a client's stream, does not wait for a slow Apply when it
+// brings a read.
+func TestASlowApplyDoesNotHoldUpWhoServesOthers(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	app, release, began := newApp(t), make(chan struct{}), make(chan struct{})
+	_, group := single(t, t.TempDir(), announcing{concurrentEcho{echo{release}}, began}, cluster.WithActorSystem(app))
+	eventually(t, "the node leads", func() bool { return leads(group) })
+	if _, err := group.Query(t.Context(), byLease, []byte("q")); err != nil { // now leases are asked for
+		t.Fatal(err)
+	}
+	slow := app.Root.RequestFuture(group.PID(), &client.Submit{Command: []byte("slow")}, 20*time.Second)
+	<-began
+	var reads []actor.Future
+	for _, how := range []actors.Consistency{actors.Stale, actors.Lease} {
+		q := &client.Query{Read: client.Read{Consistency: how}, Query: []byte("q")}
+		reads = append(reads, app.Root.RequestFuture(group.PID(), q, 20*time.Second))
+	}
+	if r := asked(t, app, group, "no such mail"); r.Err == nil || !strings.Contains(r.Err.Error(), "not string") {
+		t.Error(r)
+	}
+	close(release)
+	for _, f := range append(reads, slow) {
+		if r, err := f.Result(); err != nil || r.(*client.Reply).Err != nil {
+			t.Error(r, err)
+		}
 	}
 }
 
