@@ -1,14 +1,18 @@
 package cluster_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/troupe-raft/troupe/cluster"
+	"github.com/troupe-raft/troupe/cluster/client"
 )
 
 // call is curl for a service of client.proto. It returns the answer's fields, and checks the header that names the leader.
@@ -111,4 +115,22 @@ func TestReadsByJSON(t *testing.T) {
 	if status != http.StatusGatewayTimeout || !strings.Contains(text, "uptoentry2,") {
 		t.Error(status, text)
 	}
+}
+
+// A read that waited for an entry in vain says how far the node got, in time for its caller to hear it.
+func TestAClientIsToldHowFarTheNodeGot(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	node, group := single(t, t.TempDir(), echo{})
+	eventually(t, "the node leads", func() bool { return leads(group) })
+	c := client.New([]string{node.ClientAddr()})
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := c.Query(ctx, "", client.Read{MinIndex: 1 << 40}, []byte("q"))
+	if !errors.Is(err, client.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	mustContain(t, err, "has applied the log up to entry")
 }

@@ -141,6 +141,9 @@ func (c *Client) reroute(ctx context.Context, s *server, o outcome, follow int) 
 	return false, nil
 }
 
+// timeToExplain is for a server to see that a call's time is over, and to say so.
+const timeToExplain = 50 * time.Millisecond
+
 // send sends one copy, and waits for what becomes of it.
 func (c *Client) send(ctx context.Context, s *server, copy *call) outcome {
 	ended := untimed(ctx)
@@ -150,7 +153,11 @@ func (c *Client) send(ctx context.Context, s *server, copy *call) outcome {
 	if remaining <= 0 {
 		return outcome{verdict: silent, err: context.DeadlineExceeded}
 	}
-	copy.timeoutMs = uint32(min(remaining.Milliseconds()+1, 1<<31))
+	told := remaining
+	if copy.explained {
+		told = max(remaining-timeToExplain, remaining/2)
+	}
+	copy.timeoutMs = uint32(min(told.Milliseconds()+1, 1<<31))
 	x := c.streams.to(s)
 	if err := x.add(copy); err != nil {
 		return judgeReply(reply{err: err})

@@ -17,6 +17,8 @@ type call struct {
 	// deadline ends it, too. The server is told how long that is.
 	deadline  time.Time
 	timeoutMs uint32
+	// explained: a server that is late says why, and has less time, so that its word comes before the deadline.
+	explained bool
 	// woken is told once, when there is a reply.
 	woken chan struct{}
 

@@ -109,6 +109,8 @@ func sentence(err error) string {
 	}
 	var e *connect.Error
 	switch {
+	case connect.IsWireError(err) && errors.As(err, &e) && e.Message() != context.DeadlineExceeded.Error(): // the server's own word
+		return e.Message()
 	case errors.Is(err, context.DeadlineExceeded) || connect.CodeOf(err) == connect.CodeDeadlineExceeded:
 		return "no answer in time"
 	case errors.As(err, &e):

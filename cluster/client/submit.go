@@ -127,13 +127,16 @@ func refusedFor(o outcome) error {
 
 // plain is a request that may be repeated as it is.
 type plain struct {
-	kind   protowire.Number
-	body   []byte
-	answer answered
+	kind      protowire.Number
+	body      []byte
+	explained bool
+	answer    answered
 }
 
 func (p *plain) next(context.Context) (*call, error) {
-	return newCall(p.kind, p.body), nil
+	c := newCall(p.kind, p.body)
+	c.explained = p.explained
+	return c, nil
 }
 
 func (p *plain) settle(o outcome) (over bool, err error) {
