@@ -15,7 +15,7 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2
 	exitUnknown = 3 // a write that may or may not take effect
-	exitMute    = 4 // a write that was done, and an answer that could not be printed
+	exitMute    = 4 // a write that was done, and an answer that was lost or could not be printed
 )
 
 // usageError is a command line that cannot be understood.
@@ -50,7 +50,7 @@ func exitOf(t *terminal, name string, err error) int {
 	fmt.Fprintf(t.err, "%s: %s\n", name, oneLine(err.Error()))
 	var mute *muteError
 	switch {
-	case errors.As(err, &mute):
+	case errors.As(err, &mute), errors.Is(err, client.ErrAnswerNotKept):
 		return exitMute
 	case errors.Is(err, client.ErrOutcomeUnknown):
 		return exitUnknown

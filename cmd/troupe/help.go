@@ -51,6 +51,6 @@ Commands:
 
 Start with "troupe demo". Flags may come before or after the arguments.
 Exit codes: 0 done; 1 failed, also when a key is not found; 2 wrong usage; 3 the outcome of a write is unknown;
-4 a write is done, but its answer could not be printed.
+4 a write is done, but its answer was lost or could not be printed.
 `)
 }
